@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/bnn/bnn.h: the engine: a binary network from a .bnn file, and its forward pass.
+ *
+ * The model is read-only after loading and may be shared by any number of threads; each thread has its own run.
+ * Every kernel on every CPU gives the same bits, floats included, so features are equal on a Pi and on a server.
+ * This library does not know what a picture file is (it takes bytes in the model's input format), nor that anybody
+ * learns from the features.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lib/base/err.h"
+
+enum {
+	BNN_ID_BYTES = 32,
+	BNN_REFUSE_SHARES = 5,
+	BNN_ARENA_MAX_BYTES = 256 << 20,
+	BNN_FEATURES_MAX = 8192,
+};
+#define BNN_OPERATIONS_MAX 20000000000ull /* multiply-adds, binary ones included, of one forward pass */
+
+enum bnn_fit { BNN_FIT_COVER = 1, BNN_FIT_CONTAIN, BNN_FIT_STRETCH }; /* the numbers of enum image_fit */
+
+struct bnn_info {
+	const char *name;       /* from the card, "photo96-1"; strings live as long as the model */
+	const char *card;       /* the model card: text for people */
+	const char *kernels;    /* "ref", "portable", "portable-avx2", ... */
+	uint32_t width, height; /* input, pixels */
+	enum bnn_fit fit;
+	uint8_t background[3];
+	uint32_t image_rules; /* number of the picture rules the model was made with */
+	uint32_t n_features;
+	uint8_t feature_id[BNN_ID_BYTES];         /* binds learned state: equal ids, equal features */
+	bool has_answers;                         /* the two constants of Answers: */
+	double temperature;                       /* T */
+	double unknown_cosine[BNN_REFUSE_SHARES]; /* s_0 for each of bnn_refuse_share */
+	size_t arena_bytes;                       /* one run's memory */
+	uint64_t multiply_adds, binary_multiply_adds;
+};
+
+/* The shares of known pictures that s_0 was fitted to refuse: 1, 2, 5, 10, 20 %. */
+extern const double bnn_refuse_share[BNN_REFUSE_SHARES];
+
+struct bnn_model;
+struct bnn_run;
+
+/* Maps and checks the file, chooses kernels (BNND_KERNELS=ref|portable... forces), plans. A file that is not sound is
+ * refused with one sentence: ERR_NOT_FOUND, ERR_INVALID_ARGUMENT, ERR_UNIMPLEMENTED (an operation, dtype or field of
+ * a newer version, by name), ERR_RESOURCE_EXHAUSTED (arena, operations). What loads cannot fail later. */
+int bnn_model_open(const char *path, struct bnn_model **ret_model, struct err *err);
+
+/* The same from memory (copied). verify_digest false skips the SHA-256: for fuzzing alone. */
+int bnn_model_from_bytes(
+	const uint8_t *bytes, size_t len_bytes, bool verify_digest, struct bnn_model **ret_model, struct err *err);
+void bnn_model_free(struct bnn_model *model); /* NULL allowed; no run may be left */
+const struct bnn_info *bnn_model_info(const struct bnn_model *model);
+
+/* Prints operations, shapes, kernels and the memory plan: for bnnd --explain-model. */
+void bnn_model_explain(const struct bnn_model *model, FILE *out);
+
+/* One thread's arena. Allocates all that a forward pass needs; the pass itself allocates nothing. */
+struct bnn_run *bnn_run_new(const struct bnn_model *model);
+void bnn_run_free(struct bnn_run *run); /* NULL allowed */
+
+/* pixels: height x width x 3 bytes (R, G, B) -> ret_features: n_features floats (unit length, or all zero). */
+void bnn_run_features(struct bnn_run *run, const uint8_t *pixels, float *ret_features);
+
+/* For tests, bench and --explain: called after each step of the plan with the step's name, the tensor it wrote
+ * (height x width x channels; dtype 'f' float, 'b' one byte a bit, 'i' int32) and the time it took.
+ * The values live until the callback returns. */
+struct bnn_trace_step {
+	const char *name, *kernel;
+	uint32_t height, width, channels;
+	char dtype;
+	const void *values;
+	uint64_t ns;
+};
+typedef void bnn_trace_fn(void *ctx, const struct bnn_trace_step *step);
+void bnn_run_traced(struct bnn_run *run, const uint8_t *pixels, float *ret_features, bnn_trace_fn *fn, void *ctx);

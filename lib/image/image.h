@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/image/image.h: an encoded or raw picture -> exactly the bytes the network sees.
+ *
+ *   bytes -> decode (JPEG reduced by 1, 2, 4 or 8) -> EXIF orientation -> rotate -> roi -> fit -> resize -> H x W x 3
+ *
+ * The rules have a number (IMAGE_RULES), which is part of the model's input format: the same picture gives the same
+ * bytes on every CPU. The resize equals Pillow's BILINEAR with antialias bit for bit.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+enum { IMAGE_RULES = 1 };
+
+enum image_fit { IMAGE_FIT_COVER = 1, IMAGE_FIT_CONTAIN, IMAGE_FIT_STRETCH };
+
+/* What the model wants to see; from the model file, never from configuration. */
+struct image_input {
+	uint32_t width, height; /* pixels, 1..IMAGE_INPUT_MAX_SIDE */
+	enum image_fit fit;
+	uint8_t background[3]; /* R, G, B: under transparent pixels and around a contained picture */
+};
+
+enum {
+	IMAGE_INPUT_MAX_SIDE = 1024,
+	IMAGE_MAX_SIDE = 16384,      /* of a source picture, pixels */
+	IMAGE_MAX_PIXELS = 64 << 20, /* of a source picture */
+	IMAGE_MAX_SCANS = 64,        /* of a progressive JPEG */
+};
+
+enum image_source { IMAGE_ENCODED = 1, IMAGE_RAW };
+
+/* A picture as a client gives it. Borrowed; nothing in it is trusted. */
+struct image_picture {
+	enum image_source source;
+	const uint8_t *bytes; /* encoded: a whole JPEG or PNG file; raw: height x width x channels, rows packed */
+	size_t len_bytes;
+	uint32_t raw_width, raw_height, raw_channels; /* raw only; channels 1 (grey) or 3 (R, G, B) */
+	uint32_t rotate;                              /* degrees clockwise: 0, 90, 180, 270 */
+	bool has_roi;
+	double roi[4]; /* x, y, width, height as fractions of the picture as it is seen after rotation */
+};
+
+struct image_limits {
+	size_t decode_memory_bytes; /* what one decoder may hold (image.decode_memory_mib) */
+	/* Asked now and then while decoding; true stops with ERR_DEADLINE_EXCEEDED. NULL: never. */
+	bool (*stop)(void *ctx);
+	void *stop_ctx;
+};
+
+/* Writes input->height x input->width x 3 bytes (R, G, B) to ret_pixels. One thread per call, no state kept.
+ * Errors: ERR_INVALID_ARGUMENT (broken, truncated, raw size wrong, roi or rotate out of range, a format that is
+ * recognised but not read: the sentence has the command that converts it), ERR_RESOURCE_EXHAUSTED (over a limit),
+ * ERR_DEADLINE_EXCEEDED. */
+int image_to_input(const struct image_picture *picture, const struct image_input *input,
+	const struct image_limits *limits, uint8_t *ret_pixels, struct err *err);
+
+/* An 8-bit RGB PNG of the pixels; *ret_png belongs to the caller (free). For `look`. */
+int image_png_encode(const uint8_t *pixels, uint32_t width, uint32_t height, uint8_t **ret_png, size_t *ret_len_bytes,
+	struct err *err);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/learn/learn.h: the learner: CWR* with hybrid quantization, and the answers of its head.
+ *
+ * From q on (the int8 feature), the same lessons in the same order give the same bits on every CPU, with any number of
+ * threads. This library does not know where features come from, nor where rows are kept. No function blocks, logs or
+ * keeps a static. Sources: CWR* (Lomonaco, Maltoni, Pellegrini 2020), hybrid quantization (Vorabbi, Maltoni, Santi
+ * 2023, arXiv 2308.15308); the scale rules are this project's, written down in doc/LEARNER.md.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+enum learn_width { LEARN_8_8 = 1, LEARN_8_16, LEARN_8_32, LEARN_FLOAT };
+enum learn_preset { LEARN_DEFAULT = 1, LEARN_REFERENCE };
+
+/* Hyper-parameters; learn_settings_preset fills them, learn_settings_check names what is out of range. */
+struct learn_settings {
+	enum learn_preset preset;
+	enum learn_width width;
+	uint32_t epochs;        /* 1..100 */
+	double eta;             /* 1e-4..0.1 */
+	uint32_t minibatch;     /* 1..256 */
+	double momentum;        /* 0..0.9 */
+	double decay;           /* 0..0.01 */
+	uint32_t others;        /* M of the default preset, 0..10000 */
+	uint32_t past_cap;      /* 0: none; of the default preset */
+	uint32_t classes_total; /* C_total of the reference preset, 0: max(known with K, |K| + 1) */
+};
+void learn_settings_preset(enum learn_preset preset, struct learn_settings *ret_settings);
+int learn_settings_check(const struct learn_settings *settings, struct err *err);
+const char *learn_width_name(enum learn_width width);                 /* "8/16", "float/float" */
+int learn_width_parse(const char *name, enum learn_width *ret_width); /* 0, or 1: no such width */
+
+/* q = clamp(rint(h * (float)(23 * sqrt(d))), +-127), NaN gives 0. Returns false when q is all zero. */
+bool learn_quantize(const float *h, size_t d, int8_t *ret_q);
+
+/* A consolidated row: w_r = m_r 2^(-e), or doubles rounded to f32 for LEARN_FLOAT. Values of the width's master type,
+ * d of them, behind the struct's own allocation. Immutable once made; free with learn_row_free. */
+struct learn_row;
+void learn_row_free(struct learn_row *row); /* NULL allowed */
+uint32_t learn_row_past(const struct learn_row *row);
+/* The stored form: little-endian {past u32, e i32, master values}; its meaning is named by learn_row_format(width),
+ * "cwr1 8/16 d=512". *ret_bytes belongs to the caller (free). */
+void learn_row_encode(const struct learn_row *row, uint8_t **ret_bytes, size_t *ret_len_bytes);
+int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
+	struct learn_row **ret_row, struct err *err);
+void learn_row_format(enum learn_width width, size_t d, char *ret_text, size_t text_bytes);
+/* The row as real numbers, for tests and tools. */
+void learn_row_values(const struct learn_row *row, double *ret_w);
+
+/* One lesson: n samples of k classes. Everything borrowed. */
+struct learn_lesson {
+	uint64_t seq; /* of the change: seeds the shuffles */
+	size_t d, n, k;
+	const int8_t *q;                    /* n x d */
+	const uint32_t *y;                  /* n: index of the class in 0..k-1; each class has at least one sample */
+	const struct learn_row *const *old; /* k: the class's row, NULL when new */
+	size_t n_known_others;              /* known classes that are not in this lesson (M of the reference preset) */
+};
+/* What happened, for reports and bench. */
+struct learn_report {
+	uint64_t updates, lost; /* non-zero velocities, and those of them that moved nothing */
+	uint64_t steps;
+};
+/* Trains and consolidates; ret_rows[k] are new rows in the order of the classes (the caller frees them).
+ * stop (NULL allowed) is asked between minibatches. Errors: ERR_INVALID_ARGUMENT (|tw - m| = 0: nothing to learn),
+ * ERR_CANCELLED. */
+int learn_train(const struct learn_settings *settings, const struct learn_lesson *lesson, bool (*stop)(void *ctx),
+	void *stop_ctx, struct learn_row **ret_rows, struct learn_report *ret_report, struct err *err);
+
+/* The forward side of rows, ready to answer. Immutable once made. */
+struct learn_head;
+/* rows[n] are borrowed for the call alone. ids[n] come back in answers. */
+struct learn_head *learn_head_new(const struct learn_settings *settings, size_t d, const struct learn_row *const *rows,
+	const uint32_t *ids, size_t n);
+void learn_head_free(struct learn_head *head);
+
+struct learn_answer_constants {
+	double temperature;    /* T */
+	double unknown_cosine; /* s_0 */
+};
+enum { LEARN_TOP_MAX = 10 };
+struct learn_answer {
+	bool known;   /* cosine of the class ranked first >= s_0, and it is not id 0 (none) */
+	size_t n_top; /* min(n classes, LEARN_TOP_MAX) */
+	struct {
+		uint32_t id;
+		double cosine, score;
+	} top[LEARN_TOP_MAX]; /* ranked: by cosine (default), by raw logit (reference); ties: the smaller id first */
+	double unknown_score; /* 1 when there is no class */
+};
+/* q of d values -> answer. A q of zeros is answered unknown. Thread-safe on one head. */
+void learn_head_answer(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
+	struct learn_answer *ret_answer);
+size_t learn_head_classes(const struct learn_head *head);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/store.h: the durable state of one backbone: changes and items in one SQLite file.
+ *
+ * Every mutation appends one change; seq never goes back. The state at s is every item with born <= s < died. The store
+ * keeps rows and never computes: what an item's bytes mean is the caller's. One connection, one thread at a time.
+ * Durable, then visible, then acknowledged: when store_commit has returned 0, a power cut loses nothing.
+ *
+ *   DIR/state-<first 16 hex of feature_id>.db   WAL, synchronous=FULL, locking_mode=EXCLUSIVE
+ *   DIR/current                                 which of them was changed last, and with which model
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+enum {
+	STORE_KEY_BYTES = 16,
+	STORE_FEATURE_ID_BYTES = 32,
+	STORE_FORMAT_MAX_BYTES = 64,
+	STORE_ITEM_MAX_BYTES = 1 << 20,
+	STORE_RESULT_MAX_BYTES = 60 << 10,
+	STORE_KEYS_KEPT = 100000, /* a repeated key older than that is a new request */
+};
+
+enum store_kind { STORE_ROW = 1, STORE_LABEL, STORE_SAMPLE, STORE_NOTE };
+enum store_op { STORE_OP_LEARN = 1, STORE_OP_FORGET, STORE_OP_RENAME, STORE_OP_UNDO, STORE_OP_ROLLBACK };
+const char *store_op_name(enum store_op op); /* "learn", "forget", ... */
+
+/* How much of the store works. */
+enum store_mode {
+	STORE_READ_WRITE,
+	STORE_READ_ONLY, /* the directory cannot be written: a copy in RAM is served, commits are ERR_UNAVAILABLE */
+	STORE_CLOSED,    /* not ours, newer, locked or unreadable: nothing is served, nothing is touched */
+};
+
+struct store;
+
+struct store_options {
+	const char *dir; /* created with 0700 when its parent exists */
+	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
+	const char *model_name; /* written to `current` with the first change */
+	const char *format;     /* of rows: "cwr1 8/16 d=512"; a file with other rows is refused */
+};
+
+/* Opens or creates the state file. 0 with *ret_store also for STORE_READ_ONLY and STORE_CLOSED: ask store_mode and
+ * store_why (one sentence, "" when all is well). A row format other than options->format: ERR_FAILED_PRECONDITION,
+ * naming both. The file is created at the first commit, so an idle daemon writes nothing. */
+int store_open(const struct store_options *options, struct store **ret_store, struct err *err);
+void store_close(struct store *store); /* NULL allowed */
+enum store_mode store_mode(const struct store *store);
+const char *store_why(const struct store *store);
+uint64_t store_seq(const struct store *store);           /* of the newest change, 0: none */
+uint32_t store_class_id_next(const struct store *store); /* never used before; 0 is `none` */
+
+struct store_item {
+	enum store_kind kind;
+	uint32_t class_id;
+	uint64_t born;
+	const char *format;
+	const uint8_t *data; /* borrowed until the callback returns */
+	size_t len_bytes;
+};
+/* A class whose newest row or label failed its CRC and fell back (or was dropped: restored_seq 0). */
+struct store_damage {
+	uint32_t class_id;
+	enum store_kind kind;
+	uint64_t bad_seq, restored_seq;
+};
+typedef int store_item_fn(void *ctx, const struct store_item *item); /* non-zero stops and is passed up */
+typedef void store_damage_fn(void *ctx, const struct store_damage *damage);
+
+/* Every living item of the newest state, by class id, then kind, then age. Rows and labels are CRC-checked; a bad one is
+ * replaced by the class's previous good version and reported; a bad sample is left out and reported. */
+int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err);
+
+/* One mutation. */
+struct store_put { /* a new item; a living row or label of the same class dies with this change */
+	enum store_kind kind;
+	uint32_t class_id;
+	const uint8_t *data;
+	size_t len_bytes;
+	const char *format;
+};
+struct store_change {
+	enum store_op op;
+	int64_t time_ms;       /* UTC, since 1970 */
+	const uint8_t *key;    /* STORE_KEY_BYTES, or NULL: none */
+	const uint8_t *result; /* the caller's encoding of the answer, given back for a repeated key and in history */
+	size_t result_bytes;
+	const struct store_put *puts;
+	size_t n_puts;
+	const uint32_t *drop_classes; /* all living items of these classes die (forget) */
+	size_t n_drop_classes;
+	uint32_t
+		samples_per_class; /* the oldest living samples of a class above that die with this change; 0: no limit */
+};
+
+/* Positive outcomes of store_commit and store_restore. */
+enum {
+	STORE_E_KEY_KNOWN = 1, /* nothing written: store_find_key has the first result */
+};
+
+/* One transaction; on return of 0 it is on the disk and *ret_seq is its seq, always store_seq() + 1 (a result need not
+ * hold it). Errors: ERR_RESOURCE_EXHAUSTED (disk full; the next one
+ * may work), ERR_UNAVAILABLE (read-only, or a write failed: none will work until restart). */
+int store_commit(struct store *store, const struct store_change *change, uint64_t *ret_seq, struct err *err);
+
+/* undo and rollback: one change that makes the living items equal to those at target_seq (items get new births).
+ * op is STORE_OP_UNDO or STORE_OP_ROLLBACK. ERR_NOT_FOUND: target_seq is above the newest or was folded. */
+int store_restore(struct store *store, uint64_t target_seq, const struct store_change *change, uint64_t *ret_seq,
+	struct err *err);
+
+/* Where an undo of the newest change leads: seq - 1, for an undo that restored t it is undo_to(t). Returns 0 with
+ * *ret_target, or ERR_FAILED_PRECONDITION "nothing to undo". */
+int store_undo_target(struct store *store, uint64_t *ret_target, struct err *err);
+
+struct store_entry { /* of the history */
+	uint64_t seq;
+	int64_t time_ms;
+	enum store_op op;
+	bool undone;       /* not in force: an undo or rollback went back behind it */
+	uint64_t restored; /* undo, rollback: the seq whose state it made again */
+	const uint8_t *result;
+	size_t result_bytes;
+};
+typedef int store_entry_fn(void *ctx, const struct store_entry *entry);
+/* The newest first, below before_seq (0: from the newest), at most n. */
+int store_history(struct store *store, uint64_t before_seq, size_t n, store_entry_fn *fn, void *ctx, struct err *err);
+
+/* Positive outcome 1: no such key. Else fn is called once. */
+int store_find_key(
+	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err);
+/* Every kept key (for an index in memory), the oldest first. */
+typedef void store_key_fn(void *ctx, const uint8_t key[STORE_KEY_BYTES], uint64_t seq);
+int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err);
+
+/* Bytes and syncs that went to the disk since opening, for bench and stats. */
+struct store_io {
+	uint64_t bytes_written, syncs;
+};
+void store_io(const struct store *store, struct store_io *ret_io);
+
+/* `current`: positive outcome 1: there is none (or it cannot be read). */
+struct store_current {
+	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
+	char model_name[64];
+};
+int store_current_read(const char *dir, struct store_current *ret_current);
+/* How many classes the state of another backbone has, without changing it; 0 when it cannot be told. */
+uint32_t store_peek_classes(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BYTES]);
+
+/* Offline check for bnnd --check-state: every file, every CRC, SQLite's own check; one line a finding to fn; changes
+ * nothing. Returns 0 all well, positive 1: findings. */
+typedef void store_finding_fn(void *ctx, const char *sentence);
+int store_check(const char *dir, store_finding_fn *fn, void *ctx, struct err *err);

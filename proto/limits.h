@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* proto/limits.h: every limit of the wire, in one place. Those that a client can meet are told in HelloReply. */
+#pragma once
+
+enum {
+	PROTOCOL_MAJOR = 1,
+	PROTOCOL_MINOR = 0,
+
+	FRAME_HEADER_BYTES = 16,
+	FRAME_BODY_MAX_BYTES = 64 << 10,
+	FRAME_PAYLOAD_MAX_BYTES = 8 << 20,
+	FRAME_COMPLETE_MS = 5000, /* from a frame's first byte to its last; the clock stops while the daemon pauses */
+
+	DECODE_ARENA_BYTES = 256 << 10, /* what one body may unpack to */
+
+	SESSIONS_MAX = 64, /* connections */
+	SESSIONS_PER_UID = 32,
+	IN_FLIGHT_PER_SESSION = 16, /* requests */
+	IN_FLIGHT_PER_UID = 64,
+	PAYLOAD_BUDGET_BYTES = 64 << 20, /* payloads held, all connections together; charged from the header */
+	OUTPUT_MARK_BYTES = 1 << 20,     /* unread replies above which reading from a connection pauses */
+	LANE_QUEUE_MAX = 64,             /* jobs waiting in the infer lane, each of its two queues */
+	LEARN_QUEUE_MAX = 8,             /* changes waiting in the learn lane */
+	ACCEPT_PAUSE_MS = 100,           /* after EMFILE */
+
+	LESSON_KEY_BYTES = 16,
+	LESSONS_PER_UID = 4,
+	LESSON_MAX_PICTURES = 10000,
+	LESSON_MAX_CLASSES = 256,
+	LESSON_FEATURES_MAX_BYTES = 24 << 20, /* in all open lessons together */
+	CLASSES_MAX = 4096,
+	SAMPLES_PER_CLASS = 200,
+
+	PAGE_MAX = 100, /* rows of one classes or history reply */
+	TOP_MAX = 10,   /* labels of one answer */
+	TIMEOUT_MAX_MS = 600000,
+
+	SOCKET_PATH_MAX_BYTES = 107,
+};
