@@ -117,6 +117,10 @@ int store_restore(struct store *store, uint64_t target_seq, const struct store_c
  * *ret_target, or ERR_FAILED_PRECONDITION "nothing to undo". */
 int store_undo_target(struct store *store, uint64_t *ret_target, struct err *err);
 
+/* Every label item ever, living or dead, the oldest first: so that a history can name a class that is forgotten now.
+ * Only kind, class_id, born, data and len_bytes are filled. Bad ones are left out. */
+int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err);
+
 struct store_entry { /* of the history */
 	uint64_t seq;
 	int64_t time_ms;

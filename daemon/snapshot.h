@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/snapshot.h: the learned state as everybody but the learn thread sees it: immutable, counted, published whole.
+ *
+ * The learn thread makes one after each change and posts it to the loop; the loop owns the current one and hands each
+ * request its reference. References may be dropped on any thread. So classes, history and answers never wait for a
+ * lesson, and a request sees one state from its beginning to its end.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/text.h" /* LABEL_MAX_BYTES */
+#include "lib/learn/learn.h"
+#include "lib/store/store.h"
+
+enum {
+	DIGEST_BYTES = 16,       /* of a taught picture: SHA-256 over payload, region and rotation, cut */
+	CLASS_ID_NONE = 0,       /* the class of negatives; it has no label */
+	SNAPSHOT_HISTORY = 1000, /* newest changes held in memory */
+};
+
+struct label {
+	uint8_t bytes[LABEL_MAX_BYTES];
+	uint8_t len_bytes; /* 0: none */
+};
+
+struct class_lesson {
+	uint64_t seq;
+	int64_t time_ms;
+	uint32_t samples;
+};
+
+struct class_entry { /* one taught class */
+	uint32_t id;
+	struct label label;
+	uint64_t samples; /* pictures taught in all */
+	size_t n_lessons;
+	const struct class_lesson *lessons; /* the oldest first */
+	size_t n_digests;
+	const uint8_t (*digests)[DIGEST_BYTES]; /* sorted */
+};
+
+struct taught_class {
+	uint32_t id;
+	struct label label;
+	uint32_t samples;
+	bool is_new;
+};
+
+struct change_entry { /* one change of the history, self-contained: labels as they were then */
+	uint64_t seq; /* 0: a dry run */
+	int64_t time_ms;
+	enum store_op op;
+	size_t n_classes; /* learn: what was taught; forget, rename: the one class (samples 0) */
+	struct taught_class *classes;
+	struct label new_label; /* rename */
+	uint64_t restored_seq;  /* undo, rollback */
+	uint32_t already_known;
+	uint64_t us;
+	char hint[200]; /* a sentence or "" */
+};
+
+struct history_item {
+	const struct change_entry *entry;
+	bool undone;
+};
+
+struct snapshot {
+	uint64_t seq;
+	const struct learn_head *head;            /* ids are class ids */
+	size_t n_classes;                         /* without none */
+	const struct class_entry *const *classes; /* in label order (bytes) */
+	const struct class_entry *none;           /* NULL: no negatives taught */
+	size_t n_history;
+	const struct history_item *history; /* the newest first */
+	size_t n_reasons;
+	const char *const *reasons; /* why this state is degraded, sentences; 0: it is not */
+	bool writable;              /* false: lessons are UNAVAILABLE, reasons say why */
+};
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot); /* NULL allowed */
+/* NULL: there is none. */
+const struct class_entry *snapshot_find(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes);
+const struct class_entry *snapshot_by_id(const struct snapshot *snapshot, uint32_t id); /* CLASS_ID_NONE too */
+/* Was this very picture taught under this class? class NULL: no. */
+bool class_has_digest(const struct class_entry *class, const uint8_t digest[DIGEST_BYTES]);
+/* Index of the first class whose label is greater than the given one (pages). */
+size_t snapshot_first_after(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes);
