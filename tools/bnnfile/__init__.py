@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+"""The .bnn model file in Python: write, read strictly, evaluate.
+
+The contract is lib/bnn/model.proto, which is compiled at run time: no generated code lies in the repository. Nothing
+here is needed at run time of the daemon, and nothing here shares code with lib/bnn: the two check each other.
+
+  format.py   header, digest, data section; packed bits; read(), write()
+  shapes.py   what each operation accepts and makes: used when a graph is built and when a file is read
+  build.py    Builder: an operation at a time, shapes inferred
+  evaluate.py forward pass in float64, or with ENGINE's float32 order bit for bit
+"""
+from .build import Builder
+from .evaluate import Evaluator
+from .format import BadModel, Model, pack_bits, proto, read, unpack_bits, write
+
+__all__ = ['BadModel', 'Builder', 'Evaluator', 'Model', 'pack_bits', 'proto', 'read', 'unpack_bits', 'write']
