@@ -3,7 +3,8 @@
  *
  * Owned by the learn thread; nothing here is called from elsewhere, but for learned_open and learned_close (before it
  * starts, after it ended). Each change: check -> compute -> one transaction -> new snapshot. When a function returns 0
- * the change is on the disk and learned_snapshot has it; when it fails nothing has changed.
+ * the change is on the disk and learned_snapshot has it; when it fails nothing that was learned has changed, but the
+ * snapshot may have (a disk that broke makes it not writable): publish learned_snapshot after either.
  */
 #pragma once
 

@@ -39,7 +39,7 @@ struct class_entry { /* one taught class */
 	size_t n_lessons;
 	const struct class_lesson *lessons; /* the oldest first */
 	size_t n_digests;
-	const uint8_t (*digests)[DIGEST_BYTES]; /* sorted */
+	const uint8_t (*digests)[DIGEST_BYTES]; /* of the kept pictures, the oldest first */
 };
 
 struct taught_class {

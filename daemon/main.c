@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/main.c: the command line: settings, model and state are opened here, then the server runs.
+ *
+ * Exit codes: 0 orderly stop, 1 failed, 2 usage, 78 configuration or model (systemd does not restart after 2 and 78). */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config.h"
+#include "daemon/learned.h"
+#include "daemon/model_choice.h"
+#include "daemon/server.h"
+#include "lib/bnn/bnn.h"
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+
+enum action { RUN, CHECK_CONFIG, CHECK_STATE, EXPLAIN_MODEL, PRINT_CONFIG };
+
+static const char usage[] =
+	"usage: bnnd [--config FILE] [--socket PATH] [--state DIR] [--model FILE]\n"
+	"       bnnd --check-config [FILE] | --check-state [DIR] | --explain-model [FILE] | --print-config\n"
+	"       bnnd --version | --help\n"
+	"\n"
+	"bnnd learns and recognises things in pictures, on this machine. It serves a Unix socket; talk to it with "
+	"bnnctl.\n"
+	"\n"
+	"  --config FILE         settings (default: /etc/bnnd/bnnd.yaml, which may be missing)\n"
+	"  --socket PATH         where clients connect (default: /run/bnnd/bnnd.sock)\n"
+	"  --state DIR           where what was learned is kept (default: /var/lib/bnnd)\n"
+	"  --model FILE          the backbone, a .bnn file (default: the one that was taught last)\n"
+	"  --check-config [FILE] reads the settings, says what is wrong and exits (0 or 78)\n"
+	"  --check-state [DIR]   verifies a state directory of a daemon that is not running\n"
+	"  --explain-model [FILE] prints a backbone's card, operations and memory\n"
+	"  --print-config        prints all settings in force, with what they mean\n"
+	"\n"
+	"As an ordinary user: bnnd --socket ./bnnd.sock --state ./state --model models/default.bnn\n";
+
+struct command {
+	enum action action;
+	struct config_overrides overrides;
+};
+
+static int failed(int code, const struct err *err)
+{
+	fprintf(stderr, "bnnd: %s\n", err->text);
+	return code;
+}
+
+/* 0: go on; else the process's exit code + 1. */
+static int parse_command(int argc, char **argv, struct command *ret)
+{
+	enum {
+		O_CONFIG = 1,
+		O_SOCKET,
+		O_STATE,
+		O_MODEL,
+		O_CHECK_CONFIG,
+		O_CHECK_STATE,
+		O_EXPLAIN,
+		O_PRINT,
+		O_VERSION,
+		O_HELP
+	};
+	static const struct option options[] = {
+		{"config", required_argument, NULL, O_CONFIG},
+		{"socket", required_argument, NULL, O_SOCKET},
+		{"state", required_argument, NULL, O_STATE},
+		{"model", required_argument, NULL, O_MODEL},
+		{"check-config", no_argument, NULL, O_CHECK_CONFIG},
+		{"check-state", no_argument, NULL, O_CHECK_STATE},
+		{"explain-model", no_argument, NULL, O_EXPLAIN},
+		{"print-config", no_argument, NULL, O_PRINT},
+		{"version", no_argument, NULL, O_VERSION},
+		{"help", no_argument, NULL, O_HELP},
+		{0},
+	};
+	struct command command = {.overrides = {getenv("BNND_CONFIG"), getenv("BNND_SOCKET"), getenv("BNND_STATE"),
+					  getenv("BNND_MODEL")}};
+	struct config_overrides *o = &command.overrides;
+	const char **operand = NULL;
+	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (c) {
+		case O_CONFIG:
+			o->file = optarg;
+			break;
+		case O_SOCKET:
+			o->socket = optarg;
+			break;
+		case O_STATE:
+			o->state = optarg;
+			break;
+		case O_MODEL:
+			o->model = optarg;
+			break;
+		case O_CHECK_CONFIG:
+			command.action = CHECK_CONFIG;
+			operand = &o->file;
+			break;
+		case O_CHECK_STATE:
+			command.action = CHECK_STATE;
+			operand = &o->state;
+			break;
+		case O_EXPLAIN:
+			command.action = EXPLAIN_MODEL;
+			operand = &o->model;
+			break;
+		case O_PRINT:
+			command.action = PRINT_CONFIG;
+			break;
+		case O_VERSION:
+			puts("bnnd " BNND_VERSION);
+			return EXIT_SUCCESS + 1;
+		case O_HELP:
+			fputs(usage, stdout);
+			return EXIT_SUCCESS + 1;
+		default:
+			fputs("try: bnnd --help\n", stderr);
+			return EXIT_USAGE + 1;
+		}
+	}
+	if (operand && optind < argc)
+		*operand = argv[optind++];
+	if (optind < argc) {
+		fprintf(stderr, "bnnd: unexpected argument: %s\ntry: bnnd --help\n", argv[optind]);
+		return EXIT_USAGE + 1;
+	}
+	*ret = command;
+	return 0;
+}
+
+static void print_finding(void *ctx, const char *sentence)
+{
+	(void)ctx;
+	puts(sentence);
+}
+
+static int check_state(const struct config *config)
+{
+	struct err err;
+	int r = store_check(config->state_dir, print_finding, NULL, &err);
+	if (r < 0)
+		return failed(EXIT_FAILED, &err);
+	if (r == 0)
+		printf("%s: all well\n", config->state_dir);
+	return r == 0 ? EXIT_SUCCESS : EXIT_FAILED;
+}
+
+static int explain_model(const struct config *config)
+{
+	struct bnn_model *model = NULL;
+	char *reason = NULL;
+	struct err err;
+	if (model_choose(config, &model, &reason, &err) < 0)
+		return failed(EXIT_CONFIG, &err);
+	bnn_model_explain(model, stdout);
+	bnn_model_free(model);
+	free(reason);
+	return EXIT_SUCCESS;
+}
+
+static int run(const struct config *config)
+{
+	struct bnn_model *model = NULL;
+	struct learned *learned = NULL;
+	char *reason = NULL;
+	struct err err = {0};
+	if (model_choose(config, &model, &reason, &err) < 0)
+		return failed(EXIT_CONFIG, &err);
+	const struct bnn_info *info = bnn_model_info(model);
+	struct learned_options options = {.config = config, .model_name = info->name, .n_features = info->n_features};
+	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
+	int r = learned_open(&options, &learned, &err), code = EXIT_SUCCESS;
+	if (r < 0) {
+		code = failed(r == -ERR_FAILED_PRECONDITION ? EXIT_CONFIG : EXIT_FAILED, &err);
+	} else {
+		const char *reasons[] = {reason};
+		struct server_parts parts = {.config = config,
+			.model = model,
+			.learned = learned,
+			.n_reasons = reason != NULL,
+			.reasons = reasons};
+		if (server_run(&parts, &err) < 0)
+			code = failed(EXIT_FAILED, &err);
+	}
+	learned_close(learned);
+	bnn_model_free(model);
+	free(reason);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct command command;
+	struct config config;
+	struct err err;
+	int code = parse_command(argc, argv, &command);
+	if (code != 0)
+		return code - 1;
+	if (config_load(&command.overrides, &config, &err) < 0)
+		return failed(EXIT_CONFIG, &err);
+	switch (command.action) {
+	case RUN:
+		code = run(&config);
+		break;
+	case CHECK_CONFIG:
+		printf("%s: all well\n", command.overrides.file ? command.overrides.file : "/etc/bnnd/bnnd.yaml");
+		break;
+	case CHECK_STATE:
+		code = check_state(&config);
+		break;
+	case EXPLAIN_MODEL:
+		code = explain_model(&config);
+		break;
+	case PRINT_CONFIG:
+		config_print(&config, stdout);
+		break;
+	}
+	config_deinit(&config);
+	return code;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/model_choice.c: see model_choice.h. Names in `current` come from a file: only plain ones are looked up. */
+#include "daemon/model_choice.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/memory.h"
+#include "lib/base/text.h"
+#include "lib/store/store.h"
+
+static int open_named(const char *dir, const char *name, struct bnn_model **ret_model, struct err *err)
+{
+	char path[4200];
+	snprintf(path, sizeof path, "%s/%s.bnn", dir, name);
+	return bnn_model_open(path, ret_model, err);
+}
+
+static bool plain_name(const char *name)
+{
+	return name[0] && name[0] != '.' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == strlen(name);
+}
+
+static char *missing_reason(const struct store_current *current, uint32_t n_classes, const char *used, const char *why)
+{
+	char text[600], name[160];
+	text_escape(name, sizeof name, (const uint8_t *)current->model_name, strlen(current->model_name));
+	snprintf(text, sizeof text,
+		"%u classes learned with the model '%s', which cannot be used (%s); '%s' runs instead and knows "
+		"nothing of them",
+		n_classes, name, why, used);
+	return mem_strdup(text);
+}
+
+int model_choose(const struct config *config, struct bnn_model **ret_model, char **ret_reason, struct err *err)
+{
+	struct store_current current;
+	struct err why = {0};
+	*ret_reason = NULL;
+	if (config->model)
+		return bnn_model_open(config->model, ret_model, err);
+	if (store_current_read(config->state_dir, &current) != 0)
+		return open_named(config->model_dir, "default", ret_model, err);
+	if (!plain_name(current.model_name)) {
+		err_set(&why, ERR_INVALID_ARGUMENT, "that is no model's name");
+	} else if (open_named(config->model_dir, current.model_name, ret_model, &why) == 0) {
+		if (memcmp(bnn_model_info(*ret_model)->feature_id, current.feature_id, BNN_ID_BYTES) == 0)
+			return 0;
+		bnn_model_free(*ret_model);
+		err_set(&why, ERR_FAILED_PRECONDITION, "its features are not those of then");
+	}
+	int r = open_named(config->model_dir, "default", ret_model, err);
+	if (r == 0 && memcmp(bnn_model_info(*ret_model)->feature_id, current.feature_id, BNN_ID_BYTES) != 0)
+		*ret_reason = missing_reason(&current, store_peek_classes(config->state_dir, current.feature_id),
+			bnn_model_info(*ret_model)->name, why.text);
+	return r;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/snapshot.c: see snapshot.h and snapshot_own.h. Everything behind a reference is immutable; the counters are the
+ * only words that two threads write. */
+#include "daemon/snapshot_own.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/memory.h"
+
+struct snapshot_box {
+	struct snapshot seen; /* first: a snapshot is its box */
+	atomic_uint refs;
+	size_t n_nodes;
+	struct class_node **nodes;
+	struct history_node **history;
+};
+
+struct class_node *class_node_new(uint32_t id, size_t n_lessons, size_t n_digests)
+{
+	struct class_node *node = mem_zalloc(1, sizeof *node);
+	atomic_init(&node->refs, 1);
+	node->entry.id = id;
+	node->entry.n_lessons = n_lessons;
+	node->entry.lessons = mem_zalloc(n_lessons, sizeof *node->entry.lessons);
+	node->entry.n_digests = n_digests;
+	node->entry.digests = mem_zalloc(n_digests, DIGEST_BYTES);
+	return node;
+}
+
+struct class_node *class_node_ref(struct class_node *node)
+{
+	atomic_fetch_add_explicit(&node->refs, 1, memory_order_relaxed);
+	return node;
+}
+
+void class_node_unref(struct class_node *node)
+{
+	if (!node || atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	free((void *)node->entry.lessons);
+	free((void *)node->entry.digests);
+	learn_row_free(node->row);
+	free(node);
+}
+
+struct class_node *class_node_of(const struct class_entry *entry)
+{
+	return (struct class_node *)((char *)entry - offsetof(struct class_node, entry));
+}
+
+struct history_node *history_node_new(struct change_entry *entry)
+{
+	struct history_node *node = mem_zalloc(1, sizeof *node);
+	atomic_init(&node->refs, 1);
+	node->entry = entry;
+	return node;
+}
+
+struct history_node *history_node_ref(struct history_node *node)
+{
+	atomic_fetch_add_explicit(&node->refs, 1, memory_order_relaxed);
+	return node;
+}
+
+void history_node_unref(struct history_node *node)
+{
+	if (!node || atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	free(node->entry->classes);
+	free(node->entry);
+	free(node);
+}
+
+static int label_compare(const struct label *a, const uint8_t *bytes, size_t len_bytes)
+{
+	size_t shorter = a->len_bytes < len_bytes ? a->len_bytes : len_bytes;
+	int r = memcmp(a->bytes, bytes, shorter);
+	return r != 0 ? r : (a->len_bytes > len_bytes) - (a->len_bytes < len_bytes);
+}
+
+static int by_label(const void *a, const void *b)
+{
+	const struct class_entry *x = *(const struct class_entry *const *)a, *y = *(const struct class_entry *const *)b;
+	return label_compare(&x->label, y->label.bytes, y->label.len_bytes);
+}
+
+static struct learn_head *head_of(const struct snapshot_box *box, const struct learn_settings *settings, size_t d)
+{
+	const struct learn_row **rows = mem_zalloc(box->n_nodes, sizeof *rows);
+	uint32_t *ids = mem_zalloc(box->n_nodes, sizeof *ids);
+	for (size_t i = 0; i < box->n_nodes; i++) {
+		rows[i] = box->nodes[i]->row;
+		ids[i] = box->nodes[i]->entry.id;
+	}
+	struct learn_head *head = learn_head_new(settings, d, rows, ids, box->n_nodes);
+	free(rows);
+	free(ids);
+	return head;
+}
+
+struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct learn_settings *settings, size_t d)
+{
+	struct snapshot_box *box = mem_zalloc(1, sizeof *box);
+	struct snapshot *s = &box->seen;
+	atomic_init(&box->refs, 1);
+	s->seq = parts->seq;
+	s->writable = parts->writable;
+
+	const struct class_entry **classes = mem_zalloc(parts->n_nodes, sizeof *classes);
+	box->n_nodes = parts->n_nodes;
+	box->nodes = mem_zalloc(parts->n_nodes, sizeof *box->nodes);
+	for (size_t i = 0; i < parts->n_nodes; i++) {
+		box->nodes[i] = class_node_ref(parts->nodes[i]);
+		if (box->nodes[i]->entry.id == CLASS_ID_NONE)
+			s->none = &box->nodes[i]->entry;
+		else
+			classes[s->n_classes++] = &box->nodes[i]->entry;
+	}
+	qsort(classes, s->n_classes, sizeof *classes, by_label);
+	s->classes = classes;
+	s->head = head_of(box, settings, d);
+
+	struct history_item *history = mem_zalloc(parts->n_history, sizeof *history);
+	box->history = mem_zalloc(parts->n_history, sizeof *box->history);
+	for (size_t i = 0; i < parts->n_history; i++) {
+		box->history[i] = history_node_ref(parts->history[i]);
+		history[i] = (struct history_item){.entry = box->history[i]->entry, .undone = parts->undone[i]};
+	}
+	s->history = history;
+	s->n_history = parts->n_history;
+
+	const char **reasons = mem_zalloc(parts->n_reasons, sizeof *reasons);
+	for (size_t i = 0; i < parts->n_reasons; i++)
+		reasons[i] = mem_strdup(parts->reasons[i]);
+	s->reasons = reasons;
+	s->n_reasons = parts->n_reasons;
+	return s;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+	struct snapshot_box *box = (struct snapshot_box *)snapshot;
+	atomic_fetch_add_explicit(&box->refs, 1, memory_order_relaxed);
+	return snapshot;
+}
+
+void snapshot_unref(struct snapshot *snapshot)
+{
+	struct snapshot_box *box = (struct snapshot_box *)snapshot;
+	if (!box || atomic_fetch_sub_explicit(&box->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < box->n_nodes; i++)
+		class_node_unref(box->nodes[i]);
+	for (size_t i = 0; i < snapshot->n_history; i++)
+		history_node_unref(box->history[i]);
+	for (size_t i = 0; i < snapshot->n_reasons; i++)
+		free((void *)snapshot->reasons[i]);
+	learn_head_free((struct learn_head *)snapshot->head);
+	free((void *)snapshot->classes);
+	free((void *)snapshot->history);
+	free((void *)snapshot->reasons);
+	free(box->nodes);
+	free(box->history);
+	free(box);
+}
+
+size_t snapshot_first_after(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes)
+{
+	size_t low = 0, high = snapshot->n_classes;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (label_compare(&snapshot->classes[middle]->label, label, len_bytes) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct class_entry *snapshot_find(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes)
+{
+	size_t after = snapshot_first_after(snapshot, label, len_bytes);
+	if (after == 0 || label_compare(&snapshot->classes[after - 1]->label, label, len_bytes) != 0)
+		return NULL;
+	return snapshot->classes[after - 1];
+}
+
+const struct class_entry *snapshot_by_id(const struct snapshot *snapshot, uint32_t id)
+{
+	const struct snapshot_box *box = (const struct snapshot_box *)snapshot;
+	size_t low = 0, high = box->n_nodes;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (box->nodes[middle]->entry.id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < box->n_nodes && box->nodes[low]->entry.id == id ? &box->nodes[low]->entry : NULL;
+}
+
+bool class_has_digest(const struct class_entry *class, const uint8_t digest[DIGEST_BYTES])
+{
+	for (size_t i = 0; class && i < class->n_digests; i++)
+		if (memcmp(class->digests[i], digest, DIGEST_BYTES) == 0)
+			return true;
+	return false;
+}

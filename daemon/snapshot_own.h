@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/snapshot_own.h: how a snapshot is made: counted nodes that successive snapshots share. For learned*.c alone. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "daemon/snapshot.h"
+
+struct class_node { /* entry and row never change once the node is in a snapshot */
+	atomic_uint refs;
+	struct class_entry entry;
+	struct learn_row *row; /* owned */
+};
+
+/* A node of one reference with room for lessons and digests, which the maker fills. */
+struct class_node *class_node_new(uint32_t id, size_t n_lessons, size_t n_digests);
+struct class_node *class_node_ref(struct class_node *node);
+void class_node_unref(struct class_node *node); /* NULL allowed */
+/* The node behind a class of a snapshot. */
+struct class_node *class_node_of(const struct class_entry *entry);
+
+struct history_node {
+	atomic_uint refs;
+	struct change_entry *entry; /* owned */
+};
+struct history_node *history_node_new(struct change_entry *entry); /* takes the entry */
+struct history_node *history_node_ref(struct history_node *node);
+void history_node_unref(struct history_node *node);
+
+struct snapshot_parts { /* arrays are borrowed; the snapshot takes its own references */
+	uint64_t seq;
+	size_t n_nodes;
+	struct class_node *const *nodes; /* ascending ids, none (0) among them */
+	size_t n_history;
+	struct history_node *const *history; /* the newest first */
+	const bool *undone;                  /* n_history */
+	size_t n_reasons;
+	char *const *reasons;
+	bool writable;
+};
+struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct learn_settings *settings, size_t d);
