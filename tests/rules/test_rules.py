@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The house's rules, checked: who includes whom, which headers belong to which room, an SPDX line in every file, no file
+that has grown out of reading, nothing that only exists at the place where it was written.
+
+Reads the source folder alone (BNND_SOURCE_DIR or two folders up); build folders are left out.
+"""
+import os
+import re
+import unittest
+
+ROOT = os.environ.get("BNND_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LINES_MAX = 600
+
+# What a folder may include beside itself. The longest matching prefix counts.
+LAYERS = {
+	"lib/base": set(),
+	"lib/image": {"lib/base"},
+	"lib/bnn": {"lib/base"},
+	"lib/learn": {"lib/base"},
+	"lib/store": {"lib/base"},
+	"proto": {"lib/base"},
+	"client": {"proto", "lib/base"},
+	"daemon": {"proto", "lib/base", "lib/image", "lib/bnn", "lib/learn", "lib/store"},
+}
+# Headers of other people's libraries, and the only places that may know them.
+FOREIGN = [
+	(r"uv\.h|uv/.*", r"daemon/.*"),
+	(r"yaml\.h", r"daemon/config\.c"),
+	(r"sqlite3(ext)?\.h", r"lib/store/.*"),
+	(r"jpeglib\.h|jerror\.h|turbojpeg\.h|spng\.h", r"lib/image/.*"),
+	(r"(imm|x86|xmm|emm|smm|tmm|nmm|pmm|avx\w*)intrin\.h|arm_(neon|sve|acle)\.h", r"lib/.*/kernels_[^/]*"),
+	(r"(.*/)?model\.pb-c\.h", r"lib/bnn/model\.c"),
+]
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
+SKIP_FOLDERS = {".git", "__pycache__", "node_modules"}
+# Formats that cannot carry a comment, or are not text.
+NO_SPDX = re.compile(r"(^|/)(LICENSE|\.gitignore|\.clang-format|\.clang-tidy|\.gitattributes)$|\.(bnn|png|jpe?g|bin|raw"
+	r"|npy|npz|json|golden|hex|svg|f32|q8|db|txt)$")
+# Made by a script from data: reading them is nobody's task.
+GENERATED = re.compile(r"^tests/vectors/|^models/")
+
+
+def files():
+	for folder, folders, names in os.walk(ROOT):
+		relative = os.path.relpath(folder, ROOT)
+		folders[:] = sorted(f for f in folders
+			if f not in SKIP_FOLDERS and not (relative == "." and f.startswith("build")))
+		for name in sorted(names):
+			path = os.path.normpath(os.path.join(relative, name))
+			if not os.path.islink(os.path.join(ROOT, path)) and not path.endswith(".pyc"):
+				yield path
+
+
+def read(path):
+	with open(os.path.join(ROOT, path), "rb") as f:
+		return f.read()
+
+
+def is_text(path):
+	return b"\0" not in read(path)[:4096]
+
+
+def layer_of(path):
+	fits = [layer for layer in LAYERS if path == layer or path.startswith(layer + "/")]
+	return max(fits, key=len) if fits else None
+
+
+def include_faults(path, text):
+	"""What is wrong with the includes of one C file."""
+	faults = []
+	layer = layer_of(path)
+	for kind, name in INCLUDE.findall(text):
+		for header, home in FOREIGN:
+			if re.fullmatch(header, name) and not re.fullmatch(home, path) and not path.startswith("tests/"):
+				faults.append(f"{path}: <{name}> belongs to {home} alone")
+		if kind == "<" or layer is None:
+			continue
+		beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
+		target = layer_of(name) or (layer_of(beside) if "/" not in name or name.startswith(".") else None)
+		if target is None:
+			if name.startswith(("tests/", "tools/", "systemd/")):
+				faults.append(f'{path}: "{name}" is no part of the product')
+		elif target != layer and target not in LAYERS[layer]:
+			faults.append(f'{path}: {layer} may not include "{name}" of {target}')
+	return faults
+
+
+class Rules(unittest.TestCase):
+	maxDiff = None
+
+	def no_faults(self, faults):
+		self.assertEqual([], faults, "\n" + "\n".join(faults))
+
+	def test_the_source_is_found(self):
+		found = set(files())
+		self.assertIn("proto/frame.c", found)
+		self.assertIn("lib/base/err.h", found)
+
+	def test_layers(self):
+		faults = []
+		for path in files():
+			if path.endswith((".c", ".h", ".S")):
+				faults += include_faults(path, read(path).decode("utf-8"))
+		self.no_faults(faults)
+
+	def test_the_layer_check_sees_what_it_forbids(self):
+		for path, include in (("lib/learn/a.c", '"lib/bnn/bnn.h"'), ("lib/store/a.c", '"proto/frame.h"'),
+				("client/a.c", '"lib/image/image.h"'), ("client/a.c", '"daemon/server.h"'), ("proto/a.h", '"client/bnnd.h"'),
+				("lib/bnn/a.c", '"../learn/learn.h"'), ("lib/image/a.c", "<uv.h>"), ("daemon/a.c", "<yaml.h>"),
+				("daemon/a.c", "<sqlite3.h>"), ("daemon/a.c", "<spng.h>"), ("lib/bnn/pass.c", "<immintrin.h>"),
+				("lib/bnn/plan.c", '"lib/bnn/model.pb-c.h"'), ("daemon/a.c", '"tests/testlib/faulty_vfs.h"')):
+			with self.subTest(path=path, include=include):
+				self.assertEqual(1, len(include_faults(path, f"#include {include}\n")))
+		for path, include in (("daemon/a.c", '"lib/bnn/bnn.h"'), ("daemon/config.c", "<yaml.h>"),
+				("lib/bnn/kernels_avx2.c", "<immintrin.h>"), ("lib/bnn/model.c", '"lib/bnn/model.pb-c.h"'),
+				("lib/learn/a.c", '"learn.h"'), ("lib/learn/a.c", '"lib/base/err.h"'), ("client/a.c", '"proto/limits.h"')):
+			with self.subTest(path=path, include=include):
+				self.assertEqual([], include_faults(path, f"#include {include}\n"))
+
+	def test_every_file_names_its_licence(self):
+		self.no_faults([f"{path}: no SPDX line at its top" for path in files()
+			if not NO_SPDX.search(path) and not GENERATED.search(path) and is_text(path)
+			and not re.search(rb"SPDX-License-Identifier: MIT", b"\n".join(read(path).split(b"\n")[:5]))])
+
+	def test_no_file_is_too_long(self):
+		self.no_faults([f"{path}: {n} lines, at most {LINES_MAX}" for path in files()
+			if not GENERATED.search(path) and is_text(path) and (n := read(path).count(b"\n")) > LINES_MAX])
+
+	def test_nothing_names_the_place_where_it_was_written(self):
+		# Written so that this file does not find itself.
+		places = [re.compile(p) for p in (rb"/" + rb"work/", rb"\." + rb"library", rb"/" + rb"home/\w+/", rb"/" + rb"root/\w")]
+		self.no_faults([f"{path}:{number}: {line.strip()[:100].decode('utf-8', 'replace')}" for path in files()
+			if is_text(path) for number, line in enumerate(read(path).split(b"\n"), 1)
+			if any(place.search(line) for place in places)])
+
+	def test_no_leftovers(self):
+		words = re.compile(rb"\b(" + rb"TO" + rb"DO|FIX" + rb"ME|XX" + rb"X)\b")
+		self.no_faults([f"{path}:{number}: {line.strip()[:100].decode('utf-8', 'replace')}" for path in files()
+			if is_text(path) for number, line in enumerate(read(path).split(b"\n"), 1) if words.search(line)])
+
+	def test_threads_of_libuv_are_not_used(self):
+		self.no_faults([f"{path}: uv_queue_work" for path in files()
+			if path.startswith("daemon/") and b"uv_queue_work(" in read(path)])
+
+
+if __name__ == "__main__":
+	unittest.main(verbosity=1)
