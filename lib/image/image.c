@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/image/image.c: see image.h. Checks what the caller says about the picture before anything is decoded, then
+ * leaves it to the decoder of its format. Refuses regions outside the picture, raw pictures of another length than
+ * their size says, and formats that are not read. */
+#include "lib/image/image.h"
+
+#include <stdint.h>
+
+#include "lib/base/memory.h"
+#include "lib/base/require.h"
+#include "lib/image/decode.h"
+#include "lib/image/geometry.h"
+#include "lib/image/resize.h"
+#include "lib/image/sniff.h"
+
+enum { MEMORY_DEFAULT_BYTES = 32 << 20 }; /* when the caller sets no limits */
+
+static int refuse(struct err *err, int r, const char *field, uint64_t limit)
+{
+	if (err) {
+		err->field = field;
+		err->limit = limit;
+	}
+	return r;
+}
+
+int decode_check_size(uint64_t width, uint64_t height, struct err *err)
+{
+	if (width == 0 || height == 0)
+		return refuse(err,
+			err_set(err, ERR_INVALID_ARGUMENT, "the picture of %ju x %ju pixels is empty", (uintmax_t)width,
+				(uintmax_t)height),
+			"picture", 0);
+	if (width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
+		return refuse(err,
+			err_set(err, ERR_RESOURCE_EXHAUSTED,
+				"the picture has %ju x %ju pixels: at most %d a side are possible", (uintmax_t)width,
+				(uintmax_t)height, IMAGE_MAX_SIDE),
+			"picture", IMAGE_MAX_SIDE);
+	if (width * height > IMAGE_MAX_PIXELS)
+		return refuse(err,
+			err_set(err, ERR_RESOURCE_EXHAUSTED,
+				"the picture has %ju x %ju pixels: at most %d in all are possible", (uintmax_t)width,
+				(uintmax_t)height, IMAGE_MAX_PIXELS),
+			"picture", IMAGE_MAX_PIXELS);
+	return 0;
+}
+
+int decode_check_memory(
+	const struct decode_job *job, uint64_t need_bytes, const char *what, const char *remedy, struct err *err)
+{
+	uint64_t limit = job->limits->decode_memory_bytes;
+	if (need_bytes <= limit)
+		return 0;
+	return refuse(err,
+		err_set(err, ERR_RESOURCE_EXHAUSTED, "%s needs %.1f MiB of memory: the limit is %.1f MiB (%s)%s%s",
+			what, (double)need_bytes / (1 << 20), (double)limit / (1 << 20), DECODE_MEMORY_SETTING,
+			remedy[0] ? "; " : "", remedy),
+		DECODE_MEMORY_SETTING, limit);
+}
+
+bool decode_must_stop(const struct decode_job *job)
+{
+	return job->limits->stop && job->limits->stop(job->limits->stop_ctx);
+}
+
+int decode_stopped(struct err *err)
+{
+	return err_set(err, ERR_DEADLINE_EXCEEDED, "the time for this request was over while its picture was decoded");
+}
+
+/* One row of the crop as RGB; grey is repeated three times. */
+static const uint8_t *raw_row(const struct image_picture *picture, const struct rect *crop, uint32_t y, uint8_t *line)
+{
+	size_t channels = picture->raw_channels;
+	const uint8_t *row = picture->bytes + ((size_t)(crop->y + y) * picture->raw_width + crop->x) * channels;
+	if (channels == 3)
+		return row;
+	for (uint32_t i = 0; i < crop->width; i++)
+		line[3 * (size_t)i] = line[3 * (size_t)i + 1] = line[3 * (size_t)i + 2] = row[i];
+	return line;
+}
+
+int decode_raw(const struct decode_job *job, struct err *err)
+{
+	const struct image_picture *picture = job->picture;
+	if (picture->raw_channels != 1 && picture->raw_channels != 3)
+		return refuse(err,
+			err_set(err, ERR_INVALID_ARGUMENT,
+				"a raw picture of %u channels: 1 (grey) and 3 (red, green, blue) are possible",
+				picture->raw_channels),
+			"picture.raw", 0);
+	int r = decode_check_size(picture->raw_width, picture->raw_height, err);
+	if (r < 0)
+		return r;
+	uint64_t expected = (uint64_t)picture->raw_width * picture->raw_height * picture->raw_channels;
+	if (picture->len_bytes != expected)
+		return refuse(err,
+			err_set(err, ERR_INVALID_ARGUMENT, "the raw picture has %zu bytes, but %ux%ux%u are %ju",
+				picture->len_bytes, picture->raw_width, picture->raw_height, picture->raw_channels,
+				(uintmax_t)expected),
+			"picture.raw", 0);
+
+	struct geometry geometry;
+	geometry_plan(picture, job->input, picture->raw_width, picture->raw_height, 1, &geometry);
+	struct resizer z;
+	r = resizer_init(&z, job, &geometry, err);
+	uint8_t *line = r == 0 ? mem_zalloc(geometry.crop.width, 3) : NULL;
+	for (uint32_t y = 0; r == 0 && y < geometry.crop.height; y++) {
+		if (y % DECODE_ROWS_PER_STOP == 0 && decode_must_stop(job))
+			r = decode_stopped(err);
+		else
+			resizer_row(&z, raw_row(picture, &geometry.crop, y, line));
+	}
+	free(line);
+	resizer_deinit(&z);
+	return r;
+}
+
+int image_to_input(const struct image_picture *picture, const struct image_input *input,
+	const struct image_limits *limits, uint8_t *ret_pixels, struct err *err)
+{
+	static const struct image_limits defaults = {.decode_memory_bytes = MEMORY_DEFAULT_BYTES};
+	/* The input comes from a model that was checked when it was loaded. */
+	REQUIRE(input->width >= 1 && input->width <= IMAGE_INPUT_MAX_SIDE && input->height >= 1 &&
+		input->height <= IMAGE_INPUT_MAX_SIDE && input->fit >= IMAGE_FIT_COVER &&
+		input->fit <= IMAGE_FIT_STRETCH);
+	int r = geometry_check(picture, err);
+	if (r < 0)
+		return r;
+	struct decode_job job = {picture, input, limits ? limits : &defaults, ret_pixels};
+	if (picture->source == IMAGE_RAW)
+		return decode_raw(&job, err);
+	REQUIRE(picture->source == IMAGE_ENCODED);
+	enum sniff_format format;
+	r = sniff_format(picture->bytes, picture->len_bytes, &format, err);
+	if (r < 0)
+		return refuse(err, r, "picture", 0);
+	return format == SNIFF_JPEG ? decode_jpeg(&job, err) : decode_png(&job, err);
+}
