@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/learn/bounds.h: the bounds that the learner's integers are proved for (hybrid.c). */
+#pragma once
+
+enum {
+	LEARN_FEATURES_MAX = 8192,
+	LEARN_MINIBATCH_MAX = 256,
+	LEARN_OTHERS_MAX = 10000,
+	LEARN_CLASSES_MAX = 65535,
+	LEARN_E_MAX = 40,        /* of a row: w = m 2^-e */
+	LEARN_E_MIN = -64,       /* no lesson comes near; a stored row below it is damaged */
+	LEARN_FEATURE_UNIT = 64, /* as a real number a feature is q / 64 */
+};
+#define LEARN_ETA_MAX      0.1
+#define LEARN_MOMENTUM_MAX 0.9
+#define LEARN_DECAY_MAX    0.01

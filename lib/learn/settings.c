@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/learn/settings.c: the hyper-parameters: one table of name, range and default for each preset.
+ *
+ * Invariant: what learn_settings_check accepts keeps every integer of hybrid.c inside the bounds proved there. It
+ * refuses what is out of range, NaN included, by name.
+ */
+#include <string.h>
+
+#include "lib/base/require.h"
+#include "lib/learn/learn.h"
+#include "lib/learn/bounds.h"
+
+enum kind { KIND_U32, KIND_F64 };
+
+struct setting {
+	const char *name;
+	enum kind kind;
+	size_t offset; /* in struct learn_settings */
+	double min, max;
+	double of_default, of_reference; /* what each preset starts with */
+};
+
+#define SETTING(field, kind, min, max, of_default, of_reference)                                                       \
+	{                                                                                                              \
+#field, kind, offsetof(struct learn_settings, field), min, max, of_default, of_reference               \
+	}
+
+static const struct setting settings_table[] = {
+	SETTING(epochs, KIND_U32, 1, 100, 10, 4),
+	SETTING(eta, KIND_F64, 1e-4, LEARN_ETA_MAX, 0.03, 1e-3),
+	SETTING(minibatch, KIND_U32, 1, LEARN_MINIBATCH_MAX, 32, 128),
+	SETTING(momentum, KIND_F64, 0, LEARN_MOMENTUM_MAX, 0.9, 0.9),
+	SETTING(decay, KIND_F64, 0, LEARN_DECAY_MAX, 0, 5e-4),
+	SETTING(others, KIND_U32, 0, LEARN_OTHERS_MAX, 20, 20),
+	SETTING(past_cap, KIND_U32, 0, 1000000, 200, 0),
+	SETTING(classes_total, KIND_U32, 0, LEARN_OTHERS_MAX, 0, 0),
+};
+enum { N_SETTINGS = sizeof settings_table / sizeof *settings_table };
+
+static const char *const width_names[] = {
+	[LEARN_8_8] = "8/8", [LEARN_8_16] = "8/16", [LEARN_8_32] = "8/32", [LEARN_FLOAT] = "float/float"};
+
+void learn_settings_preset(enum learn_preset preset, struct learn_settings *ret_settings)
+{
+	REQUIRE(preset == LEARN_DEFAULT || preset == LEARN_REFERENCE);
+	*ret_settings = (struct learn_settings){.preset = preset, .width = LEARN_8_16};
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings_table[i];
+		double value = preset == LEARN_DEFAULT ? s->of_default : s->of_reference;
+		char *field = (char *)ret_settings + s->offset;
+		if (s->kind == KIND_U32)
+			memcpy(field, &(uint32_t){(uint32_t)value}, sizeof(uint32_t));
+		else
+			memcpy(field, &value, sizeof value);
+	}
+}
+
+int learn_settings_check(const struct learn_settings *settings, struct err *err)
+{
+	const char *wrong = NULL;
+	if (settings->preset != LEARN_DEFAULT && settings->preset != LEARN_REFERENCE)
+		wrong = "preset";
+	else if (settings->width < LEARN_8_8 || settings->width > LEARN_FLOAT)
+		wrong = "width";
+	if (wrong) {
+		err_set(err, ERR_INVALID_ARGUMENT, "%s is none of those there are", wrong);
+		if (err)
+			err->field = wrong;
+		return -ERR_INVALID_ARGUMENT;
+	}
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings_table[i];
+		const char *field = (const char *)settings + s->offset;
+		uint32_t whole;
+		double value;
+		if (s->kind == KIND_U32) {
+			memcpy(&whole, field, sizeof whole);
+			value = whole;
+		} else {
+			memcpy(&value, field, sizeof value);
+		}
+		if (value >= s->min && value <= s->max)
+			continue; /* false for NaN */
+		err_set(err, ERR_INVALID_ARGUMENT, "%s is %g; it must be between %g and %g", s->name, value, s->min,
+			s->max);
+		if (err)
+			err->field = s->name;
+		return -ERR_INVALID_ARGUMENT;
+	}
+	return 0;
+}
+
+const char *learn_width_name(enum learn_width width)
+{
+	REQUIRE(width >= LEARN_8_8 && width <= LEARN_FLOAT);
+	return width_names[width];
+}
+
+int learn_width_parse(const char *name, enum learn_width *ret_width)
+{
+	for (enum learn_width w = LEARN_8_8; w <= LEARN_FLOAT; w++) {
+		if (strcmp(name, width_names[w]) == 0) {
+			*ret_width = w;
+			return 0;
+		}
+	}
+	return 1;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/learn against tests/vectors/learn/: the rows of the Python specification (make_learn.py), bit for bit for the
+ * integer widths, cosine >= 0.999999 for float/float. One test a file; the environment names the source directory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/endian.h"
+#include "lib/learn/learn.h"
+
+static const char *const cases[] = {"first-one", "first-several", "seen-one", "seen-and-new", "remainder", "past-cap",
+	"decay", "zero-row", "no-others", "large-sequence", "reference-first-one", "reference-several",
+	"reference-seen", "reference-seen-alone", "reference-zero-row", "overflow", "saturation", "d512"};
+enum { N_CASES = sizeof cases / sizeof *cases, FILE_MAX_BYTES = 1 << 20, CLASSES_MAX = 8 };
+
+struct reader {
+	uint8_t *bytes;
+	size_t at, len_bytes;
+};
+
+static const uint8_t *take(struct reader *r, size_t n)
+{
+	assert_true(n <= r->len_bytes - r->at);
+	r->at += n;
+	return r->bytes + r->at - n;
+}
+
+static uint32_t take_u32(struct reader *r)
+{
+	return load_le32(take(r, 4));
+}
+
+static uint64_t take_u64(struct reader *r)
+{
+	return load_le64(take(r, 8));
+}
+
+static double take_f64(struct reader *r)
+{
+	uint64_t bits = take_u64(r);
+	double x;
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
+
+static void open_case(const char *name, struct reader *ret)
+{
+	const char *source = getenv("BNND_SOURCE_DIR");
+	char path[4096];
+	snprintf(path, sizeof path, "%s/tests/vectors/learn/%s.bin", source ? source : ".", name);
+	FILE *f = fopen(path, "rb");
+	if (!f)
+		fail_msg("cannot open %s", path);
+	*ret = (struct reader){.bytes = malloc(FILE_MAX_BYTES)};
+	ret->len_bytes = fread(ret->bytes, 1, FILE_MAX_BYTES, f);
+	fclose(f);
+	assert_memory_equal(take(ret, 4), "BNLV", 4);
+}
+
+static double dot(const double *a, const double *b, size_t d)
+{
+	double sum = 0;
+	for (size_t i = 0; i < d; i++)
+		sum += a[i] * b[i];
+	return sum;
+}
+
+/* Direction and length: numpy sums in another order. */
+static void compare_float(const struct learn_row *got, const uint8_t *expected, size_t bytes, size_t d)
+{
+	struct learn_row *want;
+	assert_int_equal(learn_row_decode(LEARN_FLOAT, d, expected, bytes, &want, NULL), 0);
+	double *a = malloc(d * sizeof *a), *b = malloc(d * sizeof *b);
+	learn_row_values(got, a);
+	learn_row_values(want, b);
+	double aa = dot(a, a, d), bb = dot(b, b, d);
+	assert_true(dot(a, b, d) / sqrt(aa * bb) >= 0.999999);
+	assert_true(fabs(aa / bb - 1) < 1e-5);
+	assert_int_equal(learn_row_past(got), learn_row_past(want));
+	free(a);
+	free(b);
+	learn_row_free(want);
+}
+
+static void compare(const struct learn_row *got, const uint8_t *expected, size_t bytes)
+{
+	uint8_t *form;
+	size_t form_bytes;
+	learn_row_encode(got, &form, &form_bytes);
+	assert_int_equal(form_bytes, bytes);
+	assert_memory_equal(form, expected, bytes);
+	free(form);
+}
+
+/* One width of a case: reads the old rows, teaches, compares. */
+static void run_width(struct reader *r, const struct learn_settings *settings, struct learn_lesson lesson)
+{
+	static const size_t master_bytes[] = {[LEARN_8_8] = 1, [LEARN_8_16] = 2, [LEARN_8_32] = 4, [LEARN_FLOAT] = 4};
+	const size_t bytes = 8 + lesson.d * master_bytes[settings->width];
+	struct learn_row *old[CLASSES_MAX] = {0}, *rows[CLASSES_MAX] = {0};
+	for (size_t c = 0; c < lesson.k; c++)
+		if (*take(r, 1))
+			assert_int_equal(
+				learn_row_decode(settings->width, lesson.d, take(r, bytes), bytes, &old[c], NULL), 0);
+	lesson.old = (const struct learn_row *const *)old;
+	struct learn_report report;
+	assert_int_equal(learn_train(settings, &lesson, NULL, NULL, rows, &report, NULL), 0);
+	for (size_t c = 0; c < lesson.k; c++) {
+		if (settings->width == LEARN_FLOAT)
+			compare_float(rows[c], take(r, bytes), bytes, lesson.d);
+		else
+			compare(rows[c], take(r, bytes), bytes);
+		learn_row_free(old[c]);
+		learn_row_free(rows[c]);
+	}
+	uint64_t updates = take_u64(r), lost = take_u64(r), steps = take_u64(r);
+	if (settings->width != LEARN_FLOAT) {
+		assert_int_equal(report.updates, updates);
+		assert_int_equal(report.lost, lost);
+		assert_int_equal(report.steps, steps);
+	}
+}
+
+static void test_case(void **state)
+{
+	struct reader r;
+	open_case(*state, &r);
+	struct learn_settings settings = {.preset = take_u32(&r)};
+	settings.epochs = take_u32(&r);
+	settings.minibatch = take_u32(&r);
+	settings.others = take_u32(&r);
+	settings.past_cap = take_u32(&r);
+	settings.classes_total = take_u32(&r);
+	settings.eta = take_f64(&r);
+	settings.momentum = take_f64(&r);
+	settings.decay = take_f64(&r);
+	struct learn_lesson lesson = {.seq = take_u64(&r)};
+	lesson.n_known_others = take_u32(&r);
+	lesson.d = take_u32(&r);
+	lesson.n = take_u32(&r);
+	lesson.k = take_u32(&r);
+	assert_true(lesson.k <= CLASSES_MAX);
+	float *h = malloc(lesson.n * lesson.d * sizeof *h);
+	memcpy(h, take(&r, lesson.n * lesson.d * sizeof *h), lesson.n * lesson.d * sizeof *h);
+	lesson.q = (const int8_t *)take(&r, lesson.n * lesson.d);
+	int8_t *q = malloc(lesson.d);
+	for (size_t i = 0; i < lesson.n; i++) {
+		assert_true(learn_quantize(h + i * lesson.d, lesson.d, q));
+		assert_memory_equal(q, lesson.q + i * lesson.d, lesson.d);
+	}
+	uint32_t *y = malloc(lesson.n * sizeof *y);
+	memcpy(y, take(&r, lesson.n * sizeof *y), lesson.n * sizeof *y);
+	lesson.y = y;
+	for (settings.width = LEARN_8_8; settings.width <= LEARN_FLOAT; settings.width++)
+		run_width(&r, &settings, lesson);
+	assert_int_equal(r.at, r.len_bytes);
+	free(h);
+	free(q);
+	free(y);
+	free(r.bytes);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[N_CASES];
+	for (size_t i = 0; i < N_CASES; i++)
+		tests[i] = (struct CMUnitTest){
+			.name = cases[i], .test_func = test_case, .initial_state = (void *)(uintptr_t)cases[i]};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

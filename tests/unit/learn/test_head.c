@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/learn/head.c: ranking, ties, none, unknown, scores, the raw logit of the reference preset, many classes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/random.h"
+#include "lib/learn/learn.h"
+#include "lib/learn/row.h"
+
+enum { D = 4 };
+static const struct learn_answer_constants constants = {.temperature = 20, .unknown_cosine = 0.5};
+
+static struct learn_settings settings_of(enum learn_preset preset, enum learn_width width)
+{
+	struct learn_settings s;
+	learn_settings_preset(preset, &s);
+	s.width = width;
+	return s;
+}
+
+/* A head of n rows given as numbers. */
+static struct learn_head *make_head(
+	const struct learn_settings *s, size_t d, const double *w, const uint32_t *ids, size_t n)
+{
+	struct learn_row **rows = calloc(n + 1, sizeof *rows);
+	for (size_t c = 0; c < n; c++)
+		assert_int_equal(learn_row_from_values(s->width, d, w + c * d, 1, &rows[c], NULL), 0);
+	struct learn_head *head = learn_head_new(s, d, (const struct learn_row *const *)rows, ids, n);
+	for (size_t c = 0; c < n; c++)
+		learn_row_free(rows[c]);
+	free(rows);
+	assert_int_equal(learn_head_classes(head), n);
+	return head;
+}
+
+static double sum_of(const struct learn_answer *a)
+{
+	double sum = a->unknown_score;
+	for (size_t i = 0; i < a->n_top; i++)
+		sum += a->top[i].score;
+	return sum;
+}
+
+static void test_ranking(void **state)
+{
+	(void)state;
+	const double w[3 * D] = {1, 0, 0, 0, 0, 2, 0, 0, 0.7, 0.7, 0.1, 0};
+	const uint32_t ids[3] = {5, 3, 9};
+	const int8_t q[D] = {100, 20, 0, 0};
+	for (enum learn_width width = LEARN_8_8; width <= LEARN_FLOAT; width++) {
+		struct learn_settings s = settings_of(LEARN_DEFAULT, width);
+		struct learn_head *head = make_head(&s, D, w, ids, 3);
+		struct learn_answer a;
+		learn_head_answer(head, q, &constants, &a);
+		assert_int_equal(a.n_top, 3);
+		assert_int_equal(a.top[0].id, 5);
+		assert_int_equal(a.top[1].id, 9);
+		assert_int_equal(a.top[2].id, 3);
+		assert_true(a.known);
+		assert_true(fabs(a.top[0].cosine - 100 / sqrt(10400)) < 1e-6);
+		assert_true(fabs(sum_of(&a) - 1) < 1e-12);
+		assert_true(a.top[0].score > a.top[1].score && a.top[1].score > a.top[2].score);
+		/* the softmax over T s and T s_0, with libm's exponential */
+		double odds = exp(20 * (a.top[0].cosine - 0.5));
+		assert_true(fabs(a.top[0].score / a.unknown_score / odds - 1) < 1e-12);
+		learn_head_free(head);
+	}
+}
+
+static void test_unknown(void **state)
+{
+	(void)state;
+	const double w[D] = {1, 0, 0, 0};
+	struct learn_settings s = settings_of(LEARN_DEFAULT, LEARN_8_16);
+	struct learn_head *head = make_head(&s, D, w, &(uint32_t){1}, 1);
+	struct learn_answer a;
+	const int8_t far[D] = {-10, 90, 0, 0}, near[D] = {90, 1, 0, 0}, zero[D] = {0}, edge[D] = {60, 80, 0, 0};
+	learn_head_answer(head, far, &constants, &a);
+	assert_false(a.known);
+	assert_int_equal(a.top[0].id, 1); /* one taught class: it is named, but not everything is that class */
+	assert_true(a.unknown_score > 0.99);
+	assert_true(fabs(sum_of(&a) - 1) < 1e-12);
+	learn_head_answer(head, near, &constants, &a);
+	assert_true(a.known);
+	assert_true(a.top[0].score > 0.99);
+	/* s_0 itself is known: F = 64 of a unit row at e = 6 is exact, 60 / 100 = 0.6 */
+	learn_head_answer(head, edge, &(struct learn_answer_constants){20, 0.6}, &a);
+	assert_true(a.top[0].cosine == 0.6);
+	assert_true(a.known);
+	assert_true(fabs(a.top[0].score - 0.5) < 1e-12);
+	learn_head_answer(head, edge, &(struct learn_answer_constants){20, 0.6000001}, &a);
+	assert_false(a.known);
+	learn_head_answer(head, zero, &(struct learn_answer_constants){20, -1}, &a);
+	assert_false(a.known); /* even where any cosine would do */
+	assert_true(a.unknown_score == 1 && a.top[0].score == 0);
+	learn_head_free(head);
+
+	head = make_head(&s, D, w, &(uint32_t){0}, 0);
+	learn_head_answer(head, near, &(struct learn_answer_constants){20, -1}, &a);
+	assert_false(a.known);
+	assert_int_equal(a.n_top, 0);
+	assert_true(a.unknown_score == 1);
+	learn_head_free(head);
+	learn_head_free(NULL);
+}
+
+static void test_none(void **state)
+{
+	(void)state;
+	const double w[2 * D] = {1, 0, 0, 0, 0, 1, 0, 0};
+	const uint32_t ids[2] = {0, 4};
+	struct learn_settings s = settings_of(LEARN_DEFAULT, LEARN_8_16);
+	struct learn_head *head = make_head(&s, D, w, ids, 2);
+	struct learn_answer a;
+	learn_head_answer(head, (const int8_t[D]){90, 5, 0, 0}, &constants, &a);
+	assert_false(a.known);
+	assert_int_equal(a.top[0].id, 0);
+	assert_true(a.top[0].cosine >= constants.unknown_cosine);
+	learn_head_answer(head, (const int8_t[D]){5, 90, 0, 0}, &constants, &a);
+	assert_true(a.known);
+	assert_int_equal(a.top[0].id, 4);
+	learn_head_free(head);
+}
+
+static void test_ties(void **state)
+{
+	(void)state;
+	enum { N = 14 };
+	double w[N * D];
+	uint32_t ids[N];
+	for (size_t c = 0; c < N; c++) {
+		memcpy(w + c * D, (const double[D]){0.3, c % 2 ? 0.5 : 0.4, 0, 0}, D * sizeof *w);
+		ids[c] = (uint32_t)(100 - c);
+	}
+	struct learn_settings s = settings_of(LEARN_DEFAULT, LEARN_8_16);
+	struct learn_head *head = make_head(&s, D, w, ids, N);
+	struct learn_answer a;
+	learn_head_answer(head, (const int8_t[D]){30, 50, 0, 0}, &constants, &a);
+	static const uint32_t want[LEARN_TOP_MAX] = {87, 89, 91, 93, 95, 97, 99, 88, 90, 92};
+	assert_int_equal(a.n_top, LEARN_TOP_MAX);
+	for (size_t i = 0; i < LEARN_TOP_MAX; i++)
+		assert_int_equal(a.top[i].id, want[i]);
+	assert_true(sum_of(&a) < 1); /* the four that are not shown have their shares, too */
+	learn_head_free(head);
+}
+
+/* The reference preset ranks by raw logit, where a long row wins over a near one; known asks that row's cosine. */
+static void test_reference(void **state)
+{
+	(void)state;
+	const double w[2 * D] = {0.1, 0, 0, 0, 3, 9, 0, 0};
+	const uint32_t ids[2] = {1, 2};
+	const int8_t q[D] = {100, 10, 0, 0};
+	for (enum learn_width width = LEARN_8_8; width <= LEARN_FLOAT; width++) {
+		struct learn_settings s = settings_of(LEARN_REFERENCE, width);
+		struct learn_head *head = make_head(&s, D, w, ids, 2);
+		struct learn_answer a;
+		learn_head_answer(head, q, &constants, &a);
+		assert_int_equal(a.top[0].id, 2);
+		assert_true(a.top[0].cosine < 0.5 && a.top[1].cosine > 0.9);
+		assert_false(a.known);
+		assert_true(a.top[0].score < a.top[1].score);
+		learn_head_answer(head, q, &(struct learn_answer_constants){20, 0.3}, &a);
+		assert_true(a.known);
+		learn_head_free(head);
+	}
+	/* rows of zeros answer with cosine 0 */
+	struct learn_settings s = settings_of(LEARN_REFERENCE, LEARN_8_32);
+	struct learn_head *head = make_head(&s, D, (const double[2 * D]){0}, ids, 2);
+	struct learn_answer a;
+	learn_head_answer(head, q, &constants, &a);
+	assert_true(a.top[0].id == 1 && a.top[0].cosine == 0 && !a.known);
+	learn_head_free(head);
+}
+
+/* As many classes as a daemon takes, and far more: the answer agrees with plain arithmetic on the rows. */
+static void test_many(void **state)
+{
+	(void)state;
+	enum { N = 4096, WIDE = 65 };
+	uint64_t seed = 1;
+	double *w = malloc(N * WIDE * sizeof *w);
+	uint32_t *ids = malloc(N * sizeof *ids);
+	for (size_t i = 0; i < N * WIDE; i++)
+		w[i] = (int)splitmix64_below(&seed, 255) - 127; /* 8/8 holds them exactly once 127 is there */
+	for (size_t c = 0; c < N; c++) {
+		w[c * WIDE] = 127;
+		ids[c] = (uint32_t)(c + 1);
+	}
+	struct learn_settings s = settings_of(LEARN_DEFAULT, LEARN_8_8);
+	struct learn_head *head = make_head(&s, WIDE, w, ids, N);
+	int8_t q[WIDE];
+	for (size_t i = 0; i < WIDE; i++)
+		q[i] = (int8_t)((int)splitmix64_below(&seed, 255) - 127);
+	double best = -2;
+	uint32_t best_id = 0;
+	for (size_t c = 0; c < N; c++) {
+		double dot = 0, ww = 0;
+		for (size_t i = 0; i < WIDE; i++) {
+			dot += w[c * WIDE + i] * q[i];
+			ww += w[c * WIDE + i] * w[c * WIDE + i];
+		}
+		if (dot / sqrt(ww) > best) {
+			best = dot / sqrt(ww);
+			best_id = ids[c];
+		}
+	}
+	struct learn_answer a;
+	learn_head_answer(head, q, &constants, &a);
+	assert_int_equal(a.top[0].id, best_id);
+	for (size_t i = 1; i < a.n_top; i++)
+		assert_true(a.top[i].cosine <= a.top[i - 1].cosine);
+	learn_head_free(head);
+	free(w);
+	free(ids);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ranking),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_ties),
+		cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_many),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
