@@ -7,10 +7,12 @@ here is needed at run time of the daemon, and nothing here shares code with lib/
   format.py   header, digest, data section; packed bits; read(), write()
   shapes.py   what each operation accepts and makes: used when a graph is built and when a file is read
   build.py    Builder: an operation at a time, shapes inferred
+  identity.py feature_id
   evaluate.py forward pass in float64, or with ENGINE's float32 order bit for bit
 """
 from .build import Builder
 from .evaluate import Evaluator
 from .format import BadModel, Model, pack_bits, proto, read, unpack_bits, write
+from .identity import feature_id
 
-__all__ = ['BadModel', 'Builder', 'Evaluator', 'Model', 'pack_bits', 'proto', 'read', 'unpack_bits', 'write']
+__all__ = ['BadModel', 'Builder', 'Evaluator', 'Model', 'feature_id', 'pack_bits', 'proto', 'read', 'unpack_bits', 'write']

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* The features of committed models on committed pictures, bit for bit.
+ *
+ * tests/vectors/features/NAME.vec was made by tools/make_vectors.py with a numpy evaluator that shares no code with
+ * the engine, so equal floats mean that both understood the format in the same way. Runs with the kernels that this
+ * machine chooses and with the plain reference.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/endian.h"
+#include "lib/bnn/bnn.h"
+
+enum { VEC_HEADER_BYTES = 24 };
+
+struct vec {
+	uint8_t *bytes;
+	uint32_t n, height, width, d;
+	const uint8_t *pictures, *features; /* features: n x d little-endian float32 */
+};
+
+static const char *source_path(char *path, size_t path_bytes, const char *folder, const char *name, const char *suffix)
+{
+	const char *root = getenv("BNND_SOURCE_DIR");
+
+	snprintf(path, path_bytes, "%s/%s/%s%s", root ? root : ".", folder, name, suffix);
+	return path;
+}
+
+static void vec_load(const char *path, struct vec *ret_vec)
+{
+	struct vec v = {0};
+	FILE *f = fopen(path, "rb");
+	long len;
+
+	if (!f)
+		fail_msg("%s cannot be opened", path);
+	assert_int_equal(fseek(f, 0, SEEK_END), 0);
+	len = ftell(f);
+	rewind(f);
+	assert_true(len > VEC_HEADER_BYTES);
+	v.bytes = malloc((size_t)len);
+	assert_non_null(v.bytes);
+	assert_int_equal(fread(v.bytes, 1, (size_t)len, f), len);
+	fclose(f);
+	assert_memory_equal(v.bytes, "BNNVEC1\n", 8);
+	v.n = load_le32(v.bytes + 8);
+	v.height = load_le32(v.bytes + 12);
+	v.width = load_le32(v.bytes + 16);
+	v.d = load_le32(v.bytes + 20);
+	v.pictures = v.bytes + VEC_HEADER_BYTES;
+	v.features = v.pictures + (size_t)v.n * v.height * v.width * 3;
+	assert_int_equal(len, VEC_HEADER_BYTES + (size_t)v.n * (v.height * v.width * 3 + v.d * 4));
+	*ret_vec = v;
+}
+
+static void check_model(const char *folder, const char *name, const char *kernels)
+{
+	char path[4096];
+	struct bnn_model *model;
+	struct err err = {0};
+	struct vec v;
+
+	vec_load(source_path(path, sizeof path, "tests/vectors/features", name, ".vec"), &v);
+	if (kernels)
+		setenv("BNND_KERNELS", kernels, 1);
+	else
+		unsetenv("BNND_KERNELS");
+	if (bnn_model_open(source_path(path, sizeof path, folder, name, ".bnn"), &model, &err))
+		fail_msg("%s: %s", path, err.text);
+	const struct bnn_info *info = bnn_model_info(model);
+	assert_string_equal(info->name, name);
+	assert_int_equal(info->width, v.width);
+	assert_int_equal(info->height, v.height);
+	assert_int_equal(info->n_features, v.d);
+	if (kernels)
+		assert_string_equal(info->kernels, kernels);
+	struct bnn_run *run = bnn_run_new(model);
+	assert_non_null(run);
+	float *features = calloc(v.d, sizeof *features);
+	assert_non_null(features);
+
+	for (uint32_t i = 0; i < v.n; i++) {
+		bnn_run_features(run, v.pictures + (size_t)i * v.height * v.width * 3, features);
+		for (uint32_t k = 0; k < v.d; k++) {
+			uint32_t bits, want = load_le32(v.features + ((size_t)i * v.d + k) * 4);
+
+			memcpy(&bits, &features[k], sizeof bits);
+			if (bits != want)
+				fail_msg("%s, kernels %s, picture %u, feature %u: %08x, not %08x", name, info->kernels,
+					i, k, bits, want);
+		}
+	}
+	free(features);
+	bnn_run_free(run);
+	bnn_model_free(model);
+	free(v.bytes);
+	unsetenv("BNND_KERNELS");
+}
+
+static void check_both(const char *folder, const char *name)
+{
+	check_model(folder, name, "ref");
+	check_model(folder, name, NULL);
+}
+
+static void test_tiny(void **state)
+{
+	(void)state;
+	check_both("tests/vectors/models", "tiny");
+}
+
+static void test_odd(void **state)
+{
+	(void)state;
+	check_both("tests/vectors/models", "odd");
+}
+
+static void test_photo96(void **state)
+{
+	(void)state;
+	check_both("models", "photo96-1");
+}
+
+static void test_photo64(void **state)
+{
+	(void)state;
+	check_both("models", "photo64-1");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tiny),
+		cmocka_unit_test(test_odd),
+		cmocka_unit_test(test_photo96),
+		cmocka_unit_test(test_photo64),
+	};
+	return cmocka_run_group_tests_name("feature vectors", tests, NULL, NULL);
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Makes tests/vectors/features/*.vec: pictures and the features that every kernel must give for them, bit for bit.
+
+  make_vectors.py OUT_DIR [BACKBONES_DIR]
+
+For the tiny models (drawn here), and with BACKBONES_DIR for models/photo*.bnn: the drawn pictures of its golden files.
+The features are those of the numpy evaluator in the format's float32 order, not the engine's own.
+
+A .vec file, little-endian: "BNNVEC1\\n", u32 n, height, width, d; n x height x width x 3 bytes; n x d float32.
+"""
+import pathlib
+import struct
+import sys
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import make_tiny    # noqa: E402
+from bnnfile import Evaluator, read    # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+N_TINY = 24
+
+
+def vector(model, pictures):
+    features = np.concatenate([Evaluator(model, 'exact').run(p[None]) for p in pictures])
+    n, height, width, _ = pictures.shape
+    return (b'BNNVEC1\n' + struct.pack('<4I', n, height, width, features.shape[1]) + pictures.tobytes()
+            + features.astype('<f4').tobytes())
+
+
+def tiny_pictures(model):
+    """Two-coloured pictures, noise, and the plain ones: black, white, the byte whose number is 0."""
+    height, width, _ = model.tensors[model.graph.input.tensor].shape
+    rng = make_tiny.Splitmix64(7)
+    drawn = make_tiny.pictures(rng, N_TINY, height, width)
+    noise = (rng.grid(8, height, width, 3, scale=128) + 128).astype('u1')
+    plain = np.stack([np.full((height, width, 3), b, 'u1') for b in (0, 255, 118)])
+    return np.concatenate([drawn, noise, plain])
+
+
+def vectors(backbones=None):
+    """{file name: bytes}."""
+    made = {}
+    for name in ('tiny', 'odd'):
+        model = read(ROOT / 'tests' / 'vectors' / 'models' / f'{name}.bnn')
+        made[f'{name}.vec'] = vector(model, tiny_pictures(model))
+    for side in (96, 64) if backbones else ():
+        model = read(ROOT / 'models' / f'photo{side}-1.bnn')
+        golden = np.load(pathlib.Path(backbones) / f'v1-{side}' / 'golden-drawn.npz')
+        made[f'photo{side}-1.vec'] = vector(model, golden['pictures'])
+    return made
+
+
+def main():
+    out = pathlib.Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    for name, body in vectors(*sys.argv[2:]).items():
+        (out / name).write_bytes(body)
+        print(f'{name}: {len(body)} bytes')
+
+
+if __name__ == '__main__':
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    main()
