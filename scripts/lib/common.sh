@@ -12,7 +12,7 @@ PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkgconf protobuf-c-compiler prot
 PACKAGES_PYTHON=(python3-numpy python3-pil python3-protobuf)
 # systemd: for systemd-socket-activate and sysusers alone; no running systemd is needed.
 PACKAGES_TEST=("${PACKAGES_BUILD[@]}" libcmocka-dev "${PACKAGES_PYTHON[@]}" systemd)
-PACKAGES_DEMO=("${PACKAGES_BUILD[@]}" "${PACKAGES_PYTHON[@]}" dataset-fashion-mnist)
+PACKAGES_DEMO=("${PACKAGES_BUILD[@]}" "${PACKAGES_PYTHON[@]}" dataset-fashion-mnist fonts-dejavu-core)
 # The sanitizers' libraries come with gcc.
 PACKAGES_ALL=("${PACKAGES_TEST[@]}")
 PACKAGES_CROSS=(gcc-aarch64-linux-gnu qemu-user)
