@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/bnn/explain.c: prints a model for people: what it is, its steps, and where their buffers lie in the arena. */
+#include <string.h>
+
+#include "lib/bnn/plan.h"
+
+static const char *fit_name(enum bnn_fit fit)
+{
+	return fit == BNN_FIT_COVER ? "cover" : fit == BNN_FIT_CONTAIN ? "contain" : "stretch";
+}
+
+static void explain_head(const struct bnn_model *model, FILE *out)
+{
+	const struct bnn_info *i = &model->info;
+	fprintf(out, "model       %s\n", i->name);
+	fprintf(out, "input       %u x %u, fit %s, picture rules %u, background %u %u %u\n", i->width, i->height,
+		fit_name(i->fit), i->image_rules, i->background[0], i->background[1], i->background[2]);
+	fprintf(out, "features    %u, id ", i->n_features);
+	for (size_t k = 0; k < BNN_ID_BYTES; k++)
+		fprintf(out, "%02x", i->feature_id[k]);
+	fprintf(out, "\nkernels     %s\n", i->kernels);
+	fprintf(out, "work        %.1f M multiply-adds of floats, %.1f M of bits\n", (double)i->multiply_adds / 1e6,
+		(double)i->binary_multiply_adds / 1e6);
+	fprintf(out, "memory      arena %zu KiB a thread, constants %zu KiB\n", i->arena_bytes >> 10,
+		model->plan.constant_bytes >> 10);
+	if (i->has_answers) {
+		fprintf(out,
+			"answers     temperature %.4g; cosine below which 1, 2, 5, 10, 20 %% of the known are refused:",
+			i->temperature);
+		for (size_t k = 0; k < BNN_REFUSE_SHARES; k++)
+			fprintf(out, " %.3f", i->unknown_cosine[k]);
+		fputc('\n', out);
+	}
+}
+
+static void explain_buffer(const struct plan *plan, const char *what, int buffer, FILE *out)
+{
+	if (buffer == PLAN_NO_BUFFER)
+		return;
+	const struct plan_buffer *b = &plan->buffers[buffer];
+	fprintf(out, "  %s %zu+%zu", what, b->offset, b->bytes);
+}
+
+void bnn_model_explain(const struct bnn_model *model, FILE *out)
+{
+	const struct plan *plan = &model->plan;
+	explain_head(model, out);
+	fprintf(out, "\n%3s  %-20s %-15s %-32s %8s  %s\n", "", "result", "shape", "operations", "work k",
+		"arena, bytes");
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		const struct plan_step *s = &plan->steps[i];
+		char shape[40];
+		snprintf(shape, sizeof shape, "%ux%ux%u", s->height, s->width, s->channels);
+		fprintf(out, "%3zu  %-20s %-15s %-32s %8llu", i, s->name, shape, s->label,
+			(unsigned long long)(s->operations / 1000));
+		explain_buffer(plan, "floats", s->y, out);
+		explain_buffer(plan, "bits", s->bits, out);
+		explain_buffer(plan, "scratch", s->scratch, out);
+		fputc('\n', out);
+	}
+	if (*model->info.card)
+		fprintf(out, "\n%s%s", model->info.card,
+			model->info.card[strlen(model->info.card) - 1] == '\n' ? "" : "\n");
+}

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/bnn/kernels_portable.c: one source, compiled once per instruction set (meson.build), as the set KERNELS_SET.
+ *
+ * Invariant: bit for bit kernels_ref.c. Vectors run across outputs, so each output's sum has the definition's order;
+ * no lane ever adds to another. Convolutions work on tiles of TILE pixels x a block of outputs, whose weights are
+ * neighbours (pack.c). Tiles may compute a pixel twice, which is harmless: residuals are added afterwards.
+ */
+#include "lib/bnn/kernels_vector.h"
+
+#include "lib/base/memory.h"
+#include "lib/bnn/kernel_sets.h"
+
+#if defined(__AVX512F__)
+enum { CONV_TILE = 6, CONV_VECTORS = 2, BINARY_TILE = 4, BINARY_VECTORS = 2 };
+#elif defined(__AVX2__)
+enum { CONV_TILE = 6, CONV_VECTORS = 2, BINARY_TILE = 4, BINARY_VECTORS = 2 };
+#elif defined(__aarch64__)
+enum { CONV_TILE = 6, CONV_VECTORS = 2, BINARY_TILE = 4, BINARY_VECTORS = 4 };
+#else
+enum { CONV_TILE = 4, CONV_VECTORS = 2, BINARY_TILE = 2, BINARY_VECTORS = 2 };
+#endif
+enum {
+	CONV_BLOCK = CONV_VECTORS * LANES,
+	BINARY_BLOCK = BINARY_VECTORS * WORD_LANES,
+	CHUNK_PIXELS = 32, /* whose counts wait for the epilogue in the first-level cache */
+};
+#define UNROLL _Pragma("GCC unroll 8")
+
+/* ---- conv2d, dense ---- */
+
+/* The taps of one output position that lie inside: kernel rows (columns) [first, end). */
+struct span {
+	uint32_t first, end;
+};
+
+static struct span taps_inside(
+	uint32_t out, uint32_t stride, uint32_t kernel, uint32_t dilation, uint32_t before, uint32_t in)
+{
+	int64_t at = (int64_t)out * stride - before;
+	struct span s = {0, kernel};
+	while (s.first < kernel && at + (int64_t)s.first * dilation < 0)
+		s.first++;
+	while (s.end > s.first && at + (int64_t)(s.end - 1) * dilation >= in)
+		s.end--;
+	return s;
+}
+
+struct conv_tile {
+	const struct kernel_conv *k;
+	const float
+		*x; /* the group's channels of the pixel under tap (0, 0) of the tile's first output: may be outside */
+	const float *w;
+	const float *bias;
+	float *y;
+	uint32_t group_in, n_out; /* channels of the input's group; outputs of this block */
+	struct span ky, kx;
+};
+
+/* n neighbouring output pixels (n is a constant where this is inlined), one block of outputs. */
+ALWAYS_INLINE void conv_tile(const struct conv_tile *t, const int n)
+{
+	const struct kernel_window *win = &t->k->win;
+	const ptrdiff_t pixel = (ptrdiff_t)win->in_c * win->stride_x;
+	vfloat acc[CONV_TILE][CONV_VECTORS];
+	UNROLL for (int p = 0; p < n; p++) UNROLL for (int v = 0; v < CONV_VECTORS; v++) acc[p][v] =
+		load_some(t->bias + v * LANES, LANES);
+	for (uint32_t ky = t->ky.first; ky < t->ky.end; ky++)
+		for (uint32_t kx = t->kx.first; kx < t->kx.end; kx++) {
+			const float *x =
+				t->x + ((ptrdiff_t)ky * win->dilation_y * win->in_w + (ptrdiff_t)kx * win->dilation_x) *
+					       win->in_c;
+			const float *w = t->w + ((size_t)ky * win->kernel_x + kx) * t->group_in * CONV_BLOCK;
+			for (uint32_t i = 0; i < t->group_in; i++, w += CONV_BLOCK) {
+				vfloat wv[CONV_VECTORS];
+				UNROLL for (int v = 0; v < CONV_VECTORS; v++) wv[v] = load_floats(w + v * LANES);
+				UNROLL for (int p = 0; p < n; p++)
+				{
+					vfloat xv = splat(x[p * pixel + i]);
+					UNROLL for (int v = 0; v < CONV_VECTORS; v++) acc[p][v] =
+						fused(xv, wv[v], acc[p][v]);
+				}
+			}
+		}
+	UNROLL for (int p = 0; p < n; p++) UNROLL for (int v = 0; v < CONV_VECTORS; v++)
+	{
+		vfloat r = acc[p][v];
+		if ((uint32_t)(v * LANES) >= t->n_out)
+			continue;
+		if (t->k->has_clamp) {
+			vfloat lo = splat(t->k->lo), hi = splat(t->k->hi);
+			r = select_floats(r < lo, lo, select_floats(r > hi, hi, r));
+		}
+		store_some(t->y + (size_t)p * win->out_c + v * LANES, r, t->n_out - v * LANES);
+	}
+}
+
+/* One row of outputs: borders pixel by pixel, between them whole tiles. */
+static void conv_row(struct conv_tile *t, const float *row, float *y, uint32_t interior_first, uint32_t interior_end)
+{
+	const struct kernel_window *w = &t->k->win;
+	for (uint32_t ox = 0; ox < w->out_w;) {
+		t->x = row + ((ptrdiff_t)ox * w->stride_x - w->left) * w->in_c;
+		t->y = y + (size_t)ox * w->out_c;
+		if (ox >= interior_first && ox + CONV_TILE <= interior_end) {
+			t->kx = (struct span){0, w->kernel_x};
+			conv_tile(t, CONV_TILE);
+			ox += CONV_TILE;
+		} else {
+			t->kx = taps_inside(ox, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w);
+			conv_tile(t, 1);
+			ox++;
+		}
+	}
+}
+
+static void conv_block(const struct kernel_conv *k, const float *x, float *y, struct conv_tile *t)
+{
+	const struct kernel_window *w = &k->win;
+	uint32_t first = 0, end = w->out_w;
+	while (first < end && taps_inside(first, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w).first)
+		first++;
+	while (end > first &&
+		taps_inside(end - 1, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w).end < w->kernel_x)
+		end--;
+	for (uint32_t oy = 0; oy < w->out_h; oy++) {
+		t->ky = taps_inside(oy, w->stride_y, w->kernel_y, w->dilation_y, w->top, w->in_h);
+		ptrdiff_t row = ((ptrdiff_t)oy * w->stride_y - w->top) * w->in_w;
+		conv_row(t, x + row * w->in_c, y + (size_t)oy * w->out_w * w->out_c, first, end);
+	}
+}
+
+static void portable_conv2d(const struct kernel_conv *given, const float *x, float *y)
+{
+	struct kernel_conv k = *given;
+	struct kernel_window *w = &k.win;
+	/* A pointwise convolution sees one long row. */
+	if (w->kernel_y == 1 && w->kernel_x == 1 && w->stride_y == 1 && w->stride_x == 1) {
+		w->in_w = w->out_w = w->in_w * w->in_h;
+		w->in_h = w->out_h = 1;
+	}
+	uint32_t group_in = w->in_c / k.groups, group_out = w->out_c / k.groups;
+	size_t block_floats = (size_t)w->kernel_y * w->kernel_x * group_in * CONV_BLOCK;
+	const float *weights = k.w;
+	for (uint32_t g = 0; g < k.groups; g++)
+		for (uint32_t o = 0; o < group_out; o += CONV_BLOCK, weights += block_floats) {
+			float bias[CONV_BLOCK] = {0};
+			uint32_t first = g * group_out + o, n = group_out - o < CONV_BLOCK ? group_out - o : CONV_BLOCK;
+			memcpy(bias, k.bias + first, n * sizeof *bias);
+			struct conv_tile t = {.k = &k, .w = weights, .bias = bias, .group_in = group_in, .n_out = n};
+			conv_block(&k, x + (size_t)g * group_in, y + first, &t);
+		}
+}
+
+/* ---- depthwise ---- */
+
+static vfloat clamp_some(const struct kernel_conv *k, vfloat r)
+{
+	if (!k->has_clamp)
+		return r;
+	vfloat lo = splat(k->lo), hi = splat(k->hi);
+	return select_floats(r < lo, lo, select_floats(r > hi, hi, r));
+}
+
+/* The inputs of n outputs from output o on: each input channel feeds `multiplier` of them. */
+ALWAYS_INLINE vfloat depthwise_inputs(const float *x, uint32_t o, uint32_t multiplier, uint32_t n)
+{
+	if (multiplier == 1)
+		return load_some(x + o, n);
+	vfloat v = {0};
+	for (uint32_t i = 0; i < n && i < (uint32_t)LANES; i++)
+		v[i] = x[(o + i) / multiplier];
+	return v;
+}
+
+static void portable_depthwise(const struct kernel_conv *k, const float *x, float *y)
+{
+	const struct kernel_window *w = &k->win;
+	for (uint32_t oy = 0; oy < w->out_h; oy++) {
+		struct span ry = taps_inside(oy, w->stride_y, w->kernel_y, w->dilation_y, w->top, w->in_h);
+		for (uint32_t ox = 0; ox < w->out_w; ox++, y += w->out_c) {
+			struct span rx = taps_inside(ox, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w);
+			for (uint32_t o = 0; o < w->out_c; o += LANES) {
+				uint32_t n = w->out_c - o;
+				vfloat acc = load_floats(k->bias + o);
+				for (uint32_t ky = ry.first; ky < ry.end; ky++)
+					for (uint32_t kx = rx.first; kx < rx.end; kx++) {
+						size_t iy =
+							(size_t)oy * w->stride_y + (size_t)ky * w->dilation_y - w->top;
+						size_t ix =
+							(size_t)ox * w->stride_x + (size_t)kx * w->dilation_x - w->left;
+						const float *px = x + (iy * w->in_w + ix) * w->in_c;
+						const float *pw = k->w + ((size_t)ky * w->kernel_x + kx) * w->out_c + o;
+						acc = fused(depthwise_inputs(px, o, k->multiplier, n), load_some(pw, n),
+							acc);
+					}
+				store_some(y + o, clamp_some(k, acc), n);
+			}
+		}
+	}
+}
+
+/* ---- sign ---- */
+
+/* Bits of LANES channels from channel c on; masks and t reach to KERNEL_PAD. */
+ALWAYS_INLINE uint64_t sign_lanes(const struct kernel_sign *k, uint32_t c, vfloat x)
+{
+	vfloat t = load_floats(k->t + c);
+	uint64_t lanes = ((uint64_t)1 << LANES) - 1;
+	uint64_t less = k->less[c / 64] >> c % 64 & lanes, greater = k->greater[c / 64] >> c % 64 & lanes;
+	uint64_t less_equal = k->less_equal[c / 64] >> c % 64 & lanes, bits = 0;
+	if (less)
+		bits |= less & mask_bits(x < t);
+	if (greater)
+		bits |= greater & mask_bits(x > t);
+	if (less_equal)
+		bits |= less_equal & mask_bits(x <= t);
+	return bits;
+}
+
+static void portable_sign(const struct kernel_sign *k, size_t n_pixels, const float *x, uint64_t *bits)
+{
+	for (size_t p = 0; p < n_pixels; p++, x += k->channels)
+		for (uint32_t at = 0; at < k->channels; at += 64) {
+			uint64_t word = 0;
+			for (uint32_t c = at; c < at + 64 && c < k->channels; c += LANES)
+				word |= sign_lanes(k, c, load_some(x + c, k->channels - c)) << c % 64;
+			*bits++ = word;
+		}
+}
+
+/* ---- binary convolution ---- */
+
+static bool has_ring(const struct kernel_window *w)
+{
+	return w->top || w->left || w->bottom || w->right;
+}
+
+static size_t ring_bytes(const struct kernel_window *w)
+{
+	size_t bytes = has_ring(w) ? kernel_ring_words(w) * kernel_ring_rows(w) * sizeof(uint64_t) : 0;
+	return (bytes + MEM_ALIGN_BYTES - 1) / MEM_ALIGN_BYTES * MEM_ALIGN_BYTES;
+}
+
+static uint32_t counts_stride(const struct kernel_window *w)
+{
+	return (w->out_c + KERNEL_PAD - 1) / KERNEL_PAD * KERNEL_PAD;
+}
+
+static size_t portable_binary_scratch(const struct kernel_binary_conv *k)
+{
+	return ring_bytes(&k->win) + (size_t)CHUNK_PIXELS * counts_stride(&k->win) * sizeof(int32_t);
+}
+
+/* n pixels of padding: +1 is bits 0; -1 is bits 1 in the channels that there are. */
+static uint64_t *put_padding(uint64_t *to, size_t n, uint32_t channels, bool ones)
+{
+	uint32_t words = kernel_words(channels);
+	for (size_t p = 0; p < n; p++)
+		for (uint32_t i = 0; i < words; i++) {
+			uint32_t left = channels - i * 64;
+			*to++ = !ones ? 0 : left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
+		}
+	return to;
+}
+
+static void fill_ring(const struct kernel_binary_conv *k, const uint64_t *x, uint64_t *to)
+{
+	const struct kernel_window *w = &k->win;
+	size_t row = (size_t)w->in_w * kernel_words(w->in_c), ring_width = (size_t)w->in_w + w->left + w->right;
+	bool ones = k->pad_value < 0;
+	to = put_padding(to, ring_width * w->top, w->in_c, ones);
+	for (uint32_t y = 0; y < w->in_h; y++, x += row) {
+		to = put_padding(to, w->left, w->in_c, ones);
+		memcpy(to, x, row * sizeof *to);
+		to = put_padding(to + row, w->right, w->in_c, ones);
+	}
+	put_padding(to, ring_width * w->bottom, w->in_c, ones);
+}
+
+struct binary_tile {
+	const uint64_t *x[BINARY_TILE]; /* of each pixel, under tap (0, 0) */
+	const uint64_t *w;
+	size_t row, step;   /* words from a tap to the one below, and beside it */
+	uint32_t runs, run; /* words that follow one another: `runs` times a kernel row, `run` words each */
+	uint32_t rows;
+};
+
+/* ret[p][v]: differing bits of pixel p and the outputs of vector v. */
+ALWAYS_INLINE void binary_tile(const struct binary_tile *t, vword ret[BINARY_TILE][BINARY_VECTORS])
+{
+	vword counts[BINARY_TILE][BINARY_VECTORS], total[BINARY_TILE][BINARY_VECTORS];
+	const uint64_t *w = t->w;
+	uint32_t room = COUNTS_MAX;
+	UNROLL for (int p = 0; p < BINARY_TILE; p++) UNROLL for (int v = 0; v < BINARY_VECTORS; v++) counts[p][v] =
+		total[p][v] = (vword){0};
+	for (uint32_t ky = 0; ky < t->rows; ky++)
+		for (uint32_t r = 0; r < t->runs; r++) {
+			size_t at = ky * t->row + r * t->step, end = at + t->run;
+			while (at < end) {
+				size_t stop = end - at < room ? end : at + room;
+				room -= (uint32_t)(stop - at);
+				for (; at < stop; at++, w += BINARY_BLOCK) {
+					vword wv[BINARY_VECTORS];
+					UNROLL for (int v = 0; v < BINARY_VECTORS; v++) wv[v] =
+						*(const vword_memory *)(w + v * WORD_LANES);
+					UNROLL for (int p = 0; p < BINARY_TILE; p++)
+						UNROLL for (int v = 0; v < BINARY_VECTORS; v++) counts[p][v] =
+							add_counts(counts[p][v], count_bits(wv[v] ^ t->x[p][at]));
+				}
+				if (!room) {
+					UNROLL for (int p = 0; p < BINARY_TILE; p++)
+						UNROLL for (int v = 0; v < BINARY_VECTORS; v++)
+					{
+						total[p][v] += words_of_counts(counts[p][v]);
+						counts[p][v] = (vword){0};
+					}
+					room = COUNTS_MAX;
+				}
+			}
+		}
+	UNROLL for (int p = 0; p < BINARY_TILE; p++) UNROLL for (int v = 0; v < BINARY_VECTORS; v++) ret[p][v] =
+		total[p][v] + words_of_counts(counts[p][v]);
+}
+
+/* counts[p * stride + o] = differing bits, for n pixels from `pixel` on and all outputs, those of the last block's
+ * filling included. */
+static void count_chunk(
+	const struct kernel_binary_conv *k, const uint64_t *x, const uint32_t *pixel, uint32_t n, int32_t *counts)
+{
+	const struct kernel_window *win = &k->win;
+	uint32_t words = kernel_words(win->in_c), stride = counts_stride(win);
+	size_t block_words = (size_t)win->kernel_y * win->kernel_x * words * BINARY_BLOCK;
+	bool joined = win->dilation_x == 1;
+	struct binary_tile t = {.row = kernel_ring_words(win) * win->dilation_y,
+		.step = (size_t)words * win->dilation_x,
+		.runs = joined ? 1 : win->kernel_x,
+		.run = joined ? words * win->kernel_x : words,
+		.rows = win->kernel_y,
+		.w = k->w};
+	for (uint32_t o = 0; o < win->out_c; o += BINARY_BLOCK, t.w += block_words)
+		for (uint32_t first = 0; first < n; first += BINARY_TILE) {
+			uint32_t at[BINARY_TILE];
+			vword result[BINARY_TILE][BINARY_VECTORS];
+			for (uint32_t p = 0; p < BINARY_TILE; p++) {
+				at[p] = first + p < n ? first + p : n - 1;
+				t.x[p] = x + pixel[at[p]];
+			}
+			binary_tile(&t, result);
+			for (uint32_t p = 0; p < BINARY_TILE; p++)
+				for (uint32_t i = 0; i < BINARY_BLOCK; i++)
+					counts[(size_t)at[p] * stride + o + i] =
+						(int32_t)result[p][i / WORD_LANES][i % WORD_LANES];
+		}
+}
+
+struct epilogue {
+	const struct kernel_binary_conv *k;
+	const int32_t *counts, *border; /* of one pixel; border may be NULL */
+	const float *residual;          /* may be NULL, as y and bits */
+	float *y;
+	uint64_t *bits;
+};
+
+ALWAYS_INLINE vfloat epilogue_lanes(const struct epilogue *e, uint32_t c, uint32_t n)
+{
+	const struct kernel_binary_conv *k = e->k;
+	const vint zero = {0};
+	vint twice = *(const vint_memory *)(e->counts + c) * 2, lo = zero + k->lo, hi = zero + k->hi;
+	if (e->border)
+		twice += *(const vint_memory *)(e->border + c);
+	twice = select_ints(twice < lo, lo, select_ints(twice > hi, hi, twice));
+	vfloat v = __builtin_convertvector(twice, vfloat) * load_floats(k->m + c);
+	v = v + load_floats(k->b + c);
+	if (e->residual)
+		v = load_some(e->residual + c, n) + v;
+	if (k->slope)
+		v = select_floats(v < (vfloat){0}, v * load_floats(k->slope + c), v);
+	return v;
+}
+
+static void epilogue_pixel(const struct epilogue *e)
+{
+	uint32_t channels = e->k->win.out_c;
+	for (uint32_t at = 0; at < channels; at += 64) {
+		uint64_t word = 0;
+		for (uint32_t c = at; c < at + 64 && c < channels; c += LANES) {
+			vfloat v = epilogue_lanes(e, c, channels - c);
+			if (e->y)
+				store_some(e->y + c, v, channels - c);
+			if (e->bits)
+				word |= sign_lanes(e->k->sign, c, v) << c % 64;
+		}
+		if (e->bits)
+			e->bits[at / 64] = word;
+	}
+}
+
+static void portable_binary_conv2d(const struct kernel_binary_conv *k, const uint64_t *x, const float *residual,
+	float *y, uint64_t *bits, void *scratch)
+{
+	const struct kernel_window *w = &k->win;
+	uint32_t stride = counts_stride(w), words_out = kernel_words(w->out_c);
+	size_t n_pixels = (size_t)w->out_h * w->out_w;
+	int32_t *counts = (int32_t *)((uint8_t *)scratch + ring_bytes(w));
+	if (has_ring(w)) {
+		fill_ring(k, x, scratch);
+		x = scratch;
+	}
+	for (size_t first = 0; first < n_pixels; first += CHUNK_PIXELS) {
+		uint32_t n = n_pixels - first < CHUNK_PIXELS ? (uint32_t)(n_pixels - first) : CHUNK_PIXELS;
+		count_chunk(k, x, k->pixel + first, n, counts);
+		for (uint32_t i = 0; i < n; i++) {
+			size_t p = first + i;
+			struct epilogue e = {.k = k,
+				.counts = counts + (size_t)i * stride,
+				.residual = residual ? residual + p * w->out_c : NULL,
+				.y = y ? y + p * w->out_c : NULL,
+				.bits = bits ? bits + p * words_out : NULL};
+			if (k->border)
+				e.border = k->border + ((size_t)k->row_class[p / w->out_w] * k->n_column_classes +
+							       k->column_class[p % w->out_w]) *
+							       stride;
+			epilogue_pixel(&e);
+		}
+	}
+}
+
+/* ---- a value a value ---- */
+
+static void arithmetic_run(
+	enum kernel_arithmetic what, size_t n, const float *restrict x, const float *restrict v, float *restrict y)
+{
+	if (what == KERNEL_ADD)
+		for (size_t i = 0; i < n; i++)
+			y[i] = x[i] + v[i];
+	else if (what == KERNEL_SUB)
+		for (size_t i = 0; i < n; i++)
+			y[i] = x[i] - v[i];
+	else
+		for (size_t i = 0; i < n; i++)
+			y[i] = x[i] * v[i];
+}
+
+static void portable_arithmetic(enum kernel_arithmetic what, size_t n_pixels, uint32_t channels, bool vector,
+	const float *x, const float *v, float *y)
+{
+	if (!vector) {
+		arithmetic_run(what, n_pixels * channels, x, v, y);
+		return;
+	}
+	for (size_t p = 0; p < n_pixels; p++)
+		arithmetic_run(what, channels, x + p * channels, v, y + p * channels);
+}
+
+static void portable_clamp(size_t n, float lo, float hi, const float *restrict x, float *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] < lo ? lo : x[i] > hi ? hi : x[i];
+}
+
+static void portable_prelu(size_t n_pixels, uint32_t channels, const float *slope, const float *before,
+	const float *after, const float *x, float *y)
+{
+	for (size_t p = 0; p < n_pixels; p++, x += channels, y += channels)
+		for (uint32_t c = 0; c < channels; c += LANES) {
+			vfloat v = load_some(x + c, channels - c);
+			if (before)
+				v = v + load_floats(before + c);
+			v = select_floats(v < (vfloat){0}, v * load_floats(slope + c), v);
+			if (after)
+				v = v + load_floats(after + c);
+			store_some(y + c, v, channels - c);
+		}
+}
+
+static void portable_sqrt(size_t n, const float *restrict x, float *restrict y)
+{
+	for (size_t i = 0; i < n; i++) {
+		float root = sqrtf(x[i]);
+		y[i] = x[i] <= 0 ? 0 : root;
+	}
+}
+
+/* ---- sums ---- */
+
+ALWAYS_INLINE vfloat sums_total(const vfloat s[8])
+{
+	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+/* The window's taps inside the map, LANES channels at a time. */
+static vfloat pool_lanes(const struct kernel_window *w, const float *x, struct span ry, struct span rx, uint32_t n)
+{
+	vfloat s[8] = {{0}};
+	uint32_t i = 0;
+	for (uint32_t ky = ry.first; ky < ry.end; ky++)
+		for (uint32_t kx = rx.first; kx < rx.end; kx++, i++) {
+			ptrdiff_t at = (ptrdiff_t)ky * w->dilation_y * w->in_w + (ptrdiff_t)kx * w->dilation_x;
+			s[i % 8] += load_some(x + at * w->in_c, n);
+		}
+	return sums_total(s);
+}
+
+static void portable_avg_pool(const struct kernel_pool *k, const float *x, float *y)
+{
+	const struct kernel_window *w = &k->win;
+	for (uint32_t oy = 0; oy < w->out_h; oy++) {
+		struct span ry = taps_inside(oy, w->stride_y, w->kernel_y, w->dilation_y, w->top, w->in_h);
+		for (uint32_t ox = 0; ox < w->out_w; ox++, y += w->out_c) {
+			struct span rx = taps_inside(ox, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w);
+			ptrdiff_t at = ((ptrdiff_t)oy * w->stride_y - w->top) * w->in_w +
+				       ((ptrdiff_t)ox * w->stride_x - w->left);
+			uint32_t n = k->count_padding ? w->kernel_y * w->kernel_x
+						      : (ry.end - ry.first) * (rx.end - rx.first);
+			vfloat divisor = splat((float)n);
+			for (uint32_t c = 0; c < w->out_c; c += LANES)
+				store_some(y + c, pool_lanes(w, x + at * w->in_c + c, ry, rx, w->out_c - c) / divisor,
+					w->out_c - c);
+		}
+	}
+}
+
+static void portable_mean(size_t n_pixels, uint32_t channels, const float *x, float *y)
+{
+	vfloat divisor = splat((float)n_pixels);
+	for (uint32_t c = 0; c < channels; c += LANES) {
+		vfloat s[8] = {{0}};
+		for (size_t p = 0; p < n_pixels; p++)
+			s[p % 8] += load_some(x + p * channels + c, channels - c);
+		store_some(y + c, sums_total(s) / divisor, channels - c);
+	}
+}
+
+static float square_sum(uint32_t channels, const float *x)
+{
+	float s[8] = {0};
+	uint32_t c = 0;
+	for (; c + 8 <= channels; c += 8)
+		for (uint32_t i = 0; i < 8; i++)
+			s[i] += x[c + i] * x[c + i];
+	for (uint32_t i = 0; c < channels; c++, i++)
+		s[i] += x[c] * x[c];
+	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+static void portable_l2(size_t n_pixels, uint32_t channels, const float *restrict x, float *restrict y)
+{
+	for (size_t p = 0; p < n_pixels; p++, x += channels, y += channels) {
+		float total = square_sum(channels, x), length = sqrtf(total);
+		for (uint32_t c = 0; c < channels; c++)
+			y[c] = total == 0 ? 0 : x[c] / length;
+	}
+}
+
+const struct kernels KERNELS_SET = {
+	.name = KERNELS_NAME,
+	.fuses = true,
+	.conv_block = CONV_BLOCK,
+	.binary_block = BINARY_BLOCK,
+	.conv2d = portable_conv2d,
+	.depthwise = portable_depthwise,
+	.sign = portable_sign,
+	.binary_scratch = portable_binary_scratch,
+	.binary_conv2d = portable_binary_conv2d,
+	.arithmetic = portable_arithmetic,
+	.clamp = portable_clamp,
+	.prelu = portable_prelu,
+	.avg_pool = portable_avg_pool,
+	.mean = portable_mean,
+	.sqrt = portable_sqrt,
+	.l2 = portable_l2,
+};

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/bnn/run.c: the forward pass: the plan's steps over one arena. Allocates nothing, cannot fail, logs nothing;
+ * the model is read-only, so any number of runs may go at once. Only the trace, for tests and bench, allocates.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/memory.h"
+#include "lib/bnn/plan.h"
+
+struct bnn_run *bnn_run_new(const struct bnn_model *model)
+{
+	struct bnn_run *run = mem_zalloc(1, sizeof *run);
+	run->model = model;
+	run->arena = mem_aligned(model->plan.arena_bytes);
+	return run;
+}
+
+void bnn_run_free(struct bnn_run *run)
+{
+	if (!run)
+		return;
+	free(run->arena);
+	free(run);
+}
+
+void *run_buffer(const struct bnn_run *run, int buffer)
+{
+	return buffer == PLAN_NO_BUFFER ? NULL : run->arena + run->model->plan.buffers[buffer].offset;
+}
+
+/* The table is [3, 256]: byte -> number, a channel. */
+static void run_input(const struct plan *plan, size_t n_pixels, const uint8_t *pixels, float *y)
+{
+	for (size_t i = 0; i < n_pixels; i++, pixels += 3, y += 3) {
+		y[0] = plan->table[pixels[0]];
+		y[1] = plan->table[256 + pixels[1]];
+		y[2] = plan->table[512 + pixels[2]];
+	}
+}
+
+void run_step(struct bnn_run *run, const struct plan_step *s, const uint8_t *pixels)
+{
+	const struct plan *plan = &run->model->plan;
+	const struct kernels *k = plan->kernels;
+	void *x = run_buffer(run, s->x), *y = run_buffer(run, s->y);
+	const float *v = s->v_constant ? s->v_constant : run_buffer(run, s->v);
+	size_t n_out = (size_t)s->height * s->width * s->channels;
+	switch (s->kind) {
+	case PLAN_STEP_INPUT:
+		run_input(plan, s->n_pixels_in, pixels, y);
+		break;
+	case OP_CONV2D:
+	case OP_DENSE:
+		k->conv2d(&s->conv, x, y);
+		break;
+	case OP_DEPTHWISE_CONV2D:
+		k->depthwise(&s->conv, x, y);
+		break;
+	case OP_SIGN:
+		k->sign(&s->sign, s->n_pixels_in, x, run_buffer(run, s->bits));
+		break;
+	case OP_BINARY_CONV2D:
+		k->binary_conv2d(&s->binary, x, v, y, run_buffer(run, s->bits), run_buffer(run, s->scratch));
+		break;
+	case OP_ADD:
+	case OP_SUB:
+	case OP_MUL:
+		k->arithmetic(
+			(enum kernel_arithmetic)(s->kind - OP_ADD), s->n_pixels_in, s->channels, s->vector, x, v, y);
+		break;
+	case OP_CLAMP:
+		k->clamp(n_out, s->lo, s->hi, x, y);
+		break;
+	case OP_PRELU:
+		k->prelu(s->n_pixels_in, s->channels, s->slope, s->before, s->after, x, y);
+		break;
+	case OP_AVG_POOL:
+		k->avg_pool(&s->pool, x, y);
+		break;
+	case OP_MEAN:
+		k->mean(s->n_pixels_in, s->channels, x, y);
+		break;
+	case OP_SQRT:
+		k->sqrt(n_out, x, y);
+		break;
+	case OP_L2:
+		k->l2(s->n_pixels_in, s->channels, x, y);
+		break;
+	default: /* check.c lets nothing else through */
+		break;
+	}
+}
+
+/* A model whose numbers overflow must not hand NaN to who learns: such features are all zero. */
+static void copy_features(const struct bnn_run *run, float *ret_features)
+{
+	uint32_t n = run->model->info.n_features;
+	memcpy(ret_features, run_buffer(run, run->model->plan.features), n * sizeof *ret_features);
+	for (uint32_t i = 0; i < n; i++)
+		if (!isfinite(ret_features[i])) {
+			memset(ret_features, 0, n * sizeof *ret_features);
+			return;
+		}
+}
+
+void bnn_run_features(struct bnn_run *run, const uint8_t *pixels, float *ret_features)
+{
+	const struct plan *plan = &run->model->plan;
+	for (size_t i = 0; i < plan->n_steps; i++)
+		run_step(run, &plan->steps[i], pixels);
+	copy_features(run, ret_features);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void trace_bits(const struct bnn_run *run, const struct plan_step *s, uint64_t ns, bnn_trace_fn *fn, void *ctx)
+{
+	size_t n_pixels = (size_t)s->height * s->width;
+	const uint64_t *bits = run_buffer(run, s->bits);
+	uint8_t *bytes = mem_zalloc(n_pixels, s->channels);
+	for (size_t p = 0; p < n_pixels; p++)
+		for (uint32_t c = 0; c < s->channels; c++)
+			bytes[p * s->channels + c] = bits[p * kernel_words(s->channels) + c / 64] >> c % 64 & 1;
+	struct bnn_trace_step step = {s->bits_name, s->label, s->height, s->width, s->channels, 'b', bytes, ns};
+	fn(ctx, &step);
+	free(bytes);
+}
+
+void bnn_run_traced(struct bnn_run *run, const uint8_t *pixels, float *ret_features, bnn_trace_fn *fn, void *ctx)
+{
+	const struct plan *plan = &run->model->plan;
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		const struct plan_step *s = &plan->steps[i];
+		uint64_t start = now_ns();
+		run_step(run, s, pixels);
+		uint64_t ns = now_ns() - start;
+		if (s->y != PLAN_NO_BUFFER) {
+			struct bnn_trace_step step = {
+				s->name, s->label, s->height, s->width, s->channels, 'f', run_buffer(run, s->y), ns};
+			fn(ctx, &step);
+			ns = 0; /* counted once */
+		}
+		if (s->bits != PLAN_NO_BUFFER)
+			trace_bits(run, s, ns, fn, ctx);
+	}
+	copy_features(run, ret_features);
+}
