@@ -32,24 +32,28 @@ const char *store_op_name(enum store_op op); /* "learn", "forget", ... */
 /* How much of the store works. */
 enum store_mode {
 	STORE_READ_WRITE,
-	STORE_READ_ONLY, /* the directory cannot be written: a copy in RAM is served, commits are ERR_UNAVAILABLE */
+	STORE_READ_ONLY, /* commits are ERR_UNAVAILABLE: the directory cannot be written and a copy in RAM is served, or
+			  * a write or sync failed (then until the state is opened again) */
 	STORE_CLOSED,    /* not ours, newer, locked or unreadable: nothing is served, nothing is touched */
 };
 
 struct store;
 
 struct store_options {
-	const char *dir; /* created with 0700 when its parent exists */
+	const char *dir; /* created with 0700 at the first commit; its parent must exist */
 	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
-	const char *model_name; /* written to `current` with the first change */
+	const char *model_name; /* written to `current` with the first change; below 64 bytes */
 	const char *format;     /* of rows: "cwr1 8/16 d=512"; a file with other rows is refused */
 };
 
 /* Opens or creates the state file. 0 with *ret_store also for STORE_READ_ONLY and STORE_CLOSED: ask store_mode and
  * store_why (one sentence, "" when all is well). A row format other than options->format: ERR_FAILED_PRECONDITION,
- * naming both. The file is created at the first commit, so an idle daemon writes nothing. */
+ * naming both. ERR_NOT_FOUND: neither the directory nor its parent exists. The file is created at the first commit, and
+ * opening, reading and closing write nothing, so an idle daemon writes nothing. Everything that is given is copied. */
 int store_open(const struct store_options *options, struct store **ret_store, struct err *err);
-void store_close(struct store *store); /* NULL allowed */
+/* Carries the -wal into the db when this store committed; nothing depends on it. NULL allowed. */
+void store_close(struct store *store);
+/* Both may change in store_commit, store_restore (a failed write) and store_load (a broken file). */
 enum store_mode store_mode(const struct store *store);
 const char *store_why(const struct store *store);
 uint64_t store_seq(const struct store *store);           /* of the newest change, 0: none */
@@ -73,7 +77,9 @@ typedef int store_item_fn(void *ctx, const struct store_item *item); /* non-zero
 typedef void store_damage_fn(void *ctx, const struct store_damage *damage);
 
 /* Every living item of the newest state, by class id, then kind, then age. Rows and labels are CRC-checked; a bad one is
- * replaced by the class's previous good version and reported; a bad sample is left out and reported. */
+ * replaced by the class's previous good version and reported (before its class is given), and a class without any is left
+ * out whole; a bad sample or note is left out and reported. A file that is broken below the items (ERR_DATA_LOSS) or a
+ * disk that cannot be read (ERR_UNAVAILABLE): the store is STORE_CLOSED from then on, forget what fn was given. */
 int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err);
 
 /* One mutation. */
@@ -125,9 +131,9 @@ struct store_entry { /* of the history */
 	uint64_t seq;
 	int64_t time_ms;
 	enum store_op op;
-	bool undone;       /* not in force: an undo or rollback went back behind it */
-	uint64_t restored; /* undo, rollback: the seq whose state it made again */
-	const uint8_t *result;
+	bool undone;           /* not in force: an undo or rollback went back behind it */
+	uint64_t restored;     /* undo, rollback: the seq whose state it made again */
+	const uint8_t *result; /* NULL and 0 when the change's CRC is wrong */
 	size_t result_bytes;
 };
 typedef int store_entry_fn(void *ctx, const struct store_entry *entry);
@@ -141,7 +147,7 @@ int store_find_key(
 typedef void store_key_fn(void *ctx, const uint8_t key[STORE_KEY_BYTES], uint64_t seq);
 int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err);
 
-/* Bytes and syncs that went to the disk since opening, for bench and stats. */
+/* Bytes written and syncs since opening, counted where SQLite and the store write and sync; for bench and stats. */
 struct store_io {
 	uint64_t bytes_written, syncs;
 };
@@ -153,7 +159,8 @@ struct store_current {
 	char model_name[64];
 };
 int store_current_read(const char *dir, struct store_current *ret_current);
-/* How many classes the state of another backbone has, without changing it; 0 when it cannot be told. */
+/* How many classes the state of another backbone has, without changing it; 0 when it cannot be told. Not for a state that
+ * this process has open: looking at a file and closing it drops the process's lock. So does store_check. */
 uint32_t store_peek_classes(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BYTES]);
 
 /* Offline check for bnnd --check-state: every file, every CRC, SQLite's own check; one line a finding to fn; changes

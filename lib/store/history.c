@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/history.c: changes, the newest first, each with whether it is in force.
+ *
+ * In force at the newest change n: walk back from n. A lesson, forget or rename at s is in force, and the walk goes to
+ * s - 1. An undo or rollback at s that restored t is in force, and the walk goes to t: everything between t and s is
+ * undone, undos and rollbacks included. So an undo that was itself rolled back undoes nothing. */
+#include "lib/store/internal.h"
+
+/* The walk, as the gap (low, high) of undone changes that it looks at; asked with falling seqs. */
+struct walk {
+	sqlite3_stmt *restores; /* seq, restored; the newest first */
+	int64_t low, high;
+};
+
+static int walk_begin(struct walk *walk, struct store *store, struct err *err)
+{
+	*walk = (struct walk){.low = (int64_t)store->seq, .high = (int64_t)store->seq + 1};
+	return sql_prepare(store->db, "SELECT seq, restored FROM change WHERE restored IS NOT NULL ORDER BY seq DESC",
+		&walk->restores, err);
+}
+
+static int walk_next_gap(struct walk *walk, struct err *err)
+{
+	int r;
+	while ((r = sql_step(walk->restores, err)) == 1) {
+		int64_t seq = sqlite3_column_int64(walk->restores, 0);
+		if (seq > walk->low)
+			continue; /* undone itself */
+		walk->high = seq;
+		walk->low = sqlite3_column_int64(walk->restores, 1);
+		if (walk->low >= seq || walk->low < 0) /* a damaged row must not turn the walk around */
+			walk->low = seq - 1;
+		return 0;
+	}
+	if (r == 0)
+		walk->high = walk->low = 0; /* everything below is in force */
+	return r;
+}
+
+static int walk_undone(struct walk *walk, uint64_t seq, bool *ret_undone, struct err *err)
+{
+	int64_t s = (int64_t)seq;
+	while (s < walk->high && s <= walk->low) {
+		int r = walk_next_gap(walk, err);
+		if (r != 0)
+			return r;
+	}
+	*ret_undone = s < walk->high;
+	return 0;
+}
+
+/* Runs stmt (CHANGE_COLUMNS, falling seqs); *ret_n counts what was given to fn. */
+static int give(struct store *store, sqlite3_stmt *stmt, store_entry_fn *fn, void *ctx, size_t *ret_n, struct err *err)
+{
+	struct walk walk;
+	int r = walk_begin(&walk, store, err), answer = 0;
+	size_t n = 0;
+	while (r == 0 && answer == 0 && (r = sql_step(stmt, err)) == 1) {
+		struct change_row row;
+		change_row_read(stmt, store->file_id, &row);
+		r = walk_undone(&walk, row.entry.seq, &row.entry.undone, err);
+		if (r == 0)
+			answer = fn(ctx, &row.entry);
+		n++;
+	}
+	sqlite3_finalize(walk.restores);
+	*ret_n = n;
+	return r < 0 ? r : answer;
+}
+
+int store_history(struct store *store, uint64_t before_seq, size_t n, store_entry_fn *fn, void *ctx, struct err *err)
+{
+	if (!store->db)
+		return 0;
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(store->db,
+		"SELECT " CHANGE_COLUMNS " FROM change WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2", &stmt, err);
+	if (r != 0)
+		return r;
+	int64_t before = before_seq == 0 || before_seq > INT64_MAX ? INT64_MAX : (int64_t)before_seq;
+	sql_bind(stmt, SQL_ARGS(before, n > INT64_MAX ? INT64_MAX : (int64_t)n));
+	size_t given = 0;
+	r = give(store, stmt, fn, ctx, &given, err);
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+int store_find_key(
+	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err)
+{
+	if (!store->db)
+		return 1;
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE key = ?1", &stmt, err);
+	if (r != 0)
+		return r;
+	sqlite3_bind_blob(stmt, 1, key, STORE_KEY_BYTES, SQLITE_STATIC);
+	size_t given = 0;
+	r = give(store, stmt, fn, ctx, &given, err);
+	sqlite3_finalize(stmt);
+	return r == 0 && given == 0 ? 1 : r;
+}
+
+int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err)
+{
+	if (!store->db)
+		return 0;
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(store->db, "SELECT key, seq FROM change WHERE key IS NOT NULL ORDER BY seq", &stmt, err);
+	if (r != 0)
+		return r;
+	while ((r = sql_step(stmt, err)) == 1)
+		if (sqlite3_column_bytes(stmt, 0) == STORE_KEY_BYTES)
+			fn(ctx, sqlite3_column_blob(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1));
+	sqlite3_finalize(stmt);
+	return r;
+}

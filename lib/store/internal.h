@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/internal.h: what the files of lib/store share. Nobody else includes it.
+ *
+ *   open.c     is the file there, ours and free? -> read-write, read-only or closed
+ *   schema.c   the tables, a new file, the checks of an opened one
+ *   file.c     whole files written and synced, who holds a lock
+ *   image.c    db and -wal read into RAM as one database, without touching either
+ *   counted.c  bytes and syncs
+ *   commit.c   the one transaction; restore.c: undo and rollback
+ *   load.c, history.c, current.c, check.c: as named
+ */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "lib/store/store.h"
+
+enum {
+	STORE_APPLICATION_ID = 0x626e6e64, /* "bnnd" */
+	STORE_SCHEMA_VERSION = 1,
+	STORE_PAGE_BYTES = 4096,
+	SQLITE_HEADER_BYTES = 100, /* what the file format document calls the database header */
+	CHECKPOINT_PAGES = 1000,   /* of the -wal: 4 MiB, then it is carried into the db */
+	MODEL_NAME_BYTES = sizeof((struct store_current *)0)->model_name,
+};
+/* died of a living item. */
+#define ALIVE  INT64_MAX
+#define NO_SEQ (-1) /* undo_to and restored: none (NULL in the table) */
+
+/* One open file whose writes and syncs are counted: SQLite's own table of methods with two entries replaced. */
+struct counted_file {
+	sqlite3_io_methods methods;
+	const sqlite3_io_methods *real;
+	struct store_io *io;
+};
+
+struct store {
+	char *dir, *path, *wal_path; /* path of the db; the -wal is path with "-wal" */
+	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
+	char model_name[MODEL_NAME_BYTES];
+	char format[STORE_FORMAT_MAX_BYTES];
+
+	sqlite3 *db; /* NULL: there is no file yet, or closed */
+	enum store_mode mode;
+	char why[ERR_TEXT_BYTES];
+	uint64_t seq;
+	uint32_t class_id_next;
+	int64_t file_id;      /* random, of this file: seeds every CRC, and tells a -wal of another file */
+	bool current_is_ours; /* `current` names this state and model already */
+	bool created;         /* by us, since opening */
+	bool committed;       /* since opening: so that closing has something to carry into the db */
+	int wal_pages;
+	struct store_io io;
+	struct counted_file counted_db, counted_wal;
+};
+
+/* sql.c: statements. Every function that fails fills err from the connection and returns the negative code. */
+int sql_error(sqlite3 *db, struct err *err);
+bool sql_is_io_error(sqlite3 *db); /* a write or sync (or read) of the disk failed, and not for want of space */
+int sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err);
+/* Integers bound as ?1, ?2...; NO_SEQ as NULL. */
+void sql_bind(sqlite3_stmt *stmt, size_t n, const int64_t *args);
+/* 1: a row, 0: done, negative: failed. */
+int sql_step(sqlite3_stmt *stmt, struct err *err);
+/* Runs to the end, no rows wanted. */
+int sql_run(sqlite3 *db, const char *sql, size_t n, const int64_t *args, struct err *err);
+/* The first column of the first row, or `otherwise` without a row or with NULL. */
+int sql_int(
+	sqlite3 *db, const char *sql, size_t n, const int64_t *args, int64_t otherwise, int64_t *ret, struct err *err);
+#define SQL_ARGS(...)                                                                                                  \
+	sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[])                                                \
+	{                                                                                                              \
+		__VA_ARGS__                                                                                            \
+	}
+
+/* schema.c */
+struct store_identity { /* what a file says it is */
+	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
+	int64_t file_id;
+};
+/* Is this the first page of a state file that this version reads? name is for the sentence.
+ * ERR_FAILED_PRECONDITION with why not. */
+int schema_check_header(const uint8_t header[SQLITE_HEADER_BYTES], const char *name, struct err *err);
+/* The same for an opened database, whose -wal may hold newer pages, and its identity. */
+int schema_identify(sqlite3 *db, const char *name, struct store_identity *ret_identity, struct err *err);
+/* A new, empty state as the bytes of its file, to be freed with sqlite3_free. */
+int schema_new_image(
+	const uint8_t feature_id[STORE_FEATURE_ID_BYTES], uint8_t **ret_bytes, size_t *ret_n, struct err *err);
+/* Settings of every connection that reads. */
+int schema_set_up(sqlite3 *db, struct err *err);
+/* The CRC-32 of an item or a change; all but what changes later (born, died, key) is in it. */
+uint32_t schema_item_crc(
+	int64_t file_id, int64_t kind, int64_t class_id, const char *format, const void *data, size_t n);
+uint32_t schema_change_crc(int64_t file_id, int64_t seq, int64_t time_ms, int64_t op, int64_t undo_to, int64_t restored,
+	int64_t class_next, const void *result, size_t n);
+
+/* item columns in the order in which every query here asks for them. */
+#define ITEM_COLUMNS "id, kind, class_id, born, format, data, crc"
+struct item_row {
+	int64_t id;
+	struct store_item item; /* borrowed from the statement until its next step */
+	bool good;              /* the CRC fits and every column is what it should be */
+};
+void item_row_read(sqlite3_stmt *stmt, int64_t file_id, struct item_row *ret_row);
+
+/* change columns, likewise. */
+#define CHANGE_COLUMNS "seq, time, op, undo_to, restored, class_next, result, crc"
+struct change_row {
+	struct store_entry entry; /* undone is not filled in */
+	int64_t undo_to, class_next;
+	bool good;
+};
+void change_row_read(sqlite3_stmt *stmt, int64_t file_id, struct change_row *ret_row);
+
+/* file.c. Everything that writes goes through SQLite's default VFS, so that a test can let any of it fail. */
+enum file_fault { FILE_FAULT_NONE, FILE_FAULT_FULL, FILE_FAULT_IO, FILE_FAULT_OTHER };
+char *file_path(const char *dir, const char *name);
+const char *file_base(const char *path);
+void file_state_name(const uint8_t feature_id[STORE_FEATURE_ID_BYTES], char ret_name[32]);
+bool file_can_write(const char *path); /* a directory or a file */
+/* Writes path anew, mode 0600, and syncs it. */
+int file_write(
+	const char *path, const void *data, size_t n, struct store_io *io, enum file_fault *ret_fault, struct err *err);
+int file_sync_dir(const char *dir, struct store_io *io, struct err *err);
+void file_delete(const char *path);
+/* Reads a whole file of at most max_bytes; *ret_data from sqlite3_malloc, sqlite3_free it. 1: there is none. */
+int file_read(const char *path, size_t max_bytes, uint8_t **ret_data, size_t *ret_n, struct err *err);
+
+struct file_probe {
+	bool exists, locked;
+	int owner; /* process id of who holds the lock, 0: it cannot be told */
+	uint64_t n_bytes;
+	uint8_t header[SQLITE_HEADER_BYTES]; /* zeros behind the end of a short file */
+};
+/* Looks at a db file from outside. Never call it for a file that this process has open: closing any descriptor of a
+ * file drops the process's locks on it. ERR_UNAVAILABLE: it cannot be read. */
+int file_probe(const char *path, struct file_probe *ret_probe, struct err *err);
+/* "in use by process 12" */
+void file_owner_text(const struct file_probe *probe, char *ret_text, size_t n);
+
+/* image.c: opens db and -wal as one database in RAM, read only. Touches neither; caller has probed it. */
+int image_open(const char *path, sqlite3 **ret_db, struct err *err);
+/* The same as bytes (sqlite3_free); pages of the -wal are those that SQLite's recovery would find. */
+int image_read(const char *path, uint8_t **ret_bytes, size_t *ret_n, struct err *err);
+
+/* counted.c */
+void counted_attach(struct store *store); /* after the first read: db and -wal are open */
+
+/* open.c */
+int open_connection(struct store *store, struct err *err); /* of an existing file, read-write */
+int open_read_state(struct store *store, struct err *err); /* seq, class ids, identity, row format */
+void open_degrade(struct store *store, enum store_mode mode, const struct err *why);
+int check_row_format(struct store *store, struct err *err); /* of living rows */
+
+/* No more commits until the state is opened again; what is learned is still served. */
+void open_fail(struct store *store, const struct err *why);
+
+/* create.c: the directory and the state file, at the first commit. */
+int create_state(struct store *store, enum file_fault *ret_fault, struct err *err);
+
+/* commit.c */
+typedef int apply_fn(
+	struct store *store, const struct store_change *change, uint64_t seq, uint64_t target_seq, struct err *err);
+/* restored: NO_SEQ or the seq whose state the change makes again. */
+int commit_change(struct store *store, const struct store_change *change, int64_t undo_to, int64_t restored,
+	apply_fn *apply, uint64_t *ret_seq, struct err *err);
+
+/* current.c */
+bool current_names(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BYTES], const char *model_name);
+/* In two halves: what can fail for want of space comes before the transaction, the rename behind it. */
+int current_prepare(struct store *store, enum file_fault *ret_fault, struct err *err);
+int current_publish(struct store *store, struct err *err);
+
+/* load.c: the item of that class and kind living at seq; 1: none. The row's data is borrowed from *ret_stmt. */
+int item_living_at(sqlite3 *db, int64_t file_id, uint32_t class_id, int kind, uint64_t seq, sqlite3_stmt **ret_stmt,
+	struct item_row *ret_row, struct err *err);
+/* A bad item's last good predecessor, as *ret_id; 0: there is none. */
+int item_previous_good(
+	sqlite3 *db, int64_t file_id, const struct item_row *bad, int64_t *ret_id, uint64_t *ret_born, struct err *err);

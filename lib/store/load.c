@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/load.c: the living items, each checked against its CRC.
+ *
+ * A bad row or label is replaced by what its class had before, along the history as it is in force: behind a lesson the
+ * state one earlier, behind an undo or rollback the state that it made again (whose item has the same bytes). A class
+ * without any good row, or without any good label, is left out whole. Refuses nothing: what is lost is reported. */
+#include "lib/store/internal.h"
+
+#include <stdlib.h>
+
+#include "lib/base/memory.h"
+
+int item_living_at(sqlite3 *db, int64_t file_id, uint32_t class_id, int kind, uint64_t seq, sqlite3_stmt **ret_stmt,
+	struct item_row *ret_row, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(db,
+		"SELECT " ITEM_COLUMNS " FROM item WHERE class_id = ?1 AND kind = ?2 AND born <= ?3 AND died > ?3"
+		" ORDER BY id DESC LIMIT 1",
+		&stmt, err);
+	if (r != 0)
+		return r;
+	sql_bind(stmt, SQL_ARGS(class_id, kind, (int64_t)seq));
+	r = sql_step(stmt, err);
+	if (r != 1) {
+		sqlite3_finalize(stmt);
+		return r == 0 ? 1 : r;
+	}
+	item_row_read(stmt, file_id, ret_row);
+	*ret_stmt = stmt;
+	return 0;
+}
+
+int item_previous_good(
+	sqlite3 *db, int64_t file_id, const struct item_row *bad, int64_t *ret_id, uint64_t *ret_born, struct err *err)
+{
+	uint64_t seq = bad->item.born;
+	while (seq > 0) {
+		int64_t before = 0;
+		int r = sql_int(db, "SELECT restored FROM change WHERE seq = ?1", SQL_ARGS((int64_t)seq),
+			(int64_t)seq - 1, &before, err);
+		if (r != 0)
+			return r;
+		if (before < 0 || (uint64_t)before >= seq)
+			break;
+		sqlite3_stmt *stmt = NULL;
+		struct item_row row;
+		r = item_living_at(
+			db, file_id, bad->item.class_id, (int)bad->item.kind, (uint64_t)before, &stmt, &row, err);
+		if (r < 0)
+			return r;
+		if (r == 1)
+			break;
+		seq = row.item.born;
+		*ret_id = row.id;
+		*ret_born = row.item.born;
+		sqlite3_finalize(stmt);
+		if (row.good)
+			return 0;
+	}
+	*ret_id = 0;
+	*ret_born = 0;
+	return 0;
+}
+
+struct verdict { /* on a bad row or label */
+	uint32_t class_id;
+	int64_t id, good_id; /* good_id 0: the class is left out */
+};
+struct verdicts {
+	size_t n;
+	struct verdict *list; /* by class id, as they were found */
+};
+
+static void report(store_damage_fn *fn, void *ctx, const struct store_item *item, uint64_t restored_seq)
+{
+	struct store_damage damage = {item->class_id, item->kind, item->born, restored_seq};
+	if (fn)
+		fn(ctx, &damage);
+}
+
+static int judge(struct store *store, store_damage_fn *damage, void *ctx, struct verdicts *verdicts, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(store->db,
+		"SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind <= 2 ORDER BY class_id, kind, age", &stmt,
+		err);
+	if (r != 0)
+		return r;
+	sqlite3_bind_int64(stmt, 1, ALIVE);
+	while ((r = sql_step(stmt, err)) == 1) {
+		struct item_row row;
+		item_row_read(stmt, store->file_id, &row);
+		if (row.good)
+			continue;
+		struct verdict verdict = {row.item.class_id, row.id, 0};
+		uint64_t restored_seq = 0;
+		r = item_previous_good(store->db, store->file_id, &row, &verdict.good_id, &restored_seq, err);
+		if (r != 0)
+			break;
+		verdicts->list = mem_realloc(verdicts->list, verdicts->n + 1, sizeof verdict);
+		verdicts->list[verdicts->n++] = verdict;
+		report(damage, ctx, &row.item, restored_seq);
+	}
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+static bool left_out(const struct verdicts *verdicts, uint32_t class_id)
+{
+	for (size_t i = 0; i < verdicts->n; i++)
+		if (verdicts->list[i].class_id == class_id && verdicts->list[i].good_id == 0)
+			return true;
+	return false;
+}
+
+static int64_t replacement(const struct verdicts *verdicts, int64_t id)
+{
+	for (size_t i = 0; i < verdicts->n; i++)
+		if (verdicts->list[i].id == id)
+			return verdicts->list[i].good_id;
+	return 0;
+}
+
+/* A caller's answer that is not 0 stops the load; kept apart from what the database says. */
+struct delivery {
+	store_item_fn *fn;
+	void *ctx;
+	int answer;
+};
+
+static int deliver_by_id(struct store *store, int64_t id, struct delivery *delivery, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE id = ?1", &stmt, err);
+	if (r != 0)
+		return r;
+	sqlite3_bind_int64(stmt, 1, id);
+	r = sql_step(stmt, err);
+	if (r == 1) {
+		struct item_row row;
+		item_row_read(stmt, store->file_id, &row);
+		delivery->answer = delivery->fn(delivery->ctx, &row.item);
+		r = 0;
+	}
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+static int deliver(struct store *store, store_damage_fn *damage, const struct verdicts *verdicts,
+	struct delivery *delivery, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 ORDER BY class_id, kind, age",
+		&stmt, err);
+	if (r != 0)
+		return r;
+	sqlite3_bind_int64(stmt, 1, ALIVE);
+	while (delivery->answer == 0 && (r = sql_step(stmt, err)) == 1) {
+		struct item_row row;
+		item_row_read(stmt, store->file_id, &row);
+		if (left_out(verdicts, row.item.class_id))
+			continue;
+		int64_t id = row.good ? 0 : replacement(verdicts, row.id);
+		if (row.good)
+			delivery->answer = delivery->fn(delivery->ctx, &row.item);
+		else if (id != 0)
+			r = deliver_by_id(store, id, delivery, err);
+		else
+			report(damage, delivery->ctx, &row.item, 0);
+		if (r < 0)
+			break;
+	}
+	sqlite3_finalize(stmt);
+	return r < 0 ? r : 0;
+}
+
+int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err)
+{
+	struct err own;
+	err = err ? err : &own;
+	if (!store->db)
+		return 0;
+	struct verdicts verdicts = {0};
+	struct delivery delivery = {.fn = fn, .ctx = ctx};
+	int r = judge(store, damage, ctx, &verdicts, err);
+	if (r == 0)
+		r = deliver(store, damage, &verdicts, &delivery, err);
+	free(verdicts.list);
+	if (r < 0) { /* the tree of the file is broken or the disk cannot be read: touch it no more */
+		open_degrade(store, STORE_CLOSED, err);
+		return r;
+	}
+	return delivery.answer;
+}
+
+int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
+{
+	if (!store->db)
+		return 0;
+	sqlite3_stmt *stmt = NULL;
+	int answer = 0;
+	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE kind = 2 ORDER BY id", &stmt, err);
+	if (r != 0)
+		return r;
+	while (answer == 0 && (r = sql_step(stmt, err)) == 1) {
+		struct item_row row;
+		item_row_read(stmt, store->file_id, &row);
+		if (row.good)
+			answer = fn(ctx, &row.item);
+	}
+	sqlite3_finalize(stmt);
+	return r < 0 ? r : answer;
+}

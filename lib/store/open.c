@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/open.c: is the state there, ours, free and writable?
+ *
+ * A file is looked at from outside before SQLite sees it: SQLite would replay a foreign journal or delete a -wal beside an
+ * empty file. What is not ours, newer, locked or damaged stays as it is (STORE_CLOSED); what cannot be written is served
+ * from RAM (STORE_READ_ONLY). Opening, reading and closing write nothing; a session that committed carries its -wal into
+ * the db when it closes. */
+#include "lib/store/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/memory.h"
+#include "lib/base/require.h"
+
+const char *store_op_name(enum store_op op)
+{
+	static const char *const names[] = {"", "learn", "forget", "rename", "undo", "rollback"};
+	return op >= STORE_OP_LEARN && op <= STORE_OP_ROLLBACK ? names[op] : "unknown";
+}
+
+enum store_mode store_mode(const struct store *store)
+{
+	return store->mode;
+}
+
+const char *store_why(const struct store *store)
+{
+	return store->why;
+}
+
+uint64_t store_seq(const struct store *store)
+{
+	return store->seq;
+}
+
+uint32_t store_class_id_next(const struct store *store)
+{
+	return store->class_id_next;
+}
+
+static void close_connection(struct store *store)
+{
+	sqlite3_close(store->db);
+	store->db = NULL;
+	store->counted_db = store->counted_wal = (struct counted_file){0};
+}
+
+void open_degrade(struct store *store, enum store_mode mode, const struct err *why)
+{
+	store->mode = mode;
+	memcpy(store->why, why->text, sizeof store->why);
+	if (mode == STORE_CLOSED) {
+		close_connection(store);
+		store->seq = 0;
+		store->class_id_next = 1;
+	}
+}
+
+void open_fail(struct store *store, const struct err *why)
+{
+	store->mode = STORE_READ_ONLY;
+	snprintf(store->why, sizeof store->why, "%.300s: lessons are refused until restart", why->text);
+}
+
+static int keep_wal_pages(void *ctx, sqlite3 *db, const char *name, int n_pages)
+{
+	(void)db, (void)name;
+	((struct store *)ctx)->wal_pages = n_pages;
+	return SQLITE_OK;
+}
+
+int open_connection(struct store *store, struct err *err)
+{
+	sqlite3 *db = NULL;
+	if (sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+		    NULL) != SQLITE_OK) {
+		int r = db ? sql_error(db, err) : err_set(err, ERR_RESOURCE_EXHAUSTED, "no memory for the state");
+		sqlite3_close(db);
+		return r;
+	}
+	/* Closing must not write: a checkpoint is made by store_close, and only when there is something to carry. */
+	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_wal_hook(db, keep_wal_pages, store); /* replaces the automatic checkpoint, whose errors nobody sees */
+	int r = schema_set_up(db, err);
+	/* EXCLUSIVE before the first access: the index of the -wal is then in RAM, no -shm, which a full disk refuses. */
+	if (r == 0 &&
+		sqlite3_exec(db,
+			"PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304",
+			NULL, NULL, NULL) != SQLITE_OK)
+		r = sql_error(db, err);
+	if (r != 0) {
+		sqlite3_close(db);
+		return r;
+	}
+	store->db = db;
+	return 0;
+}
+
+/* The newest change: its seq, the next class id, and that it was written for this file. */
+static int read_newest(struct store *store, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(
+		store->db, "SELECT seq, class_next, file_id FROM change ORDER BY seq DESC LIMIT 1", &stmt, err);
+	if (r != 0)
+		return r;
+	r = sql_step(stmt, err);
+	if (r == 1) {
+		store->seq = (uint64_t)sqlite3_column_int64(stmt, 0);
+		store->class_id_next = (uint32_t)sqlite3_column_int64(stmt, 1);
+		r = sqlite3_column_int64(stmt, 2) == store->file_id
+			    ? 0
+			    : err_set(err, ERR_DATA_LOSS,
+				      "%s-wal belongs to another state file: put the right one beside it, or none",
+				      file_base(store->path));
+	}
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+int check_row_format(struct store *store, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(store->db,
+		"SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind = 1 AND format IS NOT ?2", &stmt, err);
+	if (r != 0)
+		return r;
+	sqlite3_bind_int64(stmt, 1, ALIVE);
+	sqlite3_bind_text(stmt, 2, store->format, -1, SQLITE_STATIC);
+	while ((r = sql_step(stmt, err)) == 1) {
+		struct item_row row;
+		item_row_read(stmt, store->file_id, &row);
+		if (!row.good)
+			continue; /* a flipped bit is no other format: store_load finds it */
+		r = err_set(err, ERR_FAILED_PRECONDITION,
+			"%s holds rows of format \"%s\", but this bnnd runs with \"%s\"", file_base(store->path),
+			row.item.format, store->format);
+		break;
+	}
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+int open_read_state(struct store *store, struct err *err)
+{
+	struct store_identity identity;
+	int r = schema_identify(store->db, file_base(store->path), &identity, err);
+	if (r == 0 && memcmp(identity.feature_id, store->feature_id, sizeof identity.feature_id) != 0)
+		r = err_set(err, ERR_FAILED_PRECONDITION, "%s belongs to another backbone than its name says",
+			file_base(store->path));
+	if (r != 0)
+		return r;
+	store->file_id = identity.file_id;
+	return read_newest(store, err);
+}
+
+static bool can_write_all(const struct store *store, const struct file_probe *probe)
+{
+	struct stat st;
+	return file_can_write(store->dir) && (!probe->exists || file_can_write(store->path)) &&
+	       (stat(store->wal_path, &st) != 0 || file_can_write(store->wal_path));
+}
+
+static void serve_copy(struct store *store, struct err *err)
+{
+	int r = image_open(store->path, &store->db, err);
+	if (r == 0)
+		r = open_read_state(store, err);
+	if (r != 0) {
+		open_degrade(store, STORE_CLOSED, err);
+		return;
+	}
+	err_set(err, ERR_UNAVAILABLE,
+		"the state directory %s cannot be written: a copy in memory is served and lessons are refused",
+		store->dir);
+	open_degrade(store, STORE_READ_ONLY, err);
+}
+
+static void say_locked(const struct store *store, const struct file_probe *probe, struct err *err)
+{
+	char owner[64];
+	file_owner_text(probe, owner, sizeof owner);
+	err_set(err, ERR_UNAVAILABLE, "%s is %s", store->path, owner);
+}
+
+static void open_existing(struct store *store, const struct file_probe *probe, struct err *err)
+{
+	if (probe->locked) {
+		say_locked(store, probe, err);
+		open_degrade(store, STORE_CLOSED, err);
+		return;
+	}
+	if (schema_check_header(probe->header, file_base(store->path), err) != 0) {
+		open_degrade(store, STORE_CLOSED, err);
+		return;
+	}
+	if (!can_write_all(store, probe)) {
+		serve_copy(store, err);
+		return;
+	}
+	int r = open_connection(store, err);
+	if (r == 0)
+		r = open_read_state(store, err);
+	if (r == 0) {
+		counted_attach(store);
+		return;
+	}
+	bool busy = store->db && (sqlite3_errcode(store->db) & 0xFF) == SQLITE_BUSY;
+	open_degrade(store, STORE_CLOSED, err);
+	struct file_probe again;
+	if (busy && file_probe(store->path, &again, NULL) == 0 && again.locked) { /* somebody came between */
+		say_locked(store, &again, err);
+		open_degrade(store, STORE_CLOSED, err);
+	}
+}
+
+/* The directory, or what it would be created in. 0, or 1 with *err: it cannot be written, or negative. */
+static int look_at_dir(struct store *store, struct err *err)
+{
+	struct stat st;
+	if (stat(store->dir, &st) == 0) {
+		if (!S_ISDIR(st.st_mode))
+			return err_set(err, ERR_FAILED_PRECONDITION, "%s is not a directory", store->dir);
+		if (file_can_write(store->dir))
+			return 0;
+		err_set(err, ERR_UNAVAILABLE, "the state directory %s cannot be written: lessons are refused",
+			store->dir);
+		return 1;
+	}
+	if (errno == ENOTDIR)
+		return err_set(err, ERR_FAILED_PRECONDITION, "the state directory %s is below a file", store->dir);
+	if (errno != ENOENT) {
+		err_set(err, ERR_UNAVAILABLE, "the state directory %s cannot be reached: %s", store->dir,
+			strerror(errno));
+		return 1;
+	}
+	char *parent = mem_strdup(store->dir), *slash = strrchr(parent, '/');
+	const char *name = !slash ? "." : slash == parent ? "/" : parent;
+	if (slash && slash != parent)
+		*slash = '\0';
+	int r = 0;
+	if (stat(name, &st) != 0) {
+		r = err_set(err, ERR_NOT_FOUND, "the state directory %s cannot be created: %s does not exist",
+			store->dir, name);
+	} else if (!file_can_write(name)) {
+		err_set(err, ERR_UNAVAILABLE, "the state directory %s cannot be created: lessons are refused",
+			store->dir);
+		r = 1;
+	}
+	free(parent);
+	return r;
+}
+
+static int check_options(const struct store_options *options, struct err *err)
+{
+	if (strlen(options->model_name) >= MODEL_NAME_BYTES || strchr(options->model_name, '\n'))
+		return err_set(err, ERR_INVALID_ARGUMENT, "the model's name is longer than %d bytes or has a line end",
+			(int)MODEL_NAME_BYTES - 1);
+	if (strlen(options->format) >= STORE_FORMAT_MAX_BYTES)
+		return err_set(err, ERR_INVALID_ARGUMENT, "the row format is longer than %d bytes",
+			STORE_FORMAT_MAX_BYTES - 1);
+	return 0;
+}
+
+int store_open(const struct store_options *options, struct store **ret_store, struct err *err)
+{
+	struct err own;
+	err = err ? err : &own;
+	int r = check_options(options, err);
+	if (r != 0)
+		return r;
+	struct store *store = mem_zalloc(1, sizeof *store);
+	char name[32];
+	file_state_name(options->feature_id, name);
+	store->dir = mem_strdup(options->dir);
+	for (size_t n = strlen(store->dir); n > 1 && store->dir[n - 1] == '/'; n--)
+		store->dir[n - 1] = '\0';
+	store->path = file_path(store->dir, name);
+	REQUIRE(asprintf(&store->wal_path, "%s-wal", store->path) > 0);
+	memcpy(store->feature_id, options->feature_id, sizeof store->feature_id);
+	snprintf(store->model_name, sizeof store->model_name, "%s", options->model_name);
+	snprintf(store->format, sizeof store->format, "%s", options->format);
+	store->class_id_next = 1;
+
+	struct file_probe probe = {0};
+	r = look_at_dir(store, err);
+	if (r == 1)
+		open_degrade(store, STORE_READ_ONLY, err);
+	if (r >= 0) {
+		r = 0;
+		if (file_probe(store->path, &probe, err) != 0)
+			open_degrade(store, STORE_CLOSED, err);
+		else if (probe.exists)
+			open_existing(store, &probe, err);
+	}
+	if (r == 0 && store->db)
+		r = check_row_format(store, err);
+	if (r != 0) {
+		store_close(store);
+		return r;
+	}
+	store->current_is_ours = current_names(store->dir, store->feature_id, store->model_name);
+	*ret_store = store;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	/* So that the db alone is whole and a backup that forgets the -wal loses nothing; not after a failed write. */
+	if (store->db && store->mode == STORE_READ_WRITE && store->committed)
+		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	close_connection(store);
+	free(store->dir);
+	free(store->path);
+	free(store->wal_path);
+	free(store);
+}

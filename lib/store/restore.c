@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/restore.c: undo and rollback: a change that appends copies of what lived then and lets die what did not.
+ *
+ * Items that live at both ends stay as they are, so an undo writes what the undone change wrote and no more. A copy keeps
+ * the age, the bytes and the CRC of its original: a damaged one stays damaged and is found by the next load. */
+#include "lib/store/internal.h"
+
+#include "lib/base/require.h"
+
+static int apply_restore(
+	struct store *store, const struct store_change *change, uint64_t seq, uint64_t target_seq, struct err *err)
+{
+	(void)change;
+	int r = sql_run(store->db,
+		"UPDATE item SET died = ?1 WHERE died = ?2 AND age NOT IN"
+		" (SELECT age FROM item WHERE born <= ?3 AND died > ?3)",
+		SQL_ARGS((int64_t)seq, ALIVE, (int64_t)target_seq), err);
+	if (r == 0)
+		r = sql_run(store->db,
+			"INSERT INTO item(kind, class_id, born, died, age, format, data, crc)"
+			" SELECT kind, class_id, ?1, ?2, age, format, data, crc FROM item"
+			" WHERE born <= ?3 AND died > ?3 AND died < ?2"
+			" AND age NOT IN (SELECT age FROM item WHERE died = ?2) ORDER BY age",
+			SQL_ARGS((int64_t)seq, ALIVE, (int64_t)target_seq), err);
+	return r == 0 ? check_row_format(store, err) : r;
+}
+
+/* undo_to of the change seq; NO_SEQ for seq 0. */
+static int undo_to_of(struct store *store, uint64_t seq, int64_t *ret_undo_to, struct err *err)
+{
+	if (seq == 0) {
+		*ret_undo_to = NO_SEQ;
+		return 0;
+	}
+	return sql_int(store->db, "SELECT undo_to FROM change WHERE seq = ?1", SQL_ARGS((int64_t)seq), NO_SEQ,
+		ret_undo_to, err);
+}
+
+int store_restore(
+	struct store *store, uint64_t target_seq, const struct store_change *change, uint64_t *ret_seq, struct err *err)
+{
+	struct err own;
+	err = err ? err : &own;
+	REQUIRE(change->op == STORE_OP_UNDO || change->op == STORE_OP_ROLLBACK);
+	REQUIRE(change->n_puts == 0 && change->n_drop_classes == 0 && change->result_bytes <= STORE_RESULT_MAX_BYTES);
+	if (target_seq > store->seq && store->mode != STORE_CLOSED)
+		return err_set(err, ERR_NOT_FOUND, "there is no change %llu: the newest is %llu",
+			(unsigned long long)target_seq, (unsigned long long)store->seq);
+	int64_t undo_to = (int64_t)store->seq;
+	if (change->op == STORE_OP_UNDO && store->db) {
+		int r = undo_to_of(store, target_seq, &undo_to, err);
+		if (r != 0)
+			return r;
+	}
+	return commit_change(store, change, undo_to, (int64_t)target_seq, apply_restore, ret_seq, err);
+}
+
+int store_undo_target(struct store *store, uint64_t *ret_target, struct err *err)
+{
+	int64_t target = NO_SEQ;
+	if (store->db && store->seq > 0) {
+		int r = undo_to_of(store, store->seq, &target, err);
+		if (r != 0)
+			return r;
+	}
+	if (target == NO_SEQ)
+		return err_set(err, ERR_FAILED_PRECONDITION, "nothing to undo");
+	*ret_target = (uint64_t)target;
+	return 0;
+}

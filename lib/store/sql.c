@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/sql.c: statements in few words, and what SQLite's result codes mean for people and for the next lesson.
+ * A full disk is told from a broken one here and nowhere else. */
+#include "lib/store/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool out_of_space(sqlite3 *db)
+{
+	int code = sqlite3_extended_errcode(db);
+	/* A quota met while writing is want of space too; met while syncing it is a lost page. */
+	return (code & 0xFF) == SQLITE_FULL || (code == SQLITE_IOERR_WRITE && sqlite3_system_errno(db) == EDQUOT);
+}
+
+bool sql_is_io_error(sqlite3 *db)
+{
+	int code = sqlite3_extended_errcode(db);
+	return (code & 0xFF) == SQLITE_IOERR && code != SQLITE_IOERR_NOMEM && !out_of_space(db);
+}
+
+int sql_error(sqlite3 *db, struct err *err)
+{
+	int code = sqlite3_extended_errcode(db), number = sqlite3_system_errno(db);
+	if (out_of_space(db))
+		return err_set(err, ERR_RESOURCE_EXHAUSTED, "the disk of the state directory is full");
+	switch (code & 0xFF) {
+	case SQLITE_NOMEM:
+		return err_set(err, ERR_RESOURCE_EXHAUSTED, "no memory for the state");
+	case SQLITE_IOERR:
+		if (code == SQLITE_IOERR_NOMEM)
+			return err_set(err, ERR_RESOURCE_EXHAUSTED, "no memory for the state");
+		return err_set(err, ERR_UNAVAILABLE, "the disk of the state failed (%s%s%s)", sqlite3_errmsg(db),
+			number ? ", " : "", number ? strerror(number) : "");
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return err_set(err, ERR_DATA_LOSS, "the state file is damaged (%s)", sqlite3_errmsg(db));
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return err_set(err, ERR_UNAVAILABLE, "the state file is in use by another process");
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+		return err_set(err, ERR_UNAVAILABLE, "the state file cannot be written (%s)", sqlite3_errmsg(db));
+	default:
+		return err_set(err, ERR_INTERNAL, "the state file: %s (%d)", sqlite3_errmsg(db), code);
+	}
+}
+
+int sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		return sql_error(db, err);
+	*ret_stmt = stmt;
+	return 0;
+}
+
+void sql_bind(sqlite3_stmt *stmt, size_t n, const int64_t *args)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (args[i] == NO_SEQ)
+			sqlite3_bind_null(stmt, (int)i + 1);
+		else
+			sqlite3_bind_int64(stmt, (int)i + 1, args[i]);
+	}
+}
+
+int sql_step(sqlite3_stmt *stmt, struct err *err)
+{
+	int r = sqlite3_step(stmt);
+	if (r == SQLITE_ROW)
+		return 1;
+	return r == SQLITE_DONE ? 0 : sql_error(sqlite3_db_handle(stmt), err);
+}
+
+int sql_run(sqlite3 *db, const char *sql, size_t n, const int64_t *args, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(db, sql, &stmt, err);
+	if (r != 0)
+		return r;
+	sql_bind(stmt, n, args);
+	while ((r = sql_step(stmt, err)) > 0)
+		;
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+int sql_int(
+	sqlite3 *db, const char *sql, size_t n, const int64_t *args, int64_t otherwise, int64_t *ret, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(db, sql, &stmt, err);
+	if (r != 0)
+		return r;
+	sql_bind(stmt, n, args);
+	r = sql_step(stmt, err);
+	if (r >= 0)
+		*ret = r > 0 && sqlite3_column_type(stmt, 0) != SQLITE_NULL ? sqlite3_column_int64(stmt, 0) : otherwise;
+	sqlite3_finalize(stmt);
+	return r < 0 ? r : 0;
+}
