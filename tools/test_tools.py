@@ -383,22 +383,31 @@ class Engine(unittest.TestCase):
             self.assertEqual(check.failed, 0)
 
     def test_steps_bit_for_bit(self):
-        """Every tensor that the reference kernels make unfused is, by name, the exact evaluator's."""
-        for name, path in PATHS.items():
-            model = read(path)
-            height, width, _ = model.tensors[model.graph.input.tensor].shape
-            picture = make_tiny.pictures(make_tiny.Splitmix64(12), 1, height, width)
-            want = {}
-            Evaluator(model, 'exact').run(picture, lambda op, made: want.__setitem__(op.name, made[0][0]))
-            steps = self.trace(path, picture, height, width)
-            self.assertGreaterEqual(len(steps), len(want) // 2, name)
-            for step, values in steps:
-                self.assertIn(step, want, name)
-                self.assertTrue(np.array_equal(values, want[step].astype(values.dtype)), f'{name}: {step}')
+        """Every tensor that the engine makes, whatever it fused, is by its name the exact evaluator's."""
+        for kernels in ('ref', None):
+            for name, path in PATHS.items():
+                self.check_steps(name, path, kernels)
 
-    def trace(self, path, picture, height, width):
+    def check_steps(self, name, path, kernels):
+        model = read(path)
+        height, width, _ = model.tensors[model.graph.input.tensor].shape
+        picture = make_tiny.pictures(make_tiny.Splitmix64(12), 1, height, width)
+        evaluator = Evaluator(model, 'exact')
+        want = {'input': evaluator.input(picture)[0]}
+        evaluator.run(picture, lambda op, made: want.__setitem__(op.name, made[0][0]))
+        steps = self.trace(path, picture, kernels)
+        self.assertGreaterEqual(len(steps), len(want) // 3, name)
+        self.assertEqual(steps[-1][0], model.graph.ops[-1].name)
+        for step, values in steps:
+            self.assertIn(step, want, name)
+            self.assertTrue(np.array_equal(values, want[step].astype(values.dtype)), f'{name}, {kernels}: {step}')
+
+    def trace(self, path, picture, kernels):
+        environment = {k: v for k, v in os.environ.items() if k != 'BNND_KERNELS'}
+        if kernels:
+            environment['BNND_KERNELS'] = kernels
         made = subprocess.run([self.program, '--trace', path], input=picture.tobytes(), check=True,
-                              stdout=subprocess.PIPE, env=dict(os.environ, BNND_KERNELS='ref')).stdout
+                              stdout=subprocess.PIPE, env=environment).stdout
         steps, at = [], 0
         while at < len(made):
             end = made.index(b'\n', at)

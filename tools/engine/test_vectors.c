@@ -2,8 +2,8 @@
 /* The features of committed models on committed pictures, bit for bit.
  *
  * tests/vectors/features/NAME.vec was made by tools/make_vectors.py with a numpy evaluator that shares no code with
- * the engine, so equal floats mean that both understood the format in the same way. Runs with the kernels that this
- * machine chooses and with the plain reference.
+ * the engine, so equal floats mean that both understood the format in the same way. Runs with every set of kernels that
+ * this machine can, the plain reference among them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +17,7 @@
 
 #include "lib/base/endian.h"
 #include "lib/bnn/bnn.h"
+#include "lib/bnn/kernels.h"
 
 enum { VEC_HEADER_BYTES = 24 };
 
@@ -69,10 +70,7 @@ static void check_model(const char *folder, const char *name, const char *kernel
 	struct vec v;
 
 	vec_load(source_path(path, sizeof path, "tests/vectors/features", name, ".vec"), &v);
-	if (kernels)
-		setenv("BNND_KERNELS", kernels, 1);
-	else
-		unsetenv("BNND_KERNELS");
+	setenv("BNND_KERNELS", kernels, 1);
 	if (bnn_model_open(source_path(path, sizeof path, folder, name, ".bnn"), &model, &err))
 		fail_msg("%s: %s", path, err.text);
 	const struct bnn_info *info = bnn_model_info(model);
@@ -80,8 +78,7 @@ static void check_model(const char *folder, const char *name, const char *kernel
 	assert_int_equal(info->width, v.width);
 	assert_int_equal(info->height, v.height);
 	assert_int_equal(info->n_features, v.d);
-	if (kernels)
-		assert_string_equal(info->kernels, kernels);
+	assert_string_equal(info->kernels, kernels);
 	struct bnn_run *run = bnn_run_new(model);
 	assert_non_null(run);
 	float *features = calloc(v.d, sizeof *features);
@@ -105,34 +102,34 @@ static void check_model(const char *folder, const char *name, const char *kernel
 	unsetenv("BNND_KERNELS");
 }
 
-static void check_both(const char *folder, const char *name)
+static void check_all(const char *folder, const char *name)
 {
-	check_model(folder, name, "ref");
-	check_model(folder, name, NULL);
+	for (const struct kernels *const *k = kernels_usable(); *k; k++)
+		check_model(folder, name, (*k)->name);
 }
 
 static void test_tiny(void **state)
 {
 	(void)state;
-	check_both("tests/vectors/models", "tiny");
+	check_all("tests/vectors/models", "tiny");
 }
 
 static void test_odd(void **state)
 {
 	(void)state;
-	check_both("tests/vectors/models", "odd");
+	check_all("tests/vectors/models", "odd");
 }
 
 static void test_photo96(void **state)
 {
 	(void)state;
-	check_both("models", "photo96-1");
+	check_all("models", "photo96-1");
 }
 
 static void test_photo64(void **state)
 {
 	(void)state;
-	check_both("models", "photo64-1");
+	check_all("models", "photo64-1");
 }
 
 int main(void)
