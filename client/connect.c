@@ -109,7 +109,7 @@ int bnnd_connect_with(const char *path, const struct bnnd_connect_options *optio
 		path = getenv("BNND_SOCKET");
 	if (!path || !path[0])
 		path = BNND_DEFAULT_SOCKET;
-	int fd;
+	int fd = -1;
 	int r = open_socket(path, deadline, &fd, err);
 	return r != 0 ? r : bnnd_connect_fd(fd, options, ret_conn, err);
 }
