@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/lanes.c: see lanes.h.
+ *
+ * Invariant: a job is in exactly one place: a queue, a thread, the results, or the loop's hands. One mutex a lane is
+ * held for a few pointer moves, never while a job runs. */
+#include "daemon/lanes.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/clock.h"
+#include "lib/base/memory.h"
+#include "lib/base/require.h"
+
+void lane_results_init(struct lane_results *results, void (*wake)(void *), void *wake_ctx)
+{
+	pthread_mutex_init(&results->mutex, NULL);
+	list_init(&results->jobs);
+	results->wake = wake;
+	results->wake_ctx = wake_ctx;
+}
+
+void lane_results_deinit(struct lane_results *results)
+{
+	pthread_mutex_destroy(&results->mutex);
+}
+
+static void lane_results_put(struct lane_results *results, struct job *job)
+{
+	pthread_mutex_lock(&results->mutex);
+	list_append(&results->jobs, &job->link);
+	pthread_mutex_unlock(&results->mutex);
+	results->wake(results->wake_ctx);
+}
+
+void lane_results_collect(struct lane_results *results)
+{
+	struct list jobs;
+	list_init(&jobs);
+	pthread_mutex_lock(&results->mutex);
+	list_move_all(&results->jobs, &jobs);
+	pthread_mutex_unlock(&results->mutex);
+	for (struct list *node; (node = list_take(&jobs));) {
+		struct job *job = LIST_ENTRY(node, struct job, link);
+		job->done(job);
+	}
+}
+
+void lane_queues_init(struct lane_queues *queues, size_t max, uint64_t starve_us)
+{
+	*queues = (struct lane_queues){.max = max, .starve_us = starve_us};
+	for (int i = 0; i < LANE_QUEUES; i++)
+		list_init(&queues->jobs[i]);
+}
+
+bool lane_queues_put(struct lane_queues *queues, enum lane_queue which, struct job *job, uint64_t now_us)
+{
+	if (queues->n[which] >= queues->max)
+		return false;
+	job->queued_us = now_us;
+	list_append(&queues->jobs[which], &job->link);
+	queues->n[which]++;
+	return true;
+}
+
+struct job *lane_queues_take(struct lane_queues *queues, uint64_t now_us)
+{
+	enum lane_queue which = LANE_FIRST;
+	if (queues->n[LANE_SECOND]) {
+		struct job *oldest = LIST_ENTRY(queues->jobs[LANE_SECOND].next, struct job, link);
+		uint64_t since = oldest->queued_us > queues->second_us ? oldest->queued_us : queues->second_us;
+		if (!queues->n[LANE_FIRST] || now_us >= since + queues->starve_us)
+			which = LANE_SECOND;
+	}
+	struct list *node = list_take(&queues->jobs[which]);
+	if (!node)
+		return NULL;
+	queues->n[which]--;
+	if (which == LANE_SECOND)
+		queues->second_us = now_us;
+	return LIST_ENTRY(node, struct job, link);
+}
+
+struct lane_thread {
+	struct lane *lane;
+	void *context;
+	pthread_t id;
+};
+
+struct lane {
+	pthread_mutex_t mutex;
+	pthread_cond_t ready;
+	struct lane_queues queues;
+	bool stopping;
+	struct lane_results *results;
+	size_t n_threads;
+	struct lane_thread threads[];
+};
+
+static void *lane_main(void *arg)
+{
+	struct lane_thread *thread = arg;
+	struct lane *lane = thread->lane;
+	pthread_mutex_lock(&lane->mutex);
+	for (;;) {
+		struct job *job = lane_queues_take(&lane->queues, clock_us());
+		if (job) {
+			job->waiting = false;
+			pthread_mutex_unlock(&lane->mutex);
+			job->run(job, thread->context);
+			lane_results_put(lane->results, job);
+			pthread_mutex_lock(&lane->mutex);
+		} else if (lane->stopping) {
+			break;
+		} else {
+			pthread_cond_wait(&lane->ready, &lane->mutex);
+		}
+	}
+	pthread_mutex_unlock(&lane->mutex);
+	return NULL;
+}
+
+int lane_start(const struct lane_options *options, struct lane **ret_lane, struct err *err)
+{
+	struct lane *lane = mem_zalloc(1, sizeof *lane + options->n_threads * sizeof lane->threads[0]);
+	sigset_t all, old;
+	int r = 0;
+	pthread_mutex_init(&lane->mutex, NULL);
+	pthread_cond_init(&lane->ready, NULL);
+	lane_queues_init(&lane->queues, options->queue_max, options->starve_us);
+	lane->results = options->results;
+	/* Signals are the loop's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	for (size_t i = 0; i < options->n_threads && r == 0; i++) {
+		struct lane_thread *thread = &lane->threads[i];
+		thread->lane = lane;
+		thread->context = options->contexts ? options->contexts[i] : NULL;
+		r = pthread_create(&thread->id, NULL, lane_main, thread);
+		if (r == 0) {
+			lane->n_threads++;
+			pthread_setname_np(thread->id, options->name);
+		}
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r != 0) {
+		lane_stop(lane);
+		return err_set(err, ERR_UNAVAILABLE, "cannot start thread %s: %s", options->name, strerror(r));
+	}
+	*ret_lane = lane;
+	return 0;
+}
+
+void lane_stop(struct lane *lane)
+{
+	if (!lane)
+		return;
+	pthread_mutex_lock(&lane->mutex);
+	lane->stopping = true;
+	pthread_cond_broadcast(&lane->ready);
+	pthread_mutex_unlock(&lane->mutex);
+	for (size_t i = 0; i < lane->n_threads; i++)
+		pthread_join(lane->threads[i].id, NULL);
+	REQUIRE(lane->queues.n[LANE_FIRST] == 0 && lane->queues.n[LANE_SECOND] == 0);
+	pthread_cond_destroy(&lane->ready);
+	pthread_mutex_destroy(&lane->mutex);
+	free(lane);
+}
+
+bool lane_has_room(struct lane *lane, enum lane_queue which)
+{
+	pthread_mutex_lock(&lane->mutex);
+	bool room = lane->queues.n[which] < lane->queues.max;
+	pthread_mutex_unlock(&lane->mutex);
+	return room;
+}
+
+bool lane_push(struct lane *lane, enum lane_queue which, struct job *job)
+{
+	pthread_mutex_lock(&lane->mutex);
+	bool taken = lane_queues_put(&lane->queues, which, job, clock_us());
+	if (taken) {
+		job->waiting = true;
+		pthread_cond_signal(&lane->ready);
+	}
+	pthread_mutex_unlock(&lane->mutex);
+	return taken;
+}
+
+static void lane_unqueue(struct lane *lane, struct job *job, enum lane_queue which)
+{
+	list_remove(&job->link);
+	lane->queues.n[which]--;
+	job->waiting = false;
+}
+
+bool lane_take_back(struct lane *lane, struct job *job)
+{
+	bool found = false;
+	pthread_mutex_lock(&lane->mutex);
+	if (job->waiting) {
+		for (int which = 0; which < LANE_QUEUES && !found; which++) {
+			LIST_EACH(node, &lane->queues.jobs[which])
+			if (node == &job->link)
+				found = true;
+			if (found)
+				lane_unqueue(lane, job, (enum lane_queue)which);
+		}
+	}
+	pthread_mutex_unlock(&lane->mutex);
+	return found;
+}
+
+struct job *lane_take_any(struct lane *lane)
+{
+	struct job *job = NULL;
+	pthread_mutex_lock(&lane->mutex);
+	for (int which = 0; which < LANE_QUEUES && !job; which++) {
+		if (list_empty(&lane->queues.jobs[which]))
+			continue;
+		job = LIST_ENTRY(lane->queues.jobs[which].next, struct job, link);
+		lane_unqueue(lane, job, (enum lane_queue)which);
+	}
+	pthread_mutex_unlock(&lane->mutex);
+	return job;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/session.h: one connection: frames in, requests in flight, frames out.
+ *
+ *   readable -> recvmsg -> inbox -> (header: charge or refuse) -> (frame: ops_dispatch) -> request
+ *   request answered -> reply -> outbox -> sendmsg
+ *
+ * Invariants: a payload is charged before it is read; reading pauses only while more than OUTPUT_MARK_BYTES of replies
+ * are unread; each request has exactly one final reply. A session is freed after the loop has let go of its handles, so
+ * a pointer stays good until the present callback returns. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "daemon/access.h"
+#include "daemon/inbox.h"
+#include "daemon/outbox.h"
+#include "daemon/service.h"
+
+struct op;
+
+struct session {
+	struct list link;
+	struct service *service;
+	int fd;
+	struct peer peer;
+	enum role role;
+	struct quota_user *user;
+	uv_poll_t poll;
+	uv_timer_t timer;
+	int n_handles; /* the loop has not let go of */
+	int poll_events;
+	enum { SESSION_NEW, SESSION_GREETED, SESSION_ENDING, SESSION_CLOSED } state;
+	bool shut; /* ENDING: all is written, we wait for the peer to read it */
+	bool in_feed;
+
+	struct inbox inbox;
+	size_t charged_bytes; /* payload of the frame in the inbox */
+	bool refused;         /* that frame is answered already */
+	uint8_t *stash;       /* read, but not fed: reading has paused */
+	size_t stash_at, stash_bytes;
+
+	struct outbox outbox;
+	struct list requests;
+	uint32_t n_in_flight;
+	uint64_t lesson;      /* number of the open one, 0: none */
+	uint64_t lesson_gone; /* the last that ended without a commit, and why */
+	const char *lesson_gone_why;
+
+	uint64_t frame_us;  /* when the frame in the inbox must be complete, 0: none has begun */
+	uint64_t paused_us; /* since when reading pauses, 0: it does not */
+	uint64_t end_us;    /* ENDING: when we stop waiting */
+};
+
+/* One request, from its last byte to its final reply. */
+struct request {
+	struct list link; /* in session->requests */
+	struct service *service;
+	struct session *session; /* NULL: the connection is gone, nobody waits */
+	struct quota_user *user; /* NULL: not charged (the loop answers it at once) */
+	uint32_t id;
+	const struct op *op;
+	uint64_t received_us;
+	uint64_t deadline_us; /* 0: none */
+	/* Tries to stop it: answers the request with *why if that is still possible, else marks or ignores it. NULL: there
+	 * is nothing to stop. */
+	void (*stop)(struct request *request, const struct err *why);
+	void *work; /* for stop */
+};
+
+/* Takes over the descriptor. */
+void session_open(struct service *service, int fd);
+/* At once: requests are stopped, an open lesson is dropped. */
+void session_close(struct session *session);
+/* After all replies are written; nothing more is read. Requests in flight are stopped without an answer. */
+void session_end(struct session *session);
+/* Queues a frame and writes what can be written. */
+void session_put(struct session *session, struct outbox_frame *frame);
+
+struct request *request_new(struct session *session, uint32_t id, const struct op *op);
+/* Charges it to connection and uid. ERR_RESOURCE_EXHAUSTED: too many. */
+int request_charge(struct request *request, struct err *err);
+/* The request is over; the caller has answered it. */
+void request_free(struct request *request);
+struct request *session_request(struct session *session, uint32_t id); /* NULL: none in flight */
+/* CANCELLED, DEADLINE_EXCEEDED or 0: may the request's result still be told? */
+int request_expired(const struct request *request, struct err *err);
