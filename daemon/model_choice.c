@@ -25,7 +25,7 @@ static bool plain_name(const char *name)
 
 static char *missing_reason(const struct store_current *current, uint32_t n_classes, const char *used, const char *why)
 {
-	char text[600], name[160];
+	char text[1024], name[160];
 	text_escape(name, sizeof name, (const uint8_t *)current->model_name, strlen(current->model_name));
 	snprintf(text, sizeof text,
 		"%u classes learned with the model '%s', which cannot be used (%s); '%s' runs instead and knows "

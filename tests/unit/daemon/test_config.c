@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/config: a table of files, the sentence each gives, and that what is printed is read back as it was. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "daemon/config.h"
+
+static int load(const char *text, struct config *config, struct err *err)
+{
+	char name[] = "/tmp/bnnd-config-XXXXXX";
+	int fd = mkstemp(name);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	struct config_overrides overrides = {.file = name};
+	int r = config_load(&overrides, config, err);
+	unlink(name);
+	return r;
+}
+
+static void test_good(void **state)
+{
+	(void)state;
+	struct config config;
+	struct err err;
+	assert_int_equal(load("", &config, &err), 0);
+	assert_int_equal(config.lesson_idle_s, 60);
+	assert_int_equal(config.learner.preset, LEARN_DEFAULT);
+	config_deinit(&config);
+	/* The preset sets defaults wherever it stands in the file. */
+	assert_int_equal(load("learner:\n  epochs: 7\n  width: 8/32\n  preset: reference\nlesson:\n  # nothing\n"
+			      "socket:\n  mode: 0640\n  path: /tmp/x y.sock\nanswers: {refuse: 0.10}\n",
+				 &config, &err),
+		0);
+	assert_int_equal(config.learner.preset, LEARN_REFERENCE);
+	assert_int_equal(config.learner.width, LEARN_8_32);
+	assert_int_equal(config.learner.epochs, 7);
+	assert_int_equal(config.learner.minibatch, 128);
+	assert_int_equal(config.socket_mode, 0640);
+	assert_string_equal(config.socket_path, "/tmp/x y.sock");
+	assert_true(config.refuse == 0.10);
+	config_deinit(&config);
+}
+
+static void test_bad(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *where, *what;
+	} bad[] = {
+		{"learner:\n  epocs: 3\n", ":2:3: ", "unknown key 'learner.epocs'; the nearest is 'learner.epochs'"},
+		{"lerner:\n  epochs: 3\n", ":1:1: ", "unknown key 'lerner'"},
+		{"learner:\n  epochs: 0\n", ":2:11: ", "learner.epochs must be a whole number of 1 to 100"},
+		{"learner:\n  epochs: -1\n", ":2:11: ", "learner.epochs must be"},
+		{"learner:\n  epochs: 1e3\n", ":2:11: ", "learner.epochs must be"},
+		{"learner:\n  epochs: [1]\n", ":2:11: ", "expected one value here"},
+		{"learner:\n  eta: nan\n", ":2:8: ", "learner.eta must be a number of 0.0001 to 0.1"},
+		{"learner:\n  width: 8/64\n", ":2:10: ", "learner.width must be one of 8/8, 8/16, 8/32, float/float"},
+		{"learner:\n  epochs: 1\n  epochs: 2\n", ":3:3: ", "this key was given before"},
+		{"learner: 3\n", ":1:10: ", "expected 'key: value' lines here"},
+		{"- 1\n", ":1:1: ", "expected 'key: value' lines here"},
+		{"answers:\n  refuse: 0.07\n", ":2:11: ", "answers.refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2"},
+		{"socket:\n  mode: 888\n", ":2:9: ", "octal"},
+		{"socket:\n  path: \"\"\n", ":2:9: ", "socket.path must have 1 to 107 bytes, not 0"},
+		{"state: {dir: *x}\n", ":1:14: ", "undefined alias"},
+		{"a: [\n", ":2:1: ", ""},
+		{"? [a]\n: b\n", ":1:3: ", "a key must be plain text"},
+		{"\"\\e[2J\": 1\n", ":1:1: ", "unknown key '\\x1B[2J'"},
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct config config;
+		struct err err;
+		assert_int_equal(load(bad[i].text, &config, &err), -ERR_INVALID_ARGUMENT);
+		if (!strstr(err.text, bad[i].where) || !strstr(err.text, bad[i].what))
+			fail_msg("%s -> %s", bad[i].text, err.text);
+	}
+}
+
+static void test_missing_and_overrides(void **state)
+{
+	(void)state;
+	struct config config;
+	struct err err;
+	struct config_overrides missing = {.file = "/nonexistent/bnnd.yaml"};
+	assert_int_equal(config_load(&missing, &config, &err), -ERR_INVALID_ARGUMENT);
+	assert_non_null(strstr(err.text, "/nonexistent/bnnd.yaml: No such file"));
+	struct config_overrides given = {.socket = "/tmp/a.sock", .state = "/tmp/s", .model = "/tmp/m.bnn"};
+	assert_int_equal(config_load(&given, &config, &err), 0);
+	assert_string_equal(config.socket_path, "/tmp/a.sock");
+	assert_string_equal(config.state_dir, "/tmp/s");
+	assert_string_equal(config.model, "/tmp/m.bnn");
+	config_deinit(&config);
+	char longest[200];
+	memset(longest, 'a', sizeof longest);
+	longest[108] = '\0';
+	given.socket = longest;
+	assert_int_equal(config_load(&given, &config, &err), -ERR_INVALID_ARGUMENT);
+	assert_non_null(strstr(err.text, "107"));
+}
+
+static void test_print_reads_back(void **state)
+{
+	(void)state;
+	struct config config, again;
+	struct err err;
+	char *text[2];
+	size_t len[2];
+	assert_int_equal(load("learner:\n  preset: reference\n  eta: 0.05\n", &config, &err), 0);
+	FILE *out = open_memstream(&text[0], &len[0]);
+	config_print(&config, out);
+	fclose(out);
+	assert_int_equal(load(text[0], &again, &err), 0);
+	out = open_memstream(&text[1], &len[1]);
+	config_print(&again, out);
+	fclose(out);
+	assert_string_equal(text[0], text[1]);
+	assert_true(config_memory_bound(&config) > 1 << 20);
+	free(text[0]);
+	free(text[1]);
+	config_deinit(&config);
+	config_deinit(&again);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_missing_and_overrides),
+		cmocka_unit_test(test_print_reads_back),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

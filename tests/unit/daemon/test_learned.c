@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/learned over the real learner and a real store: every change, each compared with what a reopened state says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "daemon/learned.h"
+#include "lib/base/random.h"
+
+enum { D = 32, EACH = 6 };
+
+static char dir[] = "/tmp/bnnd-learned-XXXXXX";
+static struct config config;
+static struct learned *learned;
+
+static void open_state(void)
+{
+	struct learned_options options = {.config = &config, .model_name = "tiny", .n_features = D};
+	struct err err;
+	memset(options.feature_id, 7, sizeof options.feature_id);
+	if (learned_open(&options, &learned, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/bnnd-learned-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	config = (struct config){
+		.state_dir = dir, .keep = CONFIG_KEEP_FEATURES, .max_classes = 4, .samples_per_class = 8};
+	learn_settings_preset(LEARN_DEFAULT, &config.learner);
+	open_state();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	char command[80];
+	learned_close(learned);
+	snprintf(command, sizeof command, "rm -r '%s'", dir);
+	return system(command) == 0 ? 0 : -1;
+}
+
+static struct label label_of(const char *text)
+{
+	struct label label = {.len_bytes = (uint8_t)strlen(text)};
+	memcpy(label.bytes, text, label.len_bytes);
+	return label;
+}
+
+/* Pictures of a class: a fixed direction and noise; `from` numbers them, so equal numbers are equal pictures. */
+static void picture(const char *label, uint32_t number, int8_t *ret_q, uint8_t *ret_digest)
+{
+	uint64_t direction = 0, noise = number;
+	for (const char *c = label; *c; c++)
+		direction = direction * 131 + (uint8_t)*c;
+	memset(ret_digest, 0, DIGEST_BYTES);
+	memcpy(ret_digest, &direction, 8);
+	memcpy(ret_digest + 8, &number, 4);
+	for (size_t i = 0; i < D; i++)
+		ret_q[i] =
+			(int8_t)((int)splitmix64_below(&direction, 81) - 40 + (int)splitmix64_below(&noise, 21) - 10);
+}
+
+static int teach(const char *label, uint32_t from, uint32_t n, const struct change_guard *guard,
+	struct change_outcome *ret, struct err *err)
+{
+	static const struct change_guard none;
+	struct lesson_class class = {.label = label_of(label)};
+	int8_t q[16 * D];
+	uint32_t y[16] = {0};
+	uint8_t digests[16][DIGEST_BYTES];
+	for (uint32_t i = 0; i < n; i++)
+		picture(label, from + i, q + i * D, digests[i]);
+	struct lesson_work work = {.n_classes = 1,
+		.classes = &class,
+		.n = n,
+		.q = q,
+		.y = y,
+		.digests = (const uint8_t(*)[DIGEST_BYTES])digests};
+	return learned_teach(learned, &work, guard ? guard : &none, NULL, NULL, ret, err);
+}
+
+static uint64_t taught(const char *label, uint32_t from, uint32_t n)
+{
+	struct change_outcome outcome;
+	struct err err;
+	if (teach(label, from, n, NULL, &outcome, &err) != 0)
+		fail_msg("%s", err.text);
+	uint64_t seq = outcome.entry->seq;
+	change_outcome_deinit(&outcome);
+	return seq;
+}
+
+/* Everything that a client could see, as text: labels, counts, lessons, history, scores of fixed pictures. */
+static char *seen(void)
+{
+	static const char *const asked[] = {"mug", "cup", "", "hat", "elsewhere"};
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	struct snapshot *s = learned_snapshot(learned);
+	fprintf(out, "seq %llu writable %d reasons %zu\n", (unsigned long long)s->seq, s->writable, s->n_reasons);
+	for (size_t i = 0; i < s->n_classes; i++) {
+		const struct class_entry *c = s->classes[i];
+		fprintf(out, "class %.*s id %u samples %llu digests %zu:", c->label.len_bytes, c->label.bytes, c->id,
+			(unsigned long long)c->samples, c->n_digests);
+		for (size_t k = 0; k < c->n_lessons; k++)
+			fprintf(out, " %llu/%u", (unsigned long long)c->lessons[k].seq, c->lessons[k].samples);
+		fprintf(out, "\n");
+		assert_ptr_equal(snapshot_find(s, c->label.bytes, c->label.len_bytes), c);
+		assert_ptr_equal(snapshot_by_id(s, c->id), c);
+	}
+	fprintf(out, "none %llu\n", s->none ? (unsigned long long)s->none->samples : 0);
+	for (size_t i = 0; i < s->n_history; i++) {
+		const struct change_entry *e = s->history[i].entry;
+		fprintf(out, "change %llu %s undone %d restored %llu", (unsigned long long)e->seq, store_op_name(e->op),
+			s->history[i].undone, (unsigned long long)e->restored_seq);
+		for (size_t k = 0; k < e->n_classes; k++)
+			fprintf(out, " %.*s(%u)", e->classes[k].label.len_bytes, e->classes[k].label.bytes,
+				e->classes[k].samples);
+		fprintf(out, " -> %.*s\n", e->new_label.len_bytes, e->new_label.bytes);
+	}
+	for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+		struct learn_answer_constants constants = {.temperature = 10, .unknown_cosine = 0.3};
+		struct learn_answer answer;
+		int8_t q[D];
+		uint8_t digest[DIGEST_BYTES];
+		picture(asked[i], 99, q, digest);
+		learn_head_answer(s->head, q, &constants, &answer);
+		fprintf(out, "%s: known %d unknown %.17g", asked[i], answer.known, answer.unknown_score);
+		for (size_t k = 0; k < answer.n_top; k++)
+			fprintf(out, " %u %.17g", answer.top[k].id, answer.top[k].cosine);
+		fprintf(out, "\n");
+	}
+	snapshot_unref(s);
+	fclose(out);
+	return text;
+}
+
+/* What is in memory is what the disk says. */
+static void assert_same_after_reopening(void)
+{
+	char *before = seen();
+	learned_close(learned);
+	open_state();
+	char *after = seen();
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+}
+
+static void test_teach(void **state)
+{
+	(void)state;
+	struct change_outcome outcome;
+	struct err err;
+	assert_same_after_reopening();
+	assert_int_equal(taught("mug", 0, EACH), 1);
+	assert_same_after_reopening();
+	assert_int_equal(taught("cup", 0, EACH), 2);
+	assert_int_equal(taught("", 0, EACH), 3);      /* negatives */
+	assert_int_equal(taught("mug", 100, EACH), 4); /* seen again; 12 pictures, 8 are kept */
+	assert_same_after_reopening();
+	/* Known pictures count nothing; nothing left is no change. */
+	assert_int_equal(teach("mug", 103, 5, NULL, &outcome, &err), 0);
+	assert_int_equal(outcome.entry->seq, 5);
+	assert_int_equal(outcome.entry->already_known, 3);
+	assert_int_equal(outcome.entry->classes[0].samples, 2);
+	assert_false(outcome.entry->classes[0].is_new);
+	change_outcome_deinit(&outcome);
+	assert_int_equal(teach("mug", 103, 5, NULL, &outcome, &err), 0);
+	assert_int_equal(outcome.entry->n_classes, 0);
+	assert_int_equal(outcome.entry->seq, 5);
+	change_outcome_deinit(&outcome);
+	assert_same_after_reopening();
+	taught("a", 0, 2);
+	taught("b", 0, 2);
+	assert_int_equal(teach("c", 0, 2, NULL, &outcome, &err), -ERR_RESOURCE_EXHAUSTED); /* max_classes 4 */
+	assert_int_equal(err.limit, 4);
+	assert_same_after_reopening();
+}
+
+static void test_guards(void **state)
+{
+	(void)state;
+	struct change_outcome outcome;
+	struct err err;
+	static const uint8_t key[STORE_KEY_BYTES] = {1, 2, 3};
+	struct change_guard guard = {.key = key}, old = {.has_if_seq = true, .if_seq = 0}, dry = {.dry_run = true};
+	char *before, *after;
+	assert_int_equal(teach("mug", 0, EACH, &guard, &outcome, &err), 0);
+	assert_false(outcome.repeated);
+	change_outcome_deinit(&outcome);
+	before = seen();
+	assert_int_equal(teach("mug", 50, EACH, &guard, &outcome, &err), 0);
+	assert_true(outcome.repeated);
+	assert_int_equal(outcome.entry->seq, 1);
+	assert_int_equal(outcome.entry->classes[0].samples, EACH);
+	assert_int_equal(outcome.entry->classes[0].label.len_bytes, 3);
+	change_outcome_deinit(&outcome);
+	assert_int_equal(teach("cup", 0, EACH, &old, &outcome, &err), -ERR_ABORTED);
+	assert_int_equal(teach("cup", 0, EACH, &dry, &outcome, &err), 0);
+	assert_int_equal(outcome.entry->seq, 0);
+	assert_int_equal(outcome.entry->classes[0].samples, EACH);
+	change_outcome_deinit(&outcome);
+	after = seen();
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	assert_int_equal(learned_undo(learned, &(struct change_guard){0}, &outcome, &err), 0);
+	change_outcome_deinit(&outcome);
+	assert_int_equal(learned_find_key(learned, key, &outcome, &err), 0);
+	assert_true(outcome.undone);
+	change_outcome_deinit(&outcome);
+	static const uint8_t other[STORE_KEY_BYTES] = {9};
+	assert_int_equal(learned_find_key(learned, other, &outcome, &err), 1);
+}
+
+static void test_forget_rename_undo(void **state)
+{
+	(void)state;
+	static const struct change_guard plain;
+	struct change_outcome outcome;
+	struct err err;
+	struct label mug = label_of("mug"), cup = label_of("cup"), hat = label_of("hat"), none = {0};
+	taught("mug", 0, EACH);
+	taught("cup", 0, EACH);
+	char *two = seen();
+	assert_int_equal(learned_rename(learned, &mug, &cup, &plain, &outcome, &err), -ERR_ALREADY_EXISTS);
+	assert_int_equal(learned_rename(learned, &hat, &cup, &plain, &outcome, &err), -ERR_NOT_FOUND);
+	assert_int_equal(learned_rename(learned, &mug, &hat, &plain, &outcome, &err), 0); /* 3 */
+	change_outcome_deinit(&outcome);
+	assert_same_after_reopening();
+	assert_int_equal(learned_forget(learned, &mug, &plain, &outcome, &err), -ERR_NOT_FOUND);
+	assert_int_equal(learned_forget(learned, &none, &plain, &outcome, &err), -ERR_NOT_FOUND);
+	assert_int_equal(learned_forget(learned, &hat, &plain, &outcome, &err), 0); /* 4 */
+	assert_int_equal(outcome.entry->classes[0].label.len_bytes, 3);
+	change_outcome_deinit(&outcome);
+	assert_same_after_reopening();
+	assert_int_equal(learned_undo(learned, &plain, &outcome, &err), 0); /* 5: hat is back */
+	assert_int_equal(outcome.entry->restored_seq, 3);
+	assert_int_equal(outcome.undid->op, STORE_OP_FORGET);
+	change_outcome_deinit(&outcome);
+	assert_same_after_reopening();
+	assert_int_equal(learned_undo(learned, &plain, &outcome, &err), 0); /* 6: it is called mug again */
+	assert_int_equal(outcome.undid->op, STORE_OP_RENAME);
+	change_outcome_deinit(&outcome);
+	char *again = seen();
+	/* Same classes, lessons and answers as after two lessons; the history has grown. */
+	assert_non_null(strstr(again, "class mug"));
+	assert_string_equal(strstr(two, "mug: known"), strstr(again, "mug: known"));
+	free(two);
+	free(again);
+	assert_same_after_reopening();
+	assert_int_equal(learned_rollback(learned, 4, &plain, &outcome, &err), 0); /* 7: the undos are undone */
+	change_outcome_deinit(&outcome);
+	struct snapshot *s = learned_snapshot(learned);
+	assert_int_equal(s->n_classes, 1);
+	snapshot_unref(s);
+	assert_same_after_reopening();
+	assert_int_equal(learned_rollback(learned, 0, &plain, &outcome, &err), 0);
+	change_outcome_deinit(&outcome);
+	assert_int_equal(learned_rollback(learned, 99, &plain, &outcome, &err), -ERR_NOT_FOUND);
+	assert_same_after_reopening();
+	/* A class taught anew under an old name is another class. */
+	taught("mug", 0, EACH);
+	assert_same_after_reopening();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_teach, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guards, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forget_rename_undo, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
