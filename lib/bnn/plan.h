@@ -74,6 +74,15 @@ void plan_deinit(struct plan *plan);
 /* Gives each buffer its offset; false: more than BNN_ARENA_MAX_BYTES. */
 bool plan_place_buffers(struct plan_buffer *buffers, size_t n, size_t *ret_arena_bytes);
 
-/* One step of a run; pixels only for the first. For tests that force a step's operands. */
-void run_step(struct bnn_run *run, const struct plan_step *step, const uint8_t *pixels);
+/* Where a step's operands lie: in a run's arena, or where a test puts them. NULL: the step has none. */
+struct step_operands {
+	const void *x;
+	const float *v;
+	float *y;
+	uint64_t *bits;
+	void *scratch;
+};
+void step_execute(const struct plan *plan, const struct plan_step *step, const struct step_operands *operands);
+
+/* A buffer in a run's arena; NULL for PLAN_NO_BUFFER. */
 void *run_buffer(const struct bnn_run *run, int buffer);

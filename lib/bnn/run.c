@@ -41,57 +41,62 @@ static void run_input(const struct plan *plan, size_t n_pixels, const uint8_t *p
 	}
 }
 
-void run_step(struct bnn_run *run, const struct plan_step *s, const uint8_t *pixels)
+void step_execute(const struct plan *plan, const struct plan_step *s, const struct step_operands *o)
 {
-	const struct plan *plan = &run->model->plan;
 	const struct kernels *k = plan->kernels;
-	void *x = run_buffer(run, s->x), *y = run_buffer(run, s->y);
-	const float *v = s->v_constant ? s->v_constant : run_buffer(run, s->v);
+	const float *v = s->v_constant ? s->v_constant : o->v;
 	size_t n_out = (size_t)s->height * s->width * s->channels;
 	switch (s->kind) {
 	case PLAN_STEP_INPUT:
-		run_input(plan, s->n_pixels_in, pixels, y);
+		run_input(plan, s->n_pixels_in, o->x, o->y);
 		break;
 	case OP_CONV2D:
 	case OP_DENSE:
-		k->conv2d(&s->conv, x, y);
+		k->conv2d(&s->conv, o->x, o->y);
 		break;
 	case OP_DEPTHWISE_CONV2D:
-		k->depthwise(&s->conv, x, y);
+		k->depthwise(&s->conv, o->x, o->y);
 		break;
 	case OP_SIGN:
-		k->sign(&s->sign, s->n_pixels_in, x, run_buffer(run, s->bits));
+		k->sign(&s->sign, s->n_pixels_in, o->x, o->bits);
 		break;
 	case OP_BINARY_CONV2D:
-		k->binary_conv2d(&s->binary, x, v, y, run_buffer(run, s->bits), run_buffer(run, s->scratch));
+		k->binary_conv2d(&s->binary, o->x, v, o->y, o->bits, o->scratch);
 		break;
 	case OP_ADD:
 	case OP_SUB:
 	case OP_MUL:
-		k->arithmetic(
-			(enum kernel_arithmetic)(s->kind - OP_ADD), s->n_pixels_in, s->channels, s->vector, x, v, y);
+		k->arithmetic((enum kernel_arithmetic)(s->kind - OP_ADD), s->n_pixels_in, s->channels, s->vector, o->x,
+			v, o->y);
 		break;
 	case OP_CLAMP:
-		k->clamp(n_out, s->lo, s->hi, x, y);
+		k->clamp(n_out, s->lo, s->hi, o->x, o->y);
 		break;
 	case OP_PRELU:
-		k->prelu(s->n_pixels_in, s->channels, s->slope, s->before, s->after, x, y);
+		k->prelu(s->n_pixels_in, s->channels, s->slope, s->before, s->after, o->x, o->y);
 		break;
 	case OP_AVG_POOL:
-		k->avg_pool(&s->pool, x, y);
+		k->avg_pool(&s->pool, o->x, o->y);
 		break;
 	case OP_MEAN:
-		k->mean(s->n_pixels_in, s->channels, x, y);
+		k->mean(s->n_pixels_in, s->channels, o->x, o->y);
 		break;
 	case OP_SQRT:
-		k->sqrt(n_out, x, y);
+		k->sqrt(n_out, o->x, o->y);
 		break;
 	case OP_L2:
-		k->l2(s->n_pixels_in, s->channels, x, y);
+		k->l2(s->n_pixels_in, s->channels, o->x, o->y);
 		break;
 	default: /* check.c lets nothing else through */
 		break;
 	}
+}
+
+static void run_step(struct bnn_run *run, const struct plan_step *s, const uint8_t *pixels)
+{
+	struct step_operands o = {s->kind == PLAN_STEP_INPUT ? pixels : run_buffer(run, s->x), run_buffer(run, s->v),
+		run_buffer(run, s->y), run_buffer(run, s->bits), run_buffer(run, s->scratch)};
+	step_execute(&run->model->plan, s, &o);
 }
 
 /* A model whose numbers overflow must not hand NaN to who learns: such features are all zero. */
