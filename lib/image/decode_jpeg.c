@@ -171,7 +171,7 @@ static void on_progress(j_common_ptr common)
 		give_up(reader, decode_stopped(reader->err));
 	if (reader->jpeg.input_scan_number > IMAGE_MAX_SCANS) {
 		int r = err_set(reader->err, ERR_RESOURCE_EXHAUSTED,
-			"the progressive JPEG has more than %d scans, the limit", IMAGE_MAX_SCANS);
+			"the JPEG has more than %d scans, the limit", IMAGE_MAX_SCANS);
 		if (reader->err) {
 			reader->err->field = "picture";
 			reader->err->limit = IMAGE_MAX_SCANS;
