@@ -15,4 +15,5 @@ from .evaluate import Evaluator
 from .format import BadModel, Model, pack_bits, proto, read, unpack_bits, write
 from .identity import feature_id
 
-__all__ = ['BadModel', 'Builder', 'Evaluator', 'Model', 'feature_id', 'pack_bits', 'proto', 'read', 'unpack_bits', 'write']
+__all__ = ['BadModel', 'Builder', 'Evaluator', 'Model', 'feature_id',
+           'pack_bits', 'proto', 'read', 'unpack_bits', 'write']
