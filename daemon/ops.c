@@ -44,7 +44,11 @@ static void op_class_detail(struct request *request, struct op_input *input)
 	Bnnd__Reply reply = BNND__REPLY__INIT;
 	Bnnd__ClassInfo info;
 	struct err err;
-	if (views_class(request->service->snapshot, ask->label.data, ask->label.len, &scratch, &info, &err) != 0) {
+	struct label label = {.len_bytes = 0};
+	int r = ask->none && ask->label.len == 0 ? 0 : label_from(&ask->label, "label", &label, &err);
+	if (r == 0)
+		r = views_class(request->service->snapshot, label.bytes, label.len_bytes, &scratch, &info, &err);
+	if (r != 0) {
 		reply_error(request, &err);
 	} else {
 		reply.result_case = BNND__REPLY__RESULT_CLASS_INFO;

@@ -145,15 +145,6 @@ void reply_fault(struct session *session, uint32_t id, const struct err *err)
 	session_end(session);
 }
 
-void reply_turn_away(int fd, const struct err *err)
-{
-	struct outbox outbox;
-	outbox_init(&outbox);
-	outbox_put(&outbox, refusing_hello(0, err));
-	(void)outbox_write(&outbox, fd);
-	outbox_deinit(&outbox);
-}
-
 void reply_hello(struct session *session, uint32_t id, const uint8_t *body, size_t body_bytes)
 {
 	struct service *service = session->service;

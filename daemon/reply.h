@@ -31,6 +31,3 @@ void reply_fault(struct session *session, uint32_t id, const struct err *err);
 
 /* Takes the client's hello: answers it, or refuses it and ends the session. */
 void reply_hello(struct session *session, uint32_t id, const uint8_t *body, size_t body_bytes);
-
-/* The hello of a daemon that takes no more connections, written to a socket that was just accepted, best effort. */
-void reply_turn_away(int fd, const struct err *err);

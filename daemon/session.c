@@ -21,8 +21,9 @@
 #include "proto/limits.h"
 
 enum {
-	LINGER_MS = 1000, /* after the last reply, for the peer to read it before the socket goes */
-	RETRY_MS = 100,   /* advice with RESOURCE_EXHAUSTED */
+	LINGER_MS = 1000,     /* after the last reply, for the peer to read it before the socket goes */
+	TURNED_AWAY_MAX = 16, /* connections beyond the limit that are told why; more are just closed */
+	RETRY_MS = 100,       /* advice with RESOURCE_EXHAUSTED */
 };
 
 static void session_update(struct session *s);
@@ -146,7 +147,10 @@ void session_close(struct session *s)
 	free(s->stash);
 	s->stash = NULL;
 	s->stash_bytes = 0;
-	quota_release(&service->quota, s->user, QUOTA_SESSIONS);
+	if (s->user)
+		quota_release(&service->quota, s->user, QUOTA_SESSIONS);
+	else
+		service->n_turned_away--;
 	list_remove(&s->link);
 	service->n_sessions--;
 	uv_poll_stop(&s->poll);
@@ -174,29 +178,35 @@ void session_end(struct session *s)
 	session_update(s);
 }
 
+/* May there be one more? */
+static int session_admit(struct session *s, struct err *err)
+{
+	struct service *service = s->service;
+	size_t n = service->n_sessions - service->n_turned_away;
+	if (n < service->config->sessions_max)
+		return quota_charge(&service->quota, s->peer.uid, QUOTA_SESSIONS, &s->user, err);
+	int r = err_set(err, ERR_RESOURCE_EXHAUSTED, "the daemon has %zu connections: the limit is %u", n,
+		service->config->sessions_max);
+	err->field = "session.max";
+	err->limit = service->config->sessions_max;
+	err->retry_after_ms = 10 * RETRY_MS;
+	return r;
+}
+
 void session_open(struct service *service, int fd)
 {
 	struct session *s = mem_zalloc(1, sizeof *s);
 	struct err err;
+	s->service = service;
+	s->fd = fd;
 	int r = access_peer(fd, &s->peer, &err);
-	if (r == 0 && service->n_sessions >= service->config->sessions_max) {
-		r = err_set(&err, ERR_RESOURCE_EXHAUSTED, "the daemon has %zu connections: the limit is %u",
-			service->n_sessions, service->config->sessions_max);
-		err.field = "session.max";
-		err.limit = service->config->sessions_max;
-		err.retry_after_ms = 10 * RETRY_MS;
-	}
 	if (r == 0)
-		r = quota_charge(&service->quota, s->peer.uid, QUOTA_SESSIONS, &s->user, &err);
-	if (r != 0) {
-		log_line(LOG_WARNING, "connection of uid %u refused: %s", (unsigned)s->peer.uid, err.text);
-		reply_turn_away(fd, &err);
+		r = session_admit(s, &err);
+	if (r != 0 && service->n_turned_away >= TURNED_AWAY_MAX) {
 		close(fd);
 		free(s);
 		return;
 	}
-	s->service = service;
-	s->fd = fd;
 	s->role = access_role(&s->peer);
 	inbox_init(&s->inbox);
 	outbox_init(&s->outbox);
@@ -207,6 +217,12 @@ void session_open(struct service *service, int fd)
 	REQUIRE(uv_timer_init(&service->loop, &s->timer) == 0);
 	s->poll.data = s->timer.data = s;
 	s->n_handles = 2;
+	if (r != 0) {
+		service->n_turned_away++;
+		log_line(LOG_WARNING, "connection of uid %u refused: %s", (unsigned)s->peer.uid, err.text);
+		reply_fault(s, 0, &err);
+		return;
+	}
 	session_update(s);
 }
 

@@ -26,7 +26,7 @@ struct session {
 	int fd;
 	struct peer peer;
 	enum role role;
-	struct quota_user *user;
+	struct quota_user *user; /* NULL: one connection too many, turned away */
 	uv_poll_t poll;
 	uv_timer_t timer;
 	int n_handles; /* the loop has not let go of */

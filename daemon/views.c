@@ -92,15 +92,17 @@ static size_t page_rows(uint32_t limit)
 void views_classes(const struct snapshot *snapshot, const uint8_t *after, size_t after_bytes, uint32_t limit,
 	struct scratch *scratch, Bnnd__ClassList *list)
 {
-	size_t first = after_bytes ? snapshot_first_after(snapshot, after, after_bytes) : 0;
-	size_t left = snapshot->n_classes - first, used = 0;
+	size_t negatives = snapshot->none != NULL; /* a row in front of all labels */
+	size_t first = after_bytes ? negatives + snapshot_first_after(snapshot, after, after_bytes) : 0;
+	size_t left = negatives + snapshot->n_classes - first, used = 0;
 	bnnd__class_list__init(list);
 	list->seq = snapshot->seq;
-	list->total = (uint32_t)snapshot->n_classes;
+	list->total = (uint32_t)(negatives + snapshot->n_classes);
 	list->classes = scratch_alloc(scratch, page_rows(limit), sizeof *list->classes);
 	for (; list->n_classes < left && list->n_classes < page_rows(limit); list->n_classes++) {
 		Bnnd__Class *row = scratch_alloc(scratch, 1, sizeof *row);
-		class_view(snapshot->classes[first + list->n_classes], row);
+		size_t at = first + list->n_classes;
+		class_view(at < negatives ? snapshot->none : snapshot->classes[at - negatives], row);
 		used += bnnd__class__get_packed_size(row) + ROW_OVERHEAD_BYTES;
 		if (used > PAGE_MAX_BYTES)
 			break;

@@ -8,7 +8,7 @@
 Bnnd__Model *views_model(const struct service *service, struct scratch *scratch);
 void views_status(const struct service *service, struct scratch *scratch, Bnnd__DaemonStatus *ret_status);
 
-/* A page after this label (len 0: the first), at most limit rows (0: a page). */
+/* A page after this label (len 0: the first), at most limit rows (0: a page). The negatives are the first row. */
 void views_classes(const struct snapshot *snapshot, const uint8_t *after, size_t after_bytes, uint32_t limit,
 	struct scratch *scratch, Bnnd__ClassList *ret_list);
 /* label len 0: the negatives. ERR_NOT_FOUND. */
