@@ -57,7 +57,12 @@ void file_delete(const char *path)
 
 static int write_fault(int code, const char *path, enum file_fault *ret_fault, struct err *err)
 {
-	if ((code & 0xFF) == SQLITE_FULL) {
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	int number = vfs->xGetLastError(vfs, 0, NULL);
+	/* A full disk refuses a new file, too, and a quota a write: the VFS has no word for it, errno has. */
+	bool is_full =
+		(number == ENOSPC || number == EDQUOT) && (code == SQLITE_CANTOPEN || code == SQLITE_IOERR_WRITE);
+	if ((code & 0xFF) == SQLITE_FULL || is_full) {
 		*ret_fault = FILE_FAULT_FULL;
 		return err_set(err, ERR_RESOURCE_EXHAUSTED, "the disk of the state directory is full");
 	}
@@ -66,12 +71,7 @@ static int write_fault(int code, const char *path, enum file_fault *ret_fault, s
 		return err_set(err, ERR_UNAVAILABLE, "the disk of the state failed while writing %s", file_base(path));
 	}
 	*ret_fault = FILE_FAULT_OTHER;
-	/* A full disk refuses a new file too, and the VFS has no word for it: errno still has. */
-	if (errno == ENOSPC || errno == EDQUOT) {
-		*ret_fault = FILE_FAULT_FULL;
-		return err_set(err, ERR_RESOURCE_EXHAUSTED, "the disk of the state directory is full");
-	}
-	return err_set(err, ERR_UNAVAILABLE, "cannot create %s: %s", path, strerror(errno));
+	return err_set(err, ERR_UNAVAILABLE, "cannot create %s: %s", path, strerror(number));
 }
 
 int file_write(

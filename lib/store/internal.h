@@ -150,7 +150,9 @@ void counted_attach(struct store *store); /* after the first read: db and -wal a
 int open_connection(struct store *store, struct err *err); /* of an existing file, read-write */
 int open_read_state(struct store *store, struct err *err); /* seq, class ids, identity, row format */
 void open_degrade(struct store *store, enum store_mode mode, const struct err *why);
-int check_row_format(struct store *store, struct err *err); /* of living rows */
+/* Positive outcome of check_row_format: a living row has another format than the caller's; err says so. */
+enum { ROW_FORMAT_OTHER = 1 };
+int check_row_format(struct store *store, struct err *err);
 
 /* No more commits until the state is opened again; what is learned is still served. */
 void open_fail(struct store *store, const struct err *why);

@@ -136,9 +136,9 @@ int check_row_format(struct store *store, struct err *err)
 		item_row_read(stmt, store->file_id, &row);
 		if (!row.good)
 			continue; /* a flipped bit is no other format: store_load finds it */
-		r = err_set(err, ERR_FAILED_PRECONDITION,
-			"%s holds rows of format \"%s\", but this bnnd runs with \"%s\"", file_base(store->path),
-			row.item.format, store->format);
+		err_set(err, ERR_FAILED_PRECONDITION, "%s holds rows of format \"%s\", but this bnnd runs with \"%s\"",
+			file_base(store->path), row.item.format, store->format);
+		r = ROW_FORMAT_OTHER;
 		break;
 	}
 	sqlite3_finalize(stmt);
@@ -297,8 +297,11 @@ int store_open(const struct store_options *options, struct store **ret_store, st
 		else if (probe.exists)
 			open_existing(store, &probe, err);
 	}
-	if (r == 0 && store->db)
-		r = check_row_format(store, err);
+	int format = r == 0 && store->db ? check_row_format(store, err) : 0;
+	if (format < 0)
+		open_degrade(store, STORE_CLOSED, err);
+	if (format == ROW_FORMAT_OTHER)
+		r = -err->code;
 	if (r != 0) {
 		store_close(store);
 		return r;

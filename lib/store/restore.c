@@ -22,7 +22,9 @@ static int apply_restore(
 			" WHERE born <= ?3 AND died > ?3 AND died < ?2"
 			" AND age NOT IN (SELECT age FROM item WHERE died = ?2) ORDER BY age",
 			SQL_ARGS((int64_t)seq, ALIVE, (int64_t)target_seq), err);
-	return r == 0 ? check_row_format(store, err) : r;
+	if (r == 0)
+		r = check_row_format(store, err);
+	return r == ROW_FORMAT_OTHER ? -err->code : r;
 }
 
 /* undo_to of the change seq; NO_SEQ for seq 0. */

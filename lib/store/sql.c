@@ -6,11 +6,22 @@
 #include <errno.h>
 #include <string.h>
 
+/* Of the system call that failed. SQLite keeps none for a COMMIT, the VFS (that is, errno) still has it then. */
+static int last_errno(sqlite3 *db)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	int number = sqlite3_system_errno(db);
+	return number ? number : vfs->xGetLastError(vfs, 0, NULL);
+}
+
 static bool out_of_space(sqlite3 *db)
 {
-	int code = sqlite3_extended_errcode(db);
-	/* A quota met while writing is want of space too; met while syncing it is a lost page. */
-	return (code & 0xFF) == SQLITE_FULL || (code == SQLITE_IOERR_WRITE && sqlite3_system_errno(db) == EDQUOT);
+	int code = sqlite3_extended_errcode(db), number = last_errno(db);
+	if ((code & 0xFF) == SQLITE_FULL)
+		return true;
+	/* A new -wal that finds no room, a quota met while writing. Met while syncing it is a lost page instead. */
+	return (number == ENOSPC || number == EDQUOT) &&
+	       ((code & 0xFF) == SQLITE_CANTOPEN || code == SQLITE_IOERR_WRITE);
 }
 
 bool sql_is_io_error(sqlite3 *db)
@@ -21,7 +32,7 @@ bool sql_is_io_error(sqlite3 *db)
 
 int sql_error(sqlite3 *db, struct err *err)
 {
-	int code = sqlite3_extended_errcode(db), number = sqlite3_system_errno(db);
+	int code = sqlite3_extended_errcode(db), number = last_errno(db);
 	if (out_of_space(db))
 		return err_set(err, ERR_RESOURCE_EXHAUSTED, "the disk of the state directory is full");
 	switch (code & 0xFF) {

@@ -14,7 +14,6 @@ static struct {
 	sqlite3_vfs *real;
 	struct faulty_plan plan;
 	uint64_t operations, failures;
-	int last_errno;        /* of an injected failure; 0: ask the real VFS */
 	const char *plan_file; /* NULL: none */
 	char plan_text[64];    /* its last content */
 } disk;
@@ -59,7 +58,6 @@ void faulty_vfs_set(const struct faulty_plan *plan)
 {
 	disk.plan = *plan;
 	disk.operations = disk.failures = 0;
-	disk.last_errno = 0;
 }
 
 uint64_t faulty_vfs_operations(void)
@@ -74,6 +72,7 @@ uint64_t faulty_vfs_failures(void)
 
 static void follow_plan_file(void)
 {
+	int number = errno;
 	if (!disk.plan_file)
 		return;
 	char text[sizeof disk.plan_text] = "";
@@ -83,6 +82,7 @@ static void follow_plan_file(void)
 		text[n] = '\0';
 		fclose(file);
 	}
+	errno = number;
 	struct faulty_plan plan;
 	if (strcmp(text, disk.plan_text) == 0)
 		return;
@@ -123,12 +123,10 @@ static int next_operation(enum operation operation)
 		struct timespec time = {plan->slow_ms / 1000, (long)(plan->slow_ms % 1000) * 1000000};
 		nanosleep(&time, NULL);
 	}
-	disk.last_errno = 0;
 	if (!applies(plan->kind, operation) || i < plan->after || (plan->count > 0 && disk.failures >= plan->count))
 		return 0;
 	disk.failures++;
-	disk.last_errno = errno = numbers[plan->kind];
-	return disk.last_errno;
+	return errno = numbers[plan->kind];
 }
 
 struct faulty_file {
@@ -210,11 +208,10 @@ static int faulty_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, i
 	follow_plan_file();
 	bool is_new = path && (flags & SQLITE_OPEN_CREATE) && stat(path, &st) != 0;
 	if (is_new && next_operation(OPERATION_CREATE) != 0) {
-		errno = disk.last_errno;
 		return SQLITE_CANTOPEN;
 	}
 	if (disk.plan.kind == FAULTY_READONLY && (flags & SQLITE_OPEN_READWRITE) && path) {
-		disk.last_errno = errno = EROFS;
+		errno = EROFS;
 		if (!(flags & SQLITE_OPEN_MAIN_DB))
 			return SQLITE_CANTOPEN;
 		flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
@@ -265,7 +262,7 @@ static int faulty_time(sqlite3_vfs *vfs, double *ret)
 static int faulty_last_error(sqlite3_vfs *vfs, int n, char *ret)
 {
 	(void)vfs;
-	return disk.last_errno ? disk.last_errno : disk.real->xGetLastError(disk.real, n, ret);
+	return disk.real->xGetLastError(disk.real, n, ret); /* errno, as it was left above */
 }
 
 __attribute__((constructor)) static void faulty_register(void)
