@@ -310,8 +310,8 @@ BNND_API int bnnd_lesson_wait(struct bnnd_lesson *lesson, struct bnnd_error *err
 
 /* Trains and writes: when this returns 0 the lesson is on the disk and answers use it. Waits for outstanding adds
  * first; refused ones are simply not part of it. The lesson's handle is gone afterwards, whatever is returned.
- * BNND_FAILED_PRECONDITION: nothing was added. After BNND_DEADLINE_EXCEEDED or a lost connection the lesson may be
- * done: begin again with the same key. */
+ * A lesson with nothing new in it changes nothing; its seq is the current one. After BNND_DEADLINE_EXCEEDED or a lost
+ * connection the lesson may be done: begin again with the same key. */
 BNND_API int bnnd_lesson_commit(struct bnnd_lesson *lesson, struct bnnd_change **ret_change, struct bnnd_error *err);
 
 /* Drops it; the handle is gone. NULL allowed. */

@@ -39,7 +39,7 @@ FRAMES = [
 
 	("request-status", REQUEST, "Request", "status { }", 1, b""),
 	("request-infer-raw", REQUEST, "Request", f"timeout_ms: 2000 infer {{ {RAW} top: 3 }}", 2, PIXELS),
-	("request-infer-roi", REQUEST, "Request", """infer { picture { rotate: 90 roi { x: 0.25 y: 0 width: 0.5 height: 1 } }
+	("request-infer-roi", REQUEST, "Request", """infer { picture { rotate: 90 roi { x: 0.25 y: 0.125 width: 0.5 height: 0.875 } }
 		top: 1 refuse { share: 0.01 } }""", 3, b"\x89PNG"),
 	("request-embed", REQUEST, "Request", "embed { picture { } }", 4, b"\xff\xd8\xff"),
 	("request-look", REQUEST, "Request", "look { picture { } }", 5, b"\xff\xd8\xff"),
