@@ -423,9 +423,12 @@ void args_help(FILE *out, const struct verb *verbs, size_t n_verbs, const struct
 	fprintf(out, "usage: bnnctl [--socket PATH] [--timeout S] [--json] VERB ...\n\n"
 		     "Teaches bnnd classes of pictures and asks it about pictures.\n\nverbs:\n");
 	for (size_t i = 0; i < n_verbs; i++) {
-		char left[64];
+		char left[96];
 		(void)snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].operands);
-		fprintf(out, "  %-32s %s\n", left, verbs[i].summary);
+		if (strlen(left) > 22)
+			fprintf(out, "  %s\n  %-22s %s\n", left, "", verbs[i].summary);
+		else
+			fprintf(out, "  %-22s %s\n", left, verbs[i].summary);
 	}
 	fprintf(out, "\nglobal flags:\n");
 	help_flags(out, global_flags);

@@ -328,7 +328,7 @@ struct bnnd_class {
 };
 struct bnnd_class_list {
 	size_t n;
-	const struct bnnd_class *classes; /* in label order */
+	const struct bnnd_class *classes; /* in label order; the negatives, if any were taught, first */
 	uint64_t seq;
 };
 /* All of them; bnnd_free it. */
@@ -344,7 +344,7 @@ struct bnnd_class_info {
 	size_t n_lessons;
 	const struct bnnd_class_lesson *lessons; /* the newest first; the daemon tells a page of them */
 };
-/* BNND_NOT_FOUND when there is no such class; bnnd_free it. */
+/* label NULL: the negatives. BNND_NOT_FOUND when there is no such class; bnnd_free it. */
 BNND_API int bnnd_class_info(
 	struct bnnd_conn *conn, const char *label, struct bnnd_class_info **ret_info, struct bnnd_error *err);
 

@@ -126,12 +126,13 @@ int bnnd_classes(struct bnnd_conn *conn, struct bnnd_class_list **ret_list, stru
 int bnnd_class_info(
 	struct bnnd_conn *conn, const char *label, struct bnnd_class_info **ret_info, struct bnnd_error *err)
 {
-	int r = conn_label_check(label, "label", err);
+	int r = label ? conn_label_check(label, "label", err) : 0;
 	if (r != 0)
 		return r;
 	Bnnd__ClassDetail detail = BNND__CLASS_DETAIL__INIT;
 	Bnnd__Request request = BNND__REQUEST__INIT;
-	detail.label = conn_label(label);
+	detail.none = !label;
+	detail.label = conn_label(label ? label : "");
 	request.op_case = BNND__REQUEST__OP_CLASS_DETAIL;
 	request.class_detail = &detail;
 	return conn_call(conn, &request, NULL, BNND__REPLY__RESULT_CLASS_INFO, result_class_info, ret_info, err);

@@ -109,9 +109,19 @@ int bnnd_connect_with(const char *path, const struct bnnd_connect_options *optio
 		path = getenv("BNND_SOCKET");
 	if (!path || !path[0])
 		path = BNND_DEFAULT_SOCKET;
-	int fd = -1;
-	int r = open_socket(path, deadline, &fd, err);
-	return r != 0 ? r : bnnd_connect_fd(fd, options, ret_conn, err);
+	struct bnnd_error own;
+	err = err ? err : &own;
+	for (;;) {
+		int fd = -1;
+		int r = open_socket(path, deadline, &fd, err);
+		if (r == 0)
+			r = bnnd_connect_fd(fd, options, ret_conn, err);
+		/* Too many connections: the hello says when there may be room. */
+		bool again = r != 0 && err->origin == BNND_ORIGIN_DAEMON && err->retry_after_ms != 0;
+		if (!again || conn_now_ms() + err->retry_after_ms >= deadline)
+			return r;
+		(void)poll(NULL, 0, (int)(err->retry_after_ms < 1000 ? err->retry_after_ms : 1000));
+	}
 }
 
 int bnnd_connect(const char *path, struct bnnd_conn **ret_conn, struct bnnd_error *err)

@@ -178,16 +178,17 @@ static void class_text(const struct bnnd_class_info *info)
 
 int ctl_classes(struct ctl *ctl)
 {
-	if (ctl->args.n_operands > 1)
-		return ctl_usage(ctl, "classes takes one name, or none for all of them");
+	bool none = args_has(&ctl->args, ARG_NONE);
+	if (ctl->args.n_operands + none > 1)
+		return ctl_usage(ctl, "classes takes one name or --none, or nothing for all of them");
 	int r = ctl_connect(ctl);
 	if (r != 0)
 		return r;
-	if (ctl->args.n_operands == 0)
+	if (ctl->args.n_operands == 0 && !none)
 		return classes_all(ctl);
 	struct bnnd_class_info *info;
 	struct bnnd_error err;
-	if (bnnd_class_info(ctl->conn, ctl->args.operands[0], &info, &err) < 0)
+	if (bnnd_class_info(ctl->conn, none ? NULL : ctl->args.operands[0], &info, &err) < 0)
 		return ctl_fail(ctl, &err);
 	if (args_has(&ctl->args, ARG_JSON))
 		class_json(info);

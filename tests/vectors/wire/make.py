@@ -51,6 +51,7 @@ FRAMES = [
 	("request-lesson-abort", REQUEST, "Request", "lesson_abort { lesson: 7 }", 10, b""),
 	("request-classes", REQUEST, "Request", 'classes { after: "mug" limit: 50 }', 11, b""),
 	("request-class-detail", REQUEST, "Request", 'class_detail { label: "mug" }', 12, b""),
+	("request-class-detail-none", REQUEST, "Request", "class_detail { none: true }", 12, b""),
 	("request-history", REQUEST, "Request", "history { before_seq: 300 limit: 10 }", 13, b""),
 	("request-forget", REQUEST, "Request", f'forget {{ label: "mug" guard {{ if_seq: 0 }} key: {KEY} }}', 14, b""),
 	("request-forget-none", REQUEST, "Request", "forget { none: true }", 15, b""),
