@@ -95,6 +95,7 @@ static uint8_t *make_png(
 {
 	static const size_t channels[] = {1, 0, 3, 1, 2, 0, 4};
 	size_t row_bytes = 1 + ((size_t)width * channels[colour] * (size_t)depth + 7) / 8;
+	row_bytes = rows_there ? row_bytes : 0;
 	uint8_t *plain = mem_zalloc(rows_there, row_bytes);
 	uLongf packed_bytes = compressBound(rows_there * row_bytes);
 	uint8_t *packed = mem_zalloc(packed_bytes, 1);
