@@ -20,27 +20,34 @@ static const struct {
 	char letter;
 	const char *value; /* NULL: takes none */
 	const char *help;
+	const char *wanted; /* of the value, after "wanted: " */
 } table[ARG_FLAGS] = {
-	[ARG_SOCKET] = {"socket", 's', "PATH", "the daemon's socket (else BNND_SOCKET, else " BNND_DEFAULT_SOCKET ")"},
-	[ARG_TIMEOUT] = {"timeout", 't', "S", "seconds to wait for one request, retries included (30; 0: for ever)"},
+	[ARG_SOCKET] = {"socket", 's', "PATH", "the daemon's socket (else BNND_SOCKET, else " BNND_DEFAULT_SOCKET ")",
+		"a path"},
+	[ARG_TIMEOUT] = {"timeout", 't', "S", "seconds to wait for one request, retries included (30; 0: for ever)",
+		"seconds from 0.001 to 86400, or 0"},
 	[ARG_JSON] = {"json", 'j', NULL, "one JSON object a line instead of tables"},
 	[ARG_HELP] = {"help", 'h', NULL, "this text; after a verb, its own"},
 	[ARG_VERSION] = {"version", 'V', NULL, "print the version"},
-	[ARG_DIR] = {"dir", 'd', "DIR", "teach a folder of folders: one class a subfolder, in name order"},
+	[ARG_DIR] = {"dir", 'd', "DIR", "teach a folder of folders: one class a subfolder, in name order", "a folder"},
 	[ARG_TOGETHER] = {"together", 0, NULL, "with --dir: all classes in one lesson"},
 	[ARG_NONE] = {"none", 0, NULL, "the negatives: pictures of nothing in particular"},
 	[ARG_DRY_RUN] = {"dry-run", 'n', NULL, "do everything but keep it"},
-	[ARG_KEY] = {"key", 0, "HEX32", "16 bytes as 32 hex digits: the same key never teaches twice"},
-	[ARG_IF_SEQ] = {"if-seq", 0, "N", "only if the newest change is number N"},
-	[ARG_RAW] = {"raw", 0, "WxHxC", "files without a header: one frame of W x H pixels, C = 1 grey or 3 RGB bytes"},
-	[ARG_ROI] = {"roi", 0, "X,Y,W,H", "use this part of each picture only, in fractions of its width and height"},
-	[ARG_ROTATE] = {"rotate", 0, "DEG", "turn each picture clockwise first: 0, 90, 180 or 270"},
+	[ARG_KEY] = {"key", 0, "HEX32", "16 bytes as 32 hex digits: the same key never teaches twice", "32 hex digits"},
+	[ARG_IF_SEQ] = {"if-seq", 0, "N", "only if the newest change is number N", "the number of a change"},
+	[ARG_RAW] = {"raw", 0, "WxHxC", "files without a header: one frame of W x H pixels, C = 1 grey or 3 RGB bytes",
+		"width x height x channels like 640x480x3, channels 1 or 3"},
+	[ARG_ROI] = {"roi", 0, "X,Y,W,H", "use this part of each picture only, in fractions of its width and height",
+		"four fractions from 0 to 1 like 0.25,0,0.5,1; X + W and Y + H are at most 1"},
+	[ARG_ROTATE] = {"rotate", 0, "DEG", "turn each picture clockwise first: 0, 90, 180 or 270",
+		"0, 90, 180 or 270"},
 	[ARG_REFUSE] = {"refuse", 0, "SHARE",
-		"strictness: refuse this share of known pictures: 0.01, 0.02, 0.05, 0.10 or 0.20"},
-	[ARG_TOP] = {"top", 0, "N", "labels to list (3, at most 10)"},
+		"strictness: refuse this share of known pictures: 0.01, 0.02, 0.05, 0.10 or 0.20",
+		"0.01, 0.02, 0.05, 0.10 or 0.20"},
+	[ARG_TOP] = {"top", 0, "N", "labels to list (3, at most 10)", "a number from 1 to 10"},
 	[ARG_FAIL_UNKNOWN] = {"fail-unknown", 0, NULL, "exit 5 when a picture is unknown"},
-	[ARG_OUTPUT] = {"output", 'o', "FILE", "where the PNG goes (-: standard output)"},
-	[ARG_LIMIT] = {"limit", 0, "N", "the newest N only"},
+	[ARG_OUTPUT] = {"output", 'o', "FILE", "where the PNG goes (-: standard output)", "a file name"},
+	[ARG_LIMIT] = {"limit", 0, "N", "the newest N only", "a number from 1"},
 	[ARG_EACH] = {"each", 0, NULL, "a line for each picture, too"},
 	[ARG_CONFUSION] = {"confusion", 0, NULL, "what was taken for what"},
 };
@@ -261,8 +268,8 @@ static int set_flag(enum arg_flag flag, const char *value, struct args *args, st
 	if (table[flag].value && !parse_value(flag, value, args)) {
 		char shown[80];
 		text_escape(shown, sizeof shown, (const uint8_t *)value, strlen(value));
-		return err_set(err, ERR_INVALID_ARGUMENT, "--%s %s: wanted is %s, %s", table[flag].name, shown,
-			table[flag].value, table[flag].help);
+		return err_set(err, ERR_INVALID_ARGUMENT, "--%s %s is not possible; wanted: %s", table[flag].name,
+			shown, table[flag].wanted);
 	}
 	args->given |= ARG_BIT(flag);
 	return 0;

@@ -59,10 +59,12 @@ bool ctl_error_is_of_picture(const struct bnnd_error *err)
 {
 	if (err->origin == BNND_ORIGIN_CALL)
 		return err->code == BNND_INVALID_ARGUMENT;
-	return err->origin == BNND_ORIGIN_DAEMON && err->retry_after_ms == 0 &&
-	       (err->code == BNND_INVALID_ARGUMENT || err->code == BNND_RESOURCE_EXHAUSTED ||
-		       err->code == BNND_UNIMPLEMENTED || err->code == BNND_OUT_OF_RANGE ||
-		       err->code == BNND_FAILED_PRECONDITION || err->code == BNND_DATA_LOSS);
+	if (err->origin != BNND_ORIGIN_DAEMON || err->retry_after_ms != 0)
+		return false;
+	/* A limit of the picture (pixels, memory), not one of the lesson or of all classes. */
+	if (err->code == BNND_RESOURCE_EXHAUSTED)
+		return strncmp(err->field, "lesson", 6) != 0 && strncmp(err->field, "learner", 7) != 0;
+	return err->code == BNND_INVALID_ARGUMENT || err->code == BNND_DATA_LOSS;
 }
 
 static void error_json(const char *code, const char *sentence)

@@ -28,7 +28,8 @@ struct lesson {
 	struct item *items;
 	size_t n_used; /* accepted or taught before */
 	uint32_t retry_after_ms;
-	size_t progress_before; /* pictures of earlier lessons */
+	struct bnnd_error fatal; /* code 0: none. Not a picture's own trouble: the lesson cannot go on */
+	size_t progress_before;  /* pictures of earlier lessons */
 	size_t n_answered;
 };
 
@@ -57,8 +58,10 @@ static void on_added(void *ctx, const struct bnnd_added *added)
 		if (added->error->retry_after_ms > lesson->retry_after_ms)
 			lesson->retry_after_ms = added->error->retry_after_ms;
 		return;
-	} else {
+	} else if (ctl_error_is_of_picture(added->error)) {
 		bad_item(lesson, item, added->error->message);
+	} else if (lesson->fatal.code == 0) {
+		lesson->fatal = *added->error;
 	}
 	progress_at(&lesson->ctl->progress, lesson->progress_before + ++lesson->n_answered);
 }
@@ -94,11 +97,17 @@ static int add_all(struct lesson *lesson, struct bnnd_lesson *open, struct bnnd_
 								      : term_now_ms() + lesson->ctl->args.timeout_ms;
 	for (;;) {
 		for (size_t i = 0; i < lesson->n; i++) {
-			int r = lesson->items[i].state == ITEM_TODO ? add_item(lesson, open, i, err) : 0;
+			int r = 0;
+			if (lesson->items[i].state == ITEM_TODO && lesson->fatal.code == 0)
+				r = add_item(lesson, open, i, err);
 			if (r != 0)
 				return r;
 		}
 		int r = bnnd_lesson_wait(open, err);
+		if (r == 0 && lesson->fatal.code != 0) {
+			*err = lesson->fatal;
+			return -err->code;
+		}
 		if (r != 0 || count(lesson, ITEM_AGAIN) == 0)
 			return r;
 		if (term_now_ms() + lesson->retry_after_ms > end) {
@@ -128,6 +137,7 @@ static int teach_once(struct lesson *lesson, const struct bnnd_change_options *c
 		.ctx = lesson};
 	struct bnnd_lesson *open;
 	lesson->n_used = 0;
+	lesson->fatal.code = 0;
 	lesson->n_answered = 0;
 	for (size_t i = 0; i < lesson->n; i++)
 		if (lesson->items[i].state != ITEM_BAD)
@@ -165,6 +175,11 @@ static void lesson_json(const struct lesson *lesson, const struct bnnd_change *c
 	json_end_line(&json);
 }
 
+static bool one_label(const struct lesson *lesson)
+{
+	return lesson->items[0].label == lesson->items[lesson->n - 1].label;
+}
+
 static void lesson_text(const struct lesson *lesson, const struct bnnd_change *change, size_t skipped)
 {
 	const struct ctl *ctl = lesson->ctl;
@@ -174,17 +189,18 @@ static void lesson_text(const struct lesson *lesson, const struct bnnd_change *c
 		const struct bnnd_taught *taught = &change->classes[i];
 		printf("%s %s%s%s: %u picture%s%s\n", dry ? "would learn" : "learned", ctl_green(ctl),
 			ctl_class_shown(shown, taught->label, taught->none), ctl_plain(ctl), taught->samples,
-			taught->samples == 1 ? "" : "s", taught->is_new ? ", a new class" : "");
+			taught->samples == 1 ? "" : "s", taught->is_new && !taught->none ? ", a new class" : "");
 	}
 	if (change->n_classes == 0)
-		printf("nothing new for %s\n",
-			ctl_class_shown(
-				shown, lesson->items[0].label ? lesson->items[0].label : "", !lesson->items[0].label));
+		printf("nothing new%s%s\n", one_label(lesson) ? " for " : "",
+			one_label(lesson) ? ctl_class_shown(shown, lesson->items[0].label ? lesson->items[0].label : "",
+						    !lesson->items[0].label)
+					  : "");
 	printf("  ");
 	if (dry)
 		printf("dry run, nothing is kept; ");
 	else
-		printf("change %" PRIu64 "; ", change->seq);
+		printf("%schange %" PRIu64 "; ", change->n_classes == 0 ? "still " : "", change->seq);
 	printf("%" PRIu64 ".%" PRIu64 " ms", change->us / 1000, change->us % 1000 / 100);
 	if (change->already_known > 0)
 		printf("; %u taught before", change->already_known);
@@ -272,6 +288,8 @@ static int learn_files(struct ctl *ctl)
 {
 	bool none = args_has(&ctl->args, ARG_NONE);
 	size_t first = none ? 0 : 1, n = ctl->args.n_operands;
+	if (n == 1 && !none && is_picture_file(ctl->args.operands[0]))
+		return check_name(ctl, ctl->args.operands[0]);
 	if (n < first + 1)
 		return n == 0 ? ctl_usage(ctl,
 					none ? "which pictures? name files" : "what is it called, and which pictures?")

@@ -172,8 +172,9 @@ static void class_text(const struct bnnd_class_info *info)
 		ctl_class_shown(shown, info->summary.label, info->summary.none), info->summary.samples,
 		info->summary.samples == 1 ? "" : "s", info->summary.lessons, info->summary.lessons == 1 ? "" : "s");
 	for (size_t i = 0; i < info->n_lessons; i++)
-		printf("  change %-6" PRIu64 "  %s  %u pictures\n", info->lessons[i].seq,
-			term_time_local(time, info->lessons[i].time_ms), info->lessons[i].samples);
+		printf("  change %-6" PRIu64 "  %s  %u picture%s\n", info->lessons[i].seq,
+			term_time_local(time, info->lessons[i].time_ms), info->lessons[i].samples,
+			info->lessons[i].samples == 1 ? "" : "s");
 }
 
 int ctl_classes(struct ctl *ctl)

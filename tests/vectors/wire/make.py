@@ -55,9 +55,9 @@ FRAMES = [
 	("request-history", REQUEST, "Request", "history { before_seq: 300 limit: 10 }", 13, b""),
 	("request-forget", REQUEST, "Request", f'forget {{ label: "mug" guard {{ if_seq: 0 }} key: {KEY} }}', 14, b""),
 	("request-forget-none", REQUEST, "Request", "forget { none: true }", 15, b""),
-	("request-rename", REQUEST, "Request", r'rename { old_label: "mug" new_label: "gr\303\266\303\237e" }', 16, b""),
+	("request-rename", REQUEST, "Request", r'rename { old_label: "mug" new_label: "gr\303\266\303\237e" guard { if_seq: 4 } key: ' + KEY + " }", 16, b""),
 	("request-undo", REQUEST, "Request", f"undo {{ guard {{ if_seq: 4 }} key: {KEY} }}", 17, b""),
-	("request-rollback", REQUEST, "Request", f"rollback {{ seq: 2 key: {KEY} }}", 18, b""),
+	("request-rollback", REQUEST, "Request", f"rollback {{ seq: 2 guard {{ if_seq: 5 }} key: {KEY} }}", 18, b""),
 
 	("reply-error", REPLY, "Reply", """status { code: 8 message: "64 pictures wait already: ask again soon" field: "queue"
 		limit: 64 retry_after_ms: 50 }""", 2, b""),
@@ -88,9 +88,10 @@ FRAMES = [
 		last_ms: 1790000050000 } more: true seq: 7 total: 2 }""", 11, b""),
 	("reply-class-info", REPLY, "Reply", """class_info { summary { label: "mug" samples: 20 lessons: 1 first_ms: 1790000000123
 		last_ms: 1790000000123 } lessons { seq: 4 time_ms: 1790000000123 samples: 20 } }""", 12, b""),
-	("reply-history", REPLY, "Reply", """history_list { entries { seq: 5 time_ms: 1790000060000 op: "rename" undone: true
+	("reply-history", REPLY, "Reply", """history_list { entries { seq: 6 time_ms: 1790000070000 op: "undo" restored_seq: 4 }
+		entries { seq: 5 time_ms: 1790000060000 op: "rename" undone: true
 		label: "mug" new_label: "cup" } entries { seq: 4 time_ms: 1790000000123 op: "learn"
-		classes { label: "mug" samples: 20 is_new: true } } more: true seq: 5 }""", 13, b""),
+		classes { label: "mug" samples: 20 is_new: true } } more: true seq: 6 }""", 13, b""),
 ]
 
 
