@@ -47,6 +47,12 @@ static inline int64_t divide_even(int64_t a, int64_t b)
 	return q + (2 * r > b || (2 * r == b && (q & 1)));
 }
 
+/* F = clamp(rshift(m, q_b - 8), +-127): what a master of `bits` bits answers with. */
+static inline int8_t learn_forward(int32_t m, int bits)
+{
+	return (int8_t)clamp_i64(bits > 8 ? shift_right_even(m, bits - 8) : m, 127);
+}
+
 /* Exact: at most 8192 products of at most 2^14. Plain C that compilers vectorise. */
 static inline int32_t dot_i8(const int8_t *a, const int8_t *b, size_t n)
 {

@@ -19,8 +19,6 @@
 #include "lib/learn/bounds.h"
 
 enum {
-	FORWARD_BITS = 8,
-	FORWARD_MAX = 127,
 	STORED_HEADER_BYTES = 8,   /* past u32, e i32 */
 	STORED_E_ZERO = INT32_MIN, /* a row of zeros */
 };
@@ -101,12 +99,6 @@ void learn_row_values(const struct learn_row *row, double *ret_w)
 	double scale = row->width == LEARN_FLOAT || row->zero ? 1 : learn_pow2(-row->e);
 	for (size_t i = 0; i < row->d; i++)
 		ret_w[i] = row->width == LEARN_FLOAT ? (double)row->master.f32[i] : master_at(row, i) * scale;
-}
-
-int8_t learn_forward(int32_t m, int bits)
-{
-	int64_t f = bits > FORWARD_BITS ? shift_right_even(m, bits - FORWARD_BITS) : m;
-	return (int8_t)clamp_i64(f, FORWARD_MAX);
 }
 
 /* The largest exponent at which all of w rounds to less than limit; below LEARN_E_MIN: there is none. */

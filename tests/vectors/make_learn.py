@@ -114,7 +114,8 @@ def consolidate(cw, past, tw, cur, preset):
 
 
 def lesson_int(q, y, k_classes, qb, s, others, start):
-    """The integer loop; start: per class (m, e) to reload, or None. Returns real rows and (updates, lost, steps, halved)."""
+    """The integer loop; start: per class (m, e) to reload, or None. Returns real rows and
+    (updates, lost, steps, halved)."""
     d, rows = q.shape[1], k_classes + 1                     # the last row is *other*
     q = [[int(x) for x in r] for r in q]
     m, e, v = [[0] * d for _ in range(rows)], [None] * rows, [[0] * d for _ in range(rows)]
@@ -168,24 +169,42 @@ def lesson_int(q, y, k_classes, qb, s, others, start):
     return [real_row(m[r], e[r]) for r in range(k_classes)], (updates, lost, steps, halved)
 
 
+def exp(x):
+    """lib/learn/exp.c, operation by operation."""
+    if not x >= -708.0:
+        return 0.0
+    k = round(x * float.fromhex('0x1.71547652b82fep+0'))
+    r = (x - k * float.fromhex('0x1.62e42fee00000p-1')) - k * float.fromhex('0x1.a39ef35793c76p-33')
+    total = 1.0 / math.factorial(13)
+    for i in range(12, -1, -1):
+        total = total * r + 1.0 / math.factorial(i)
+    return total * 2.0**k
+
+
 def lesson_float(q, y, k_classes, s, others, start):
+    """float/float: double, every sum in index order (a loop over the index, numpy across rows alone)."""
     X = q.astype(np.float64) / 64.0
-    W = np.zeros((k_classes + 1, X.shape[1]))
+    d, rows = X.shape[1], k_classes + 1
+    W = np.zeros((rows, d))
     for k, row in enumerate(start):
         if row is not None:
             W[k] = row
-    V, mult = np.zeros_like(W), np.ones(k_classes + 1)
-    mult[k_classes] = others
+    V = np.zeros_like(W)
     for epoch in range(s['epochs']):
         order = shuffle(len(q), s['seq'], epoch)
         for i in range(0, len(order), s['minibatch']):
-            j = order[i:i + s['minibatch']]
-            Z = X[j] @ W.T
-            E = np.exp(Z - Z.max(1, keepdims=True))
-            P = E / (E * mult).sum(1, keepdims=True)
-            P[np.arange(len(j)), np.asarray(y)[j]] -= 1
-            V = s['momentum'] * V + P.T @ X[j] / len(j) + s['decay'] * W
-            W -= s['eta'] * V
+            batch, G = order[i:i + s['minibatch']], np.zeros_like(W)
+            for j in batch:
+                z = np.zeros(rows)
+                for c in range(d):
+                    z = z + W[:, c] * X[j, c]
+                E, total = [exp(float(x - z.max())) for x in z], 0.0
+                for r in range(rows):
+                    total += E[r] if r < k_classes else others * E[r]
+                for r in range(rows):
+                    G[r] += (E[r] / total - (1.0 if r == y[j] else 0.0)) * X[j]
+            V = s['momentum'] * V + G / len(batch) + s['decay'] * W
+            W = W - s['eta'] * V
     return W[:k_classes]
 
 
@@ -224,7 +243,8 @@ def encode(width, past, row):
     if width == FLOAT:
         return struct.pack('<Ii', past, 0) + np.asarray(row, '<f4').tobytes()
     m, e = row
-    return struct.pack('<Ii', past, E_ZERO if e is None else e) + np.asarray(m, '<i%d' % (WIDTHS[width] // 8)).tobytes()
+    masters = np.asarray(m, '<i%d' % (WIDTHS[width] // 8))
+    return struct.pack('<Ii', past, E_ZERO if e is None else e) + masters.tobytes()
 
 
 PRESETS = {
@@ -239,7 +259,7 @@ def settings(preset, seq, **changes):
     return s
 
 
-# name: settings, features d, samples of each class, old rows (past or None, norm; norm 0: a row of zeros), known others
+# name: settings, d, samples of each class, old rows (None, or past and norm; norm 0: a row of zeros), known others
 CASES = {
     'first-one': (settings(DEFAULT, 1), 64, [6], [None], 0),
     'first-several': (settings(DEFAULT, 2, epochs=6), 64, [4, 1, 6], [None] * 3, 5),
@@ -252,7 +272,8 @@ CASES = {
     'no-others': (settings(DEFAULT, 9, others=0, minibatch=1, epochs=3, momentum=0.0), 64, [3, 2], [None, None], 0),
     'large-sequence': (settings(DEFAULT, 2**53 + 12345, epochs=2), 64, [3, 3], [None, None], 0),
     'reference-first-one': (settings(REFERENCE, 11), 64, [6], [None], 0),
-    'reference-several': (settings(REFERENCE, 12, classes_total=10, minibatch=4, eta=0.05), 64, [4, 3, 5], [None] * 3, 0),
+    'reference-several': (settings(REFERENCE, 12, classes_total=10, minibatch=4, eta=0.05), 64, [4, 3, 5],
+                          [None] * 3, 0),
     'reference-seen': (settings(REFERENCE, 13, minibatch=4, eta=0.05, decay=5e-3), 64, [4, 6],
                        [(30, 0.4), (5, 0.4)], 3),
     'reference-seen-alone': (settings(REFERENCE, 14), 64, [5], [(20, 0.2)], 4),
@@ -305,7 +326,8 @@ def write_vectors():
 
 def write_table():
     lines = ['/* SPDX-License-Identifier: MIT */',
-             '/* lib/learn/exp2_table.h: 2^-(i / 256) in Q30, i in 0..256. Written by tests/vectors/make_learn.py --table. */',
+             '/* lib/learn/exp2_table.h: 2^-(i / 256) in Q30, i in 0..256. Written by '
+             'tests/vectors/make_learn.py --table. */',
              '#pragma once', '', '#include <stdint.h>', '', 'static const int32_t exp2_table[257] = {']
     lines += ['\t' + ' '.join('%d,' % v for v in TAB[i:i + 8]) for i in range(0, 257, 8)] + ['};', '']
     with open(os.path.join(HERE, '../../lib/learn/exp2_table.h'), 'w') as f:
@@ -322,7 +344,8 @@ def check():
             for qb in WIDTHS.values():
                 w, st = lesson_int(quantize(h), y, k, qb, s, 20, [])
                 c = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(w, f)]
-                print('classes %d eta %g 8/%d: cosine with float %.6f, lost updates %.4f' % (k, eta, qb, min(c), st[1] / st[0]))
+                print('classes %d eta %g 8/%d: cosine with float %.6f, lost updates %.4f'
+                      % (k, eta, qb, min(c), st[1] / st[0]))
 
 
 if __name__ == '__main__':
