@@ -84,7 +84,8 @@ FRAMES = [
 	("reply-changed-forget-none", REPLY, "Reply", 'changed { seq: 6 us: 800 op: "forget" none: true }', 15, b""),
 	("reply-changed-undo", REPLY, "Reply", """changed { seq: 7 us: 800 op: "undo" restored_seq: 5 undid { seq: 6
 		time_ms: 1790000000123 op: "forget" none: true } }""", 17, b""),
-	("reply-classes", REPLY, "Reply", """class_list { classes { label: "mug" samples: 20 lessons: 2 first_ms: 1790000000123
+	("reply-classes", REPLY, "Reply", """class_list { classes { none: true samples: 4 lessons: 1 first_ms: 1790000000123 last_ms: 1790000000123 }
+		classes { label: "mug" samples: 20 lessons: 2 first_ms: 1790000000123
 		last_ms: 1790000050000 } more: true seq: 7 total: 2 }""", 11, b""),
 	("reply-class-info", REPLY, "Reply", """class_info { summary { label: "mug" samples: 20 lessons: 1 first_ms: 1790000000123
 		last_ms: 1790000000123 } lessons { seq: 4 time_ms: 1790000000123 samples: 20 } }""", 12, b""),
