@@ -114,21 +114,28 @@ def teach(client, label, shots):
 
 def one_class(client, taught, asked):
 	"""Teaches one class alone: does it know its own, and leave the others alone?"""
-	label = "bag" if "bag" in taught else max(taught, key=lambda c: len(asked[c]))
+	label = min(taught, key=lambda c: (-len(asked[c]), c))
 	rng = random.Random(pictures.SEED)
 	others = [shot for c in asked if c != label for shot in asked[c]]
 	own, foreign = asked[label][:OWN], rng.sample(others, min(FOREIGN, len(others)))
 	say(f"one class taught alone: {len(taught[label])} pictures of {label}")
-	seconds = teach(client, label, taught[label])
-	refused = sum(not a.known for a in ask(client, own)[0])
-	claimed = sum(a.known for a in ask(client, foreign)[0])
-	print(f"taught in {seconds:.2f} s. Then, pictures it never saw:")
-	print(f"  {len(own):4d} of {label + ':':14} {len(own) - refused:4d} known, {refused} refused ({percent(refused, len(own))})")
-	if foreign:
-		print(f"  {len(foreign):4d} of others:       {len(foreign) - claimed:4d} unknown, {claimed} wrongly claimed "
-			f"({percent(claimed, len(foreign))})")
-	client.undo()
-	print("undone: nothing is taught again")
+	print(f"taught in {teach(client, label, taught[label]):.2f} s; then {len(own)} pictures of {label} and {len(foreign)} of other "
+		"things, none seen before:")
+	print(f"{'':42}{'own refused':>16}{'others claimed':>20}")
+
+	def row(title, refuse=None):
+		refused = sum(not a.known for a in client.infer_many([s.picture() for s in own], refuse=refuse))
+		claimed = sum(a.known for a in client.infer_many([s.picture() for s in foreign], refuse=refuse))
+		print(f"{title:42}{f'{refused} ({percent(refused, len(own))})':>16}{f'{claimed} ({percent(claimed, len(foreign))})':>20}")
+	row("as it comes")
+	row("at the strictest (--refuse 0.2)", 0.2)
+	things = [shot for c in taught if c != label for shot in taught[c]]
+	if things:
+		things = rng.sample(things, min(pictures.TAUGHT, len(things)))
+		teach(client, None, things)
+		row(f"after {len(things)} others taught as --none")
+	client.rollback(0)
+	print("rolled back: nothing is taught again")
 
 
 def all_classes(client, taught, asked):

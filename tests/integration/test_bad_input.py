@@ -127,7 +127,8 @@ class Frames(DaemonTest):
 			self.assertEqual(0, raw.reply()[1].status.code)
 
 	def test_oversized_body_and_payload(self):
-		limits = self.d.client().hello.limits
+		with self.d.client() as client:
+			limits = client.hello.limits
 		for body, payload, limit in ((limits.body_bytes + 1, 0, limits.body_bytes), (0xffffffff, 0, limits.body_bytes),
 				(0, limits.payload_bytes + 1, limits.payload_bytes), (10, 0xffffffff, limits.payload_bytes)):
 			with self.subTest(body=body, payload=payload), self.d.raw() as raw:
@@ -221,10 +222,12 @@ class Frames(DaemonTest):
 	def test_more_in_flight_than_allowed(self):
 		with self.d.raw() as raw:
 			allowed = raw.hello().limits.in_flight
-			for i in range(1, allowed + 9):
-				raw.request(i, **infer_request(picture("disc", 1, 700, 700)))
+			p = picture("disc", 1)
+			body = m.Request(infer=m.Infer(picture=p.message())).SerializeToString()
+			sent = 10 * allowed
+			raw.send(b"".join(encode_frame(Kind.REQUEST, i, body, p.payload) for i in range(1, sent + 1)))
 			replies = {}
-			while len(replies) < allowed + 8:
+			while len(replies) < sent:
 				got, reply, _ = raw.reply()
 				self.assertNotIn(got, replies)
 				replies[got] = reply.status
@@ -288,6 +291,7 @@ class Requests(DaemonTest):
 		self.serves(self.d)
 
 	def bad_picture(self, payload, pattern, code=Code.INVALID_ARGUMENT, **options):
+		"""Refused as a question and as something to learn, with one code."""
 		p = bnnd.Picture(payload, **options)
 		error = self.refused(code, pattern, self.client.infer, p)
 		with self.client.lesson() as lesson:
@@ -312,19 +316,22 @@ class Requests(DaemonTest):
 			with self.subTest(raw=raw, bytes=len(payload)):
 				error = self.bad_picture(payload, str(raw[0] * raw[1] * raw[2]), raw=raw)
 				self.assertIn(str(len(payload)), error.message)
-		for raw in ((20, 10, 2), (20, 10, 4), (0, 10, 3), (20, 0, 3), (0xffffffff, 0xffffffff, 3), (0x10000, 0x10000, 1)):
+		for raw in ((20, 10, 2), (20, 10, 4), (0, 10, 3), (20, 0, 3)):
 			with self.subTest(raw=raw):
 				self.bad_picture(p.payload, ".", raw=raw)
+		for raw in ((0xffffffff, 0xffffffff, 3), (0x10000, 0x10000, 1)):
+			with self.subTest(raw=raw):
+				self.bad_picture(p.payload, "16384", Code.RESOURCE_EXHAUSTED, raw=raw)
 
 	def test_a_progressive_jpeg_bomb(self):
 		from PIL import Image
 		out = io.BytesIO()
 		Image.new("RGB", (6000, 4000), (90, 90, 90)).save(out, "JPEG", quality=10, progressive=True)
 		start = time.monotonic()
-		error = self.bad_picture(out.getvalue(), "memory|progressive|MiB")
+		error = self.bad_picture(out.getvalue(), "progressive.*memory.*MiB.*jpegtran", Code.RESOURCE_EXHAUSTED)
+		self.assertEqual(32 << 20, error.limit)
 		self.assertLess(time.monotonic() - start, 10 * SLOW)
 		self.assertLess(len(out.getvalue()), 400000)
-		del error
 
 	def test_a_progressive_jpeg_of_many_scans(self):
 		"""The last scan over and over: cheap to send, dear to decode."""
@@ -361,13 +368,14 @@ class Requests(DaemonTest):
 				try:
 					self.client.infer(bnnd.Picture(bytes(damaged)))
 				except bnnd.Error as e:
-					self.assertEqual(Code.INVALID_ARGUMENT, e.code, str(e))
+					self.assertIn(e.code, (Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED), str(e))
+					self.check_sentence(e.message, ".")
 
 	def test_bad_region_and_rotation(self):
 		p = picture("disc", 1)
 		nan = float("nan")
 		for roi in ((-0.1, 0, 1, 1), (0, 0, 1.5, 1), (0.5, 0.5, 0.6, 0.6), (0, 0, 0, 1), (0, 0, 1, 0), (nan, 0, 1, 1),
-				(0, 0, nan, 1), (float("inf"), 0, 1, 1), (0, 0, 1e-9, 1e-9)):
+				(0, 0, nan, 1), (float("inf"), 0, 1, 1), (1, 1, 0.1, 0.1)):
 			with self.subTest(roi=roi):
 				p.roi = roi
 				error = self.refused(Code.INVALID_ARGUMENT, ".", self.client.infer, p)

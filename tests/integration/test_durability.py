@@ -249,7 +249,7 @@ class Faults(DaemonTest):
 		with daemon.client() as client:
 			self.teach(client, "disc")
 			before = answers(client)
-			self.set_fault("full")
+			self.set_fault("enospc")
 			self.refused(Code.RESOURCE_EXHAUSTED, "full|space", client.learn, "ring", pictures("ring", 3))
 			self.assertEqual(before, answers(client))
 			self.assertEqual(1, client.status().seq)
@@ -265,7 +265,7 @@ class Faults(DaemonTest):
 		with daemon.client() as client:
 			self.teach(client, "disc")
 			before = answers(client)
-			self.set_fault("eio")
+			self.set_fault("eio-sync")
 			self.refused(Code.UNAVAILABLE, ".", client.learn, "ring", pictures("ring", 3))
 			self.set_fault("")
 			self.refused(Code.UNAVAILABLE, "restart", client.learn, "ring", pictures("ring", 3))

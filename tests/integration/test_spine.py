@@ -37,7 +37,7 @@ class Spine(DaemonTest):
 			own = [client.infer(p) for p in pictures("disc", 10, 100)]
 			self.assertGreaterEqual(sum(a.known and a.label == b"disc" for a in own), 8)
 			foreign = [client.infer(picture(kind, 5)) for kind in SHAPES if kind != "disc"]
-			self.assertLessEqual(sum(a.known for a in foreign), 3)
+			self.assertLess(sum(a.known for a in foreign), len(foreign) / 2)
 			for answer in own + foreign:
 				self.assertEqual(1, answer.seq)
 				self.assertAlmostEqual(1.0, answer.unknown_score + sum(s.score for s in answer.top), places=9)
@@ -157,7 +157,7 @@ def state_rows(daemon):
 	import os
 	path, = glob.glob(os.path.join(daemon.state, "state-*.db"))
 	with sqlite3.connect(path) as db:
-		return db.execute("select kind, class_id, born, died, format, data, crc from item order by 1, 2, 3, 4, 6").fetchall()
+		return db.execute("select kind, class_id, born, died, format, data from item order by 1, 2, 3, 4, 6").fetchall()
 
 
 class SameBits(DaemonTest):
