@@ -76,7 +76,8 @@ uint32_t make_constant(
 	size_t at = (m->data_bytes + 63) / 64 * 64;
 	m->data = mem_realloc(m->data, 1, at + len);
 	memset(m->data + m->data_bytes, 0, at - m->data_bytes);
-	memcpy(m->data + at, bytes, len);
+	if (len)
+		memcpy(m->data + at, bytes, len);
 	m->data_bytes = at + len;
 	t->has_offset = t->has_length = 1;
 	t->offset = at;
@@ -162,7 +163,8 @@ Bnnmodel__Op *make_op(struct make *m, enum op_kind kind, size_t n_inputs, const 
 	bnnmodel__op__init(op);
 	op->n_inputs = n_inputs;
 	op->inputs = make_alloc(m, n_inputs + 1, sizeof *op->inputs);
-	memcpy(op->inputs, inputs, n_inputs * sizeof *inputs);
+	if (n_inputs)
+		memcpy(op->inputs, inputs, n_inputs * sizeof *inputs);
 	op->n_outputs = 1;
 	op->outputs = make_alloc(m, 4, sizeof *op->outputs);
 	op->outputs[0] = output;
