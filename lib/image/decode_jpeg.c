@@ -170,8 +170,8 @@ static void on_progress(j_common_ptr common)
 	if (reader->asked++ % DECODE_ROWS_PER_STOP == 0 && decode_must_stop(reader->job))
 		give_up(reader, decode_stopped(reader->err));
 	if (reader->jpeg.input_scan_number > IMAGE_MAX_SCANS) {
-		int r = err_set(reader->err, ERR_RESOURCE_EXHAUSTED,
-			"the JPEG has more than %d scans, the limit", IMAGE_MAX_SCANS);
+		int r = err_set(reader->err, ERR_RESOURCE_EXHAUSTED, "the JPEG has more than %d scans, the limit",
+			IMAGE_MAX_SCANS);
 		if (reader->err) {
 			reader->err->field = "picture";
 			reader->err->limit = IMAGE_MAX_SCANS;
