@@ -249,7 +249,8 @@ def encode(width, past, row):
 
 PRESETS = {
     DEFAULT: dict(epochs=10, eta=0.03, minibatch=32, momentum=0.9, decay=0.0, others=20, past_cap=200, classes_total=0),
-    REFERENCE: dict(epochs=4, eta=1e-3, minibatch=128, momentum=0.9, decay=5e-4, others=20, past_cap=0, classes_total=0),
+    REFERENCE: dict(epochs=4, eta=1e-3, minibatch=128, momentum=0.9, decay=5e-4, others=20, past_cap=0,
+                    classes_total=0),
 }
 
 
