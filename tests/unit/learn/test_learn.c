@@ -384,6 +384,110 @@ static void test_lesson_direction(void **state)
 		free(forms[i]);
 }
 
+/* The largest velocities there are: every picture is far on the wrong side and says so with all its weight, step after
+ * step. The integers must not overflow (sanitizers watch) and must move as far as float does; with decay pulling the same
+ * way V is clamped, so there the row need only move on. */
+static void test_extremes(void **state)
+{
+	(void)state;
+	enum { N = 256, WIDE = 2 };
+	int8_t q[N * WIDE];
+	uint32_t y[N] = {0};
+	for (size_t i = 0; i < N * WIDE; i++)
+		q[i] = i % 2 ? -127 : 127;
+	const double start[WIDE] = {-1000, 1000};
+	for (int decays = 0; decays < 2; decays++) {
+		double moved[LEARN_FLOAT + 1] = {0};
+		for (enum learn_width width = LEARN_8_8; width <= LEARN_FLOAT; width++) {
+			struct learn_settings s;
+			learn_settings_preset(LEARN_REFERENCE, &s);
+			s.width = width;
+			s.epochs = 100;
+			s.eta = 0.1;
+			s.minibatch = N;
+			s.decay = decays ? 0.01 : 0;
+			s.classes_total = 10000;
+			struct learn_row *old, *row;
+			assert_int_equal(learn_row_from_values(width, WIDE, start, 1, &old, NULL), 0);
+			struct learn_lesson lesson = {.seq = 1,
+				.d = WIDE,
+				.n = N,
+				.k = 1,
+				.q = q,
+				.y = y,
+				.old = (const struct learn_row *const *)&old};
+			assert_int_equal(learn_train(&s, &lesson, NULL, NULL, &row, NULL, NULL), 0);
+			double w[WIDE];
+			learn_row_values(row, w);
+			moved[width] = w[0] - start[0];
+			assert_true(width == LEARN_8_8 || moved[width] > 100); /* 2 a step; the step of 8/8 is 8 */
+			learn_row_free(old);
+			learn_row_free(row);
+		}
+		if (!decays) {
+			assert_true(fabs(moved[LEARN_8_16] / moved[LEARN_FLOAT] - 1) < 1e-2);
+			assert_true(fabs(moved[LEARN_8_32] / moved[LEARN_FLOAT] - 1) < 1e-3);
+		}
+	}
+}
+
+/* Several classes of which some are known: the order of the classes in the lesson changes nothing but the order of the
+ * rows, pasts add up to the cap, and the negatives' rows are rows like others. */
+static void test_lesson_several(void **state)
+{
+	(void)state;
+	enum { K = 3, N = 12 };
+	int8_t q[N * D];
+	uint32_t y[N], turned[N];
+	for (size_t i = 0; i < N; i++) {
+		y[i] = (uint32_t)(i % K);
+		turned[i] = K - 1 - y[i];
+	}
+	for (size_t c = 0; c < K; c++) {
+		int8_t own[N * D];
+		fill(own, N, c);
+		for (size_t i = c; i < N; i += K)
+			memcpy(q + i * D, own + i * D, D);
+	}
+	struct learn_settings s;
+	learn_settings_preset(LEARN_DEFAULT, &s);
+	s.past_cap = 9;
+	struct learn_row *rows[K], *again[K], *reversed[K];
+	const struct learn_row *none[K] = {0};
+	struct learn_lesson lesson = {.seq = 3, .d = D, .n = N, .k = K, .q = q, .y = y, .old = none};
+	assert_int_equal(learn_train(&s, &lesson, NULL, NULL, rows, NULL, NULL), 0);
+	lesson.y = turned;
+	assert_int_equal(learn_train(&s, &lesson, NULL, NULL, reversed, NULL, NULL), 0);
+	for (size_t c = 0; c < K; c++) {
+		double a[D], b[D], dot = 0, aa = 0, bb = 0;
+		learn_row_values(rows[c], a);
+		learn_row_values(reversed[K - 1 - c], b);
+		for (size_t i = 0; i < D; i++) {
+			dot += a[i] * b[i];
+			aa += a[i] * a[i];
+			bb += b[i] * b[i];
+		}
+		assert_true(dot / sqrt(aa * bb) > 0.99999);
+		assert_int_equal(learn_row_past(rows[c]), N / K);
+	}
+	lesson.y = y;
+	lesson.old = (const struct learn_row *const *)rows;
+	struct learn_report report;
+	for (uint32_t past = 8; past <= 10; past += 2) {
+		assert_int_equal(learn_train(&s, &lesson, NULL, NULL, again, &report, NULL), 0);
+		assert_true(report.steps == 10 && report.updates > report.lost);
+		for (size_t c = 0; c < K; c++) {
+			assert_int_equal(learn_row_past(again[c]), past < 9 ? past : 9);
+			learn_row_free(rows[c]);
+			rows[c] = again[c];
+		}
+	}
+	for (size_t c = 0; c < K; c++) {
+		learn_row_free(rows[c]);
+		learn_row_free(reversed[c]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,6 +501,8 @@ int main(void)
 		cmocka_unit_test(test_lesson_stop),
 		cmocka_unit_test(test_lesson_refusals),
 		cmocka_unit_test(test_lesson_direction),
+		cmocka_unit_test(test_lesson_several),
+		cmocka_unit_test(test_extremes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
