@@ -146,7 +146,7 @@ void learn_job_reply(struct learn_job *job)
 		reply_error(job->request, job->why.code ? &job->why : &job->job.err);
 		return;
 	}
-	views_changed(&job->outcome, job->already_known, &scratch, &changed);
+	views_changed(&job->outcome, &scratch, &changed);
 	reply.result_case = BNND__REPLY__RESULT_CHANGED;
 	reply.changed = &changed;
 	reply_send(job->request, &reply, NULL, 0);

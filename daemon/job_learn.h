@@ -23,7 +23,6 @@ struct learn_job {
 	uint64_t seq;                    /* ROLLBACK */
 	struct lesson_material material; /* TEACH */
 	uint64_t lesson;                 /* TEACH, FIND_KEY: its number */
-	uint32_t already_known;          /* TEACH: left out by the conversation */
 	/* what came of it */
 	struct change_outcome outcome;
 	bool has_outcome; /* FIND_KEY: false is "not known" */

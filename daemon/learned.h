@@ -58,6 +58,7 @@ struct lesson_work {
 	const int8_t *q;                        /* n x n_features */
 	const uint32_t *y;                      /* index into classes */
 	const uint8_t (*digests)[DIGEST_BYTES]; /* of each sample */
+	uint32_t already_known; /* pictures that the conversation left out itself: counted in the result */
 };
 /* Pictures already known under their class are left out; nothing left: no change, entry->seq is the current one and
  * n_classes 0. stop is asked while training (NULL: never): ERR_CANCELLED. */

@@ -255,7 +255,7 @@ static void teaching_publish(struct teaching *t, const struct change_entry *entr
 int learned_teach(struct learned *learned, const struct lesson_work *work, const struct change_guard *guard,
 	bool (*stop)(void *ctx), void *stop_ctx, struct change_outcome *ret_outcome, struct err *err)
 {
-	struct teaching t = {.learned = learned, .work = work};
+	struct teaching t = {.learned = learned, .work = work, .already_known = work->already_known};
 	struct change_entry *entry = NULL;
 	uint64_t started = monotonic_us();
 	int r = change_begin(learned, guard, ret_outcome, err);

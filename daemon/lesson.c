@@ -330,6 +330,7 @@ void lesson_take(struct lesson *lesson, size_t n_features, struct lesson_materia
 		lesson->samples[i] = NULL;
 	}
 	m.work.n = n;
+	m.work.already_known = lesson->n_known;
 	m.work.classes = m.classes;
 	m.work.q = m.q;
 	m.work.y = m.y;

@@ -64,7 +64,7 @@ static void lookup_done(struct job *base)
 	if (job->has_outcome) {
 		if (lesson)
 			end_lesson(service, lesson, NULL);
-		views_changed(&job->outcome, 0, &scratch, &changed);
+		views_changed(&job->outcome, &scratch, &changed);
 		reply_begun(job->request, 0, &changed);
 	} else if (!lesson) {
 		err_set(&err, ERR_CANCELLED, "the connection was closed");
@@ -202,7 +202,6 @@ static void commit_go(struct service *service, struct lesson *lesson)
 	job->if_seq = lesson->if_seq;
 	job->dry_run = lesson->dry_run;
 	job->lesson = lesson->number;
-	job->already_known = lesson->n_known;
 	job->job.done = teach_done;
 	lesson_take(lesson, service->lessons.limits.n_features, &job->material);
 	if (!learn_job_push(job, &err)) { /* cannot be: there was room */

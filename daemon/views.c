@@ -201,13 +201,12 @@ void views_history(const struct snapshot *snapshot, uint64_t before_seq, uint32_
 	list->more = list->n_entries < left;
 }
 
-void views_changed(
-	const struct change_outcome *outcome, uint32_t more_known, struct scratch *scratch, Bnnd__Changed *changed)
+void views_changed(const struct change_outcome *outcome, struct scratch *scratch, Bnnd__Changed *changed)
 {
 	const struct change_entry *entry = outcome->entry;
 	bnnd__changed__init(changed);
 	changed->seq = entry->seq;
-	changed->already_known = entry->already_known + more_known;
+	changed->already_known = entry->already_known;
 	changed->hint = scratch_text(scratch, entry->hint);
 	changed->us = entry->us;
 	changed->op = (char *)store_op_name(entry->op);

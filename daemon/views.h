@@ -17,6 +17,5 @@ int views_class(const struct snapshot *snapshot, const uint8_t *label, size_t le
 /* A page below this seq (0: from the newest); cut where the frame would be full. */
 void views_history(const struct snapshot *snapshot, uint64_t before_seq, uint32_t limit, struct scratch *scratch,
 	Bnnd__HistoryList *ret_list);
-/* What a change did. more_known: pictures that the conversation had left out already. */
-void views_changed(
-	const struct change_outcome *outcome, uint32_t more_known, struct scratch *scratch, Bnnd__Changed *ret_changed);
+/* What a change did. */
+void views_changed(const struct change_outcome *outcome, struct scratch *scratch, Bnnd__Changed *ret_changed);

@@ -134,6 +134,7 @@ static void twins_count_once(void **state)
 		struct lesson_material m;
 		assert_int_equal(lesson_seal(lesson, 3, 0, &err), 0);
 		lesson_take(lesson, D, &m);
+		assert_int_equal(m.work.already_known, 1);
 		assert_int_equal(m.work.q[0], 60);
 		assert_int_equal(m.work.q[D], 50);
 		assert_int_equal(m.work.q[2 * D], 60);

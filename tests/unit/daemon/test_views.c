@@ -174,13 +174,14 @@ static void the_largest_change_fits(void **state)
 	struct scratch scratch = SCRATCH_INIT;
 	Bnnd__Reply reply = BNND__REPLY__INIT;
 	Bnnd__Changed changed;
+	entry.already_known = 2;
 	memset(undo.hint, 'h', sizeof undo.hint - 1);
-	views_changed(&(struct change_outcome){.entry = &undo, .undid = &entry}, 0, &scratch, &changed);
+	views_changed(&(struct change_outcome){.entry = &undo, .undid = &entry}, &scratch, &changed);
 	assert_int_equal(changed.undid->n_classes, LESSON_MAX_CLASSES);
 	reply.result_case = BNND__REPLY__RESULT_CHANGED;
 	reply.changed = &changed;
 	assert_true(bnnd__reply__get_packed_size(&reply) <= FRAME_BODY_MAX_BYTES);
-	views_changed(&(struct change_outcome){.entry = &entry, .repeated = true}, 2, &scratch, &changed);
+	views_changed(&(struct change_outcome){.entry = &entry, .repeated = true}, &scratch, &changed);
 	assert_int_equal(changed.already_known, 2);
 	assert_true(changed.repeated);
 	reply.changed = &changed;
