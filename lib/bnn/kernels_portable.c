@@ -94,6 +94,17 @@ ALWAYS_INLINE void conv_tile(const struct conv_tile *t, const int n)
 	}
 }
 
+/* Functions of their own: inlined into the loops around them, gcc keeps the sums in memory. */
+static __attribute__((noinline)) void conv_tile_whole(const struct conv_tile *t)
+{
+	conv_tile(t, CONV_TILE);
+}
+
+static __attribute__((noinline)) void conv_tile_one(const struct conv_tile *t)
+{
+	conv_tile(t, 1);
+}
+
 /* One row of outputs: borders pixel by pixel, between them whole tiles. */
 static void conv_row(struct conv_tile *t, const float *row, float *y, uint32_t interior_first, uint32_t interior_end)
 {
@@ -103,11 +114,11 @@ static void conv_row(struct conv_tile *t, const float *row, float *y, uint32_t i
 		t->y = y + (size_t)ox * w->out_c;
 		if (ox >= interior_first && ox + CONV_TILE <= interior_end) {
 			t->kx = (struct span){0, w->kernel_x};
-			conv_tile(t, CONV_TILE);
+			conv_tile_whole(t);
 			ox += CONV_TILE;
 		} else {
 			t->kx = taps_inside(ox, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w);
-			conv_tile(t, 1);
+			conv_tile_one(t);
 			ox++;
 		}
 	}
@@ -286,7 +297,7 @@ struct binary_tile {
 };
 
 /* ret[p][v]: differing bits of pixel p and the outputs of vector v. */
-ALWAYS_INLINE void binary_tile(const struct binary_tile *t, vword ret[BINARY_TILE][BINARY_VECTORS])
+static __attribute__((noinline)) void binary_tile(const struct binary_tile *t, vword ret[BINARY_TILE][BINARY_VECTORS])
 {
 	vword counts[BINARY_TILE][BINARY_VECTORS], total[BINARY_TILE][BINARY_VECTORS];
 	const uint64_t *w = t->w;
