@@ -115,7 +115,7 @@ static void check_changes(struct check *check)
 		struct change_row row;
 		change_row_read(stmt, check->identity.file_id, &row);
 		unsigned long long seq = row.entry.seq;
-		if (sqlite3_column_int64(stmt, 8) != check->identity.file_id)
+		if (sqlite3_column_int64(stmt, 9) != check->identity.file_id)
 			find(check, "change %llu was written for another file: the -wal is not this file's", seq);
 		else if (!row.good)
 			find(check, "change %llu is damaged", seq);

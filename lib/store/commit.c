@@ -28,31 +28,31 @@ static int key_known(struct store *store, const uint8_t *key, bool *ret_known, s
 	return r < 0 ? r : 0;
 }
 
-static int insert_change(struct store *store, const struct store_change *change, uint64_t seq, int64_t undo_to,
-	int64_t restored, uint32_t class_next, struct err *err)
+static int insert_change(
+	struct store *store, const struct store_change *change, const struct change_row *row, struct err *err)
 {
+	const struct store_entry *e = &row->entry;
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(store->db,
-		"INSERT INTO change(seq, time, op, undo_to, restored, class_next, file_id, crc, key, result)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+		"INSERT INTO change(seq, op, undo_to, restored, class_next, item_first, time, file_id, crc, key, "
+		"result)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 		&stmt, err);
 	if (r != 0)
 		return r;
-	int64_t crc = schema_change_crc(store->file_id, (int64_t)seq, change->time_ms, change->op, undo_to, restored,
-		class_next, change->result, change->result_bytes);
-	sql_bind(stmt, SQL_ARGS((int64_t)seq, change->time_ms, change->op, undo_to, restored, class_next));
-	sqlite3_bind_int64(stmt, 2, change->time_ms); /* -1 is a time, too */
-	sqlite3_bind_int64(stmt, 7, store->file_id);
-	sqlite3_bind_int64(stmt, 8, crc);
+	sql_bind(stmt, SQL_ARGS((int64_t)e->seq, e->op, row->undo_to, row->restored, row->class_next, row->item_first));
+	sqlite3_bind_int64(stmt, 7, e->time_ms);
+	sqlite3_bind_int64(stmt, 8, store->file_id);
+	sqlite3_bind_int64(stmt, 9, schema_change_crc(store->file_id, row));
 	if (change->key)
-		sqlite3_bind_blob(stmt, 9, change->key, STORE_KEY_BYTES, SQLITE_STATIC);
-	sqlite3_bind_blob(stmt, 10, change->result_bytes ? change->result : (const uint8_t *)"",
-		(int)change->result_bytes, SQLITE_STATIC);
+		sqlite3_bind_blob(stmt, 10, change->key, STORE_KEY_BYTES, SQLITE_STATIC);
+	sqlite3_bind_blob(
+		stmt, 11, e->result_bytes ? e->result : (const uint8_t *)"", (int)e->result_bytes, SQLITE_STATIC);
 	r = sql_step(stmt, err);
 	sqlite3_finalize(stmt);
-	if (r == 0 && seq > STORE_KEYS_KEPT)
+	if (r == 0 && e->seq > STORE_KEYS_KEPT)
 		r = sql_run(store->db, "UPDATE change SET key = NULL WHERE seq = ?1",
-			SQL_ARGS((int64_t)(seq - STORE_KEYS_KEPT)), err);
+			SQL_ARGS((int64_t)(e->seq - STORE_KEYS_KEPT)), err);
 	return r;
 }
 
@@ -99,16 +99,13 @@ static int cap_samples(
 }
 
 static int apply_puts(
-	struct store *store, const struct store_change *change, uint64_t seq, uint64_t target_seq, struct err *err)
+	struct store *store, const struct store_change *change, const struct change_row *row, struct err *err)
 {
-	(void)target_seq;
+	uint64_t seq = row->entry.seq;
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < change->n_drop_classes; i++)
 		r = sql_run(store->db, "UPDATE item SET died = ?1 WHERE died = ?2 AND class_id = ?3",
 			SQL_ARGS((int64_t)seq, ALIVE, change->drop_classes[i]), err);
-	int64_t first_id = 0;
-	if (r == 0)
-		r = sql_int(store->db, "SELECT max(id) + 1 FROM item", 0, NULL, 1, &first_id, err);
 	sqlite3_stmt *stmt = NULL;
 	if (r == 0)
 		r = sql_prepare(store->db,
@@ -116,24 +113,26 @@ static int apply_puts(
 			" VALUES(?1, ?2, ?3, ?4, ?5, ?1, ?6, ?7, ?8)",
 			&stmt, err);
 	for (size_t i = 0; r == 0 && i < change->n_puts; i++)
-		r = put_item(store, stmt, &change->puts[i], first_id + (int64_t)i, seq, err);
+		r = put_item(store, stmt, &change->puts[i], row->item_first + (int64_t)i, seq, err);
 	sqlite3_finalize(stmt);
 	if (r == 0 && change->samples_per_class > 0)
-		r = cap_samples(store, change, first_id, seq, err);
+		r = cap_samples(store, change, row->item_first, seq, err);
 	if (r == 0) /* what never lived need not be kept */
 		r = sql_run(store->db, "DELETE FROM item WHERE id >= ?1 AND died = ?2",
-			SQL_ARGS(first_id, (int64_t)seq), err);
+			SQL_ARGS(row->item_first, (int64_t)seq), err);
 	return r;
 }
 
-static int transact(struct store *store, const struct store_change *change, uint64_t seq, int64_t undo_to,
-	int64_t restored, uint32_t class_next, apply_fn *apply, struct err *err)
+static int transact(struct store *store, const struct store_change *change, struct change_row *row, apply_fn *apply,
+	struct err *err)
 {
 	int r = sql_run(store->db, "BEGIN IMMEDIATE", 0, NULL, err);
 	if (r == 0)
-		r = insert_change(store, change, seq, undo_to, restored, class_next, err);
+		r = sql_int(store->db, "SELECT max(id) + 1 FROM item", 0, NULL, 1, &row->item_first, err);
 	if (r == 0)
-		r = apply(store, change, seq, restored == NO_SEQ ? 0 : (uint64_t)restored, err);
+		r = insert_change(store, change, row, err);
+	if (r == 0)
+		r = apply(store, change, row, err);
 	if (r == 0)
 		r = sql_run(store->db, "COMMIT", 0, NULL, err);
 	if (r == 0)
@@ -152,6 +151,8 @@ static int transact(struct store *store, const struct store_change *change, uint
 static int prepare(struct store *store, struct err *err)
 {
 	enum file_fault fault = FILE_FAULT_NONE;
+	if (!store->db || !store->current_is_ours)
+		file_sweep(store->dir);
 	int r = store->db ? 0 : create_state(store, &fault, err);
 	if (r == 0 && !store->current_is_ours)
 		r = current_prepare(store, &fault, err);
@@ -191,18 +192,27 @@ int commit_change(struct store *store, const struct store_change *change, int64_
 		r = prepare(store, err);
 	if (r != 0)
 		return r;
-	uint32_t class_next = store->class_id_next;
+	struct change_row row = {
+		.entry = {.seq = store->seq + 1,
+			.time_ms = change->time_ms,
+			.op = change->op,
+			.result = change->result,
+			.result_bytes = change->result_bytes},
+		.undo_to = undo_to,
+		.restored = restored,
+		.class_next = store->class_id_next,
+	};
 	for (size_t i = 0; i < change->n_puts; i++)
-		class_next = change->puts[i].class_id >= class_next ? change->puts[i].class_id + 1 : class_next;
-	uint64_t seq = store->seq + 1;
-	r = transact(store, change, seq, undo_to, restored, class_next, apply, err);
+		row.class_next = change->puts[i].class_id >= row.class_next ? (int64_t)change->puts[i].class_id + 1
+									    : row.class_next;
+	r = transact(store, change, &row, apply, err);
 	if (r != 0)
 		return r;
-	store->seq = seq;
-	store->class_id_next = class_next;
+	store->seq = row.entry.seq;
+	store->class_id_next = (uint32_t)row.class_next;
 	store->committed = true;
 	finish(store);
-	*ret_seq = seq;
+	*ret_seq = row.entry.seq;
 	return 0;
 }
 

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "lib/base/memory.h"
-#include "lib/base/require.h"
 
 static int make_dir(struct store *store, enum file_fault *ret_fault, struct err *err)
 {
@@ -81,8 +80,7 @@ static int write_new(struct store *store, enum file_fault *ret_fault, struct err
 		r = schema_new_image(store->feature_id, &bytes, &n, err);
 	if (r != 0)
 		return r;
-	char *path = NULL;
-	REQUIRE(asprintf(&path, "%s.%d.new", store->path, (int)getpid()) > 0);
+	char *path = file_new_path(store->path);
 	r = file_write(path, bytes, n, &store->io, ret_fault, err);
 	sqlite3_free(bytes);
 	if (r == 0)

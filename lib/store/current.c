@@ -13,9 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "lib/base/require.h"
 
 enum { CURRENT_MAX_BYTES = 512 };
 static const char current_name[] = "current";
@@ -80,28 +77,22 @@ bool current_names(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BY
 	       strcmp(current.model_name, model_name) == 0;
 }
 
-static char *new_path(const struct store *store)
-{
-	char *path = NULL;
-	REQUIRE(asprintf(&path, "%s/%s.%d.new", store->dir, current_name, (int)getpid()) > 0);
-	return path;
-}
-
 int current_prepare(struct store *store, enum file_fault *ret_fault, struct err *err)
 {
 	char text[CURRENT_MAX_BYTES], hex[2 * STORE_FEATURE_ID_BYTES + 1];
 	for (size_t i = 0; i < STORE_FEATURE_ID_BYTES; i++)
 		snprintf(hex + 2 * i, 3, "%02x", store->feature_id[i]);
 	int n = snprintf(text, sizeof text, "%sfeature_id %s\nmodel %s\n", first_line, hex, store->model_name);
-	char *path = new_path(store);
+	char *to = file_path(store->dir, current_name), *path = file_new_path(to);
 	int r = file_write(path, text, (size_t)n, &store->io, ret_fault, err);
 	free(path);
+	free(to);
 	return r;
 }
 
 int current_publish(struct store *store, struct err *err)
 {
-	char *from = new_path(store), *to = file_path(store->dir, current_name);
+	char *to = file_path(store->dir, current_name), *from = file_new_path(to);
 	int r = rename(from, to) == 0 ? file_sync_dir(store->dir, &store->io, err)
 				      : err_set(err, ERR_UNAVAILABLE, "cannot replace %s: %s", to, strerror(errno));
 	store->current_is_ours = r == 0;

@@ -5,8 +5,10 @@
  * directory), so that the tests' faulty disk reaches every byte that the store writes. Reading does not. */
 #include "lib/store/internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +100,42 @@ int file_write(
 	io->bytes_written += r == 0 ? n : 0;
 	io->syncs += r == 0 ? 2 : 0; /* the file and its directory */
 	return r;
+}
+
+char *file_new_path(const char *path)
+{
+	char *new_path = NULL;
+	REQUIRE(asprintf(&new_path, "%s.%d.new", path, (int)getpid()) > 0);
+	return new_path;
+}
+
+/* NAME.PID.new of a process that is gone. */
+static bool is_left_over(const char *name)
+{
+	size_t n = strlen(name);
+	if (n < 5 || strcmp(name + n - 4, ".new") != 0)
+		return false;
+	size_t at = n - 4;
+	while (at > 0 && name[at - 1] >= '0' && name[at - 1] <= '9')
+		at--;
+	long pid = at < n - 4 ? strtol(name + at, NULL, 10) : 0;
+	bool ours = strncmp(name, "state-", 6) == 0 || strncmp(name, "current.", 8) == 0;
+	return ours && at > 0 && name[at - 1] == '.' && pid > 0 && pid != getpid() && kill((pid_t)pid, 0) != 0 &&
+	       errno == ESRCH;
+}
+
+void file_sweep(const char *dir_path)
+{
+	DIR *dir = opendir(dir_path);
+	for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
+		if (!is_left_over(entry->d_name))
+			continue;
+		char *path = file_path(dir_path, entry->d_name);
+		file_delete(path);
+		free(path);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 int file_sync_dir(const char *dir, struct store_io *io, struct err *err)

@@ -49,7 +49,7 @@ static int walk_undone(struct walk *walk, uint64_t seq, bool *ret_undone, struct
 	return 0;
 }
 
-/* Runs stmt (CHANGE_COLUMNS, falling seqs); *ret_n counts what was given to fn. */
+/* Runs stmt (CHANGE_COLUMNS, falling seqs) and finalizes it; *ret_n counts what was given to fn. */
 static int give(struct store *store, sqlite3_stmt *stmt, store_entry_fn *fn, void *ctx, size_t *ret_n, struct err *err)
 {
 	struct walk walk;
@@ -64,12 +64,15 @@ static int give(struct store *store, sqlite3_stmt *stmt, store_entry_fn *fn, voi
 		n++;
 	}
 	sqlite3_finalize(walk.restores);
+	sqlite3_finalize(stmt);
 	*ret_n = n;
-	return r < 0 ? r : answer;
+	return open_finish_read(store, r, answer, err);
 }
 
 int store_history(struct store *store, uint64_t before_seq, size_t n, store_entry_fn *fn, void *ctx, struct err *err)
 {
+	struct err own;
+	err = err ? err : &own;
 	if (!store->db)
 		return 0;
 	sqlite3_stmt *stmt = NULL;
@@ -80,14 +83,14 @@ int store_history(struct store *store, uint64_t before_seq, size_t n, store_entr
 	int64_t before = before_seq == 0 || before_seq > INT64_MAX ? INT64_MAX : (int64_t)before_seq;
 	sql_bind(stmt, SQL_ARGS(before, n > INT64_MAX ? INT64_MAX : (int64_t)n));
 	size_t given = 0;
-	r = give(store, stmt, fn, ctx, &given, err);
-	sqlite3_finalize(stmt);
-	return r;
+	return give(store, stmt, fn, ctx, &given, err);
 }
 
 int store_find_key(
 	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err)
 {
+	struct err own;
+	err = err ? err : &own;
 	if (!store->db)
 		return 1;
 	sqlite3_stmt *stmt = NULL;
@@ -97,12 +100,13 @@ int store_find_key(
 	sqlite3_bind_blob(stmt, 1, key, STORE_KEY_BYTES, SQLITE_STATIC);
 	size_t given = 0;
 	r = give(store, stmt, fn, ctx, &given, err);
-	sqlite3_finalize(stmt);
 	return r == 0 && given == 0 ? 1 : r;
 }
 
 int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err)
 {
+	struct err own;
+	err = err ? err : &own;
 	if (!store->db)
 		return 0;
 	sqlite3_stmt *stmt = NULL;
@@ -113,5 +117,5 @@ int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err
 		if (sqlite3_column_bytes(stmt, 0) == STORE_KEY_BYTES)
 			fn(ctx, sqlite3_column_blob(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1));
 	sqlite3_finalize(stmt);
-	return r;
+	return open_finish_read(store, r, 0, err);
 }

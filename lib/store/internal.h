@@ -88,11 +88,9 @@ int schema_new_image(
 	const uint8_t feature_id[STORE_FEATURE_ID_BYTES], uint8_t **ret_bytes, size_t *ret_n, struct err *err);
 /* Settings of every connection that reads. */
 int schema_set_up(sqlite3 *db, struct err *err);
-/* The CRC-32 of an item or a change; all but what changes later (born, died, key) is in it. */
+/* The CRC-32 of an item; all but what changes later (born of a copy, died) is in it. */
 uint32_t schema_item_crc(
 	int64_t file_id, int64_t kind, int64_t class_id, const char *format, const void *data, size_t n);
-uint32_t schema_change_crc(int64_t file_id, int64_t seq, int64_t time_ms, int64_t op, int64_t undo_to, int64_t restored,
-	int64_t class_next, const void *result, size_t n);
 
 /* item columns in the order in which every query here asks for them. */
 #define ITEM_COLUMNS "id, kind, class_id, born, format, data, crc"
@@ -104,12 +102,14 @@ struct item_row {
 void item_row_read(sqlite3_stmt *stmt, int64_t file_id, struct item_row *ret_row);
 
 /* change columns, likewise. */
-#define CHANGE_COLUMNS "seq, time, op, undo_to, restored, class_next, result, crc"
+#define CHANGE_COLUMNS "seq, time, op, undo_to, restored, class_next, item_first, result, crc"
 struct change_row {
 	struct store_entry entry; /* undone is not filled in */
-	int64_t undo_to, class_next;
+	int64_t undo_to, restored, class_next, item_first;
 	bool good;
 };
+/* Of all but the key, which is let go one day; entry.restored and good are not looked at. */
+uint32_t schema_change_crc(int64_t file_id, const struct change_row *row);
 void change_row_read(sqlite3_stmt *stmt, int64_t file_id, struct change_row *ret_row);
 
 /* file.c. Everything that writes goes through SQLite's default VFS, so that a test can let any of it fail. */
@@ -121,6 +121,10 @@ bool file_can_write(const char *path); /* a directory or a file */
 /* Writes path anew, mode 0600, and syncs it. */
 int file_write(
 	const char *path, const void *data, size_t n, struct store_io *io, enum file_fault *ret_fault, struct err *err);
+/* Under which path is written until it is renamed; free it. */
+char *file_new_path(const char *path);
+/* Deletes what processes that were killed while writing left under such names. */
+void file_sweep(const char *dir);
 int file_sync_dir(const char *dir, struct store_io *io, struct err *err);
 void file_delete(const char *path);
 /* Reads a whole file of at most max_bytes; *ret_data from sqlite3_malloc, sqlite3_free it. 1: there is none. */
@@ -150,10 +154,14 @@ void counted_attach(struct store *store); /* after the first read: db and -wal a
 int open_connection(struct store *store, struct err *err); /* of an existing file, read-write */
 int open_read_state(struct store *store, struct err *err); /* seq, class ids, identity, row format */
 void open_degrade(struct store *store, enum store_mode mode, const struct err *why);
-/* Positive outcome of check_row_format: a living row has another format than the caller's; err says so. */
+/* Positive outcome of check_row_format: a living row (of those with ids from first_id on) has another format than the
+ * caller's; err says so. */
 enum { ROW_FORMAT_OTHER = 1 };
-int check_row_format(struct store *store, struct err *err);
+int check_row_format(struct store *store, int64_t first_id, struct err *err);
 
+/* The end of a read: r negative (the tree of the file is broken, the disk cannot be read): the file is touched no more,
+ * STORE_CLOSED; else the caller's answer. Statements are finalized. */
+int open_finish_read(struct store *store, int r, int answer, const struct err *err);
 /* No more commits until the state is opened again; what is learned is still served. */
 void open_fail(struct store *store, const struct err *why);
 
@@ -162,7 +170,7 @@ int create_state(struct store *store, enum file_fault *ret_fault, struct err *er
 
 /* commit.c */
 typedef int apply_fn(
-	struct store *store, const struct store_change *change, uint64_t seq, uint64_t target_seq, struct err *err);
+	struct store *store, const struct store_change *change, const struct change_row *row, struct err *err);
 /* restored: NO_SEQ or the seq whose state the change makes again. */
 int commit_change(struct store *store, const struct store_change *change, int64_t undo_to, int64_t restored,
 	apply_fn *apply, uint64_t *ret_seq, struct err *err);

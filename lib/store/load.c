@@ -187,15 +187,13 @@ int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, 
 	if (r == 0)
 		r = deliver(store, damage, &verdicts, &delivery, err);
 	free(verdicts.list);
-	if (r < 0) { /* the tree of the file is broken or the disk cannot be read: touch it no more */
-		open_degrade(store, STORE_CLOSED, err);
-		return r;
-	}
-	return delivery.answer;
+	return open_finish_read(store, r, delivery.answer, err);
 }
 
 int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
 {
+	struct err own;
+	err = err ? err : &own;
 	if (!store->db)
 		return 0;
 	sqlite3_stmt *stmt = NULL;
@@ -210,5 +208,5 @@ int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *
 			answer = fn(ctx, &row.item);
 	}
 	sqlite3_finalize(stmt);
-	return r < 0 ? r : answer;
+	return open_finish_read(store, r, answer, err);
 }

@@ -60,6 +60,13 @@ void open_degrade(struct store *store, enum store_mode mode, const struct err *w
 	}
 }
 
+int open_finish_read(struct store *store, int r, int answer, const struct err *err)
+{
+	if (r < 0)
+		open_degrade(store, STORE_CLOSED, err);
+	return r < 0 ? r : answer;
+}
+
 void open_fail(struct store *store, const struct err *why)
 {
 	store->mode = STORE_READ_ONLY;
@@ -122,13 +129,18 @@ static int read_newest(struct store *store, struct err *err)
 	return r;
 }
 
-int check_row_format(struct store *store, struct err *err)
+int check_row_format(struct store *store, int64_t first_id, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(store->db,
-		"SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind = 1 AND format IS NOT ?2", &stmt, err);
+		first_id == 0 ? "SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind = 1 AND format IS NOT ?2"
+			      : "SELECT " ITEM_COLUMNS
+				" FROM item WHERE id >= ?3 AND +died = ?1 AND kind = 1 AND format IS NOT ?2",
+		&stmt, err);
 	if (r != 0)
 		return r;
+	if (first_id != 0)
+		sqlite3_bind_int64(stmt, 3, first_id);
 	sqlite3_bind_int64(stmt, 1, ALIVE);
 	sqlite3_bind_text(stmt, 2, store->format, -1, SQLITE_STATIC);
 	while ((r = sql_step(stmt, err)) == 1) {
@@ -297,7 +309,7 @@ int store_open(const struct store_options *options, struct store **ret_store, st
 		else if (probe.exists)
 			open_existing(store, &probe, err);
 	}
-	int format = r == 0 && store->db ? check_row_format(store, err) : 0;
+	int format = r == 0 && store->db ? check_row_format(store, 0, err) : 0;
 	if (format < 0)
 		open_degrade(store, STORE_CLOSED, err);
 	if (format == ROW_FORMAT_OTHER)

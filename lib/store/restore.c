@@ -7,23 +7,30 @@
 
 #include "lib/base/require.h"
 
+/* Living now and not then: among the items with ids from first on. Living then and not now: among those that died since.
+ * The rest, nearly all, is not looked at (+died: not by the index of all that live). */
 static int apply_restore(
-	struct store *store, const struct store_change *change, uint64_t seq, uint64_t target_seq, struct err *err)
+	struct store *store, const struct store_change *change, const struct change_row *row, struct err *err)
 {
 	(void)change;
-	int r = sql_run(store->db,
-		"UPDATE item SET died = ?1 WHERE died = ?2 AND age NOT IN"
-		" (SELECT age FROM item WHERE born <= ?3 AND died > ?3)",
-		SQL_ARGS((int64_t)seq, ALIVE, (int64_t)target_seq), err);
+	int64_t seq = (int64_t)row->entry.seq, target = row->restored, first = 0;
+	/* Of the first change behind the target, which may be this very one. */
+	int r = sql_int(
+		store->db, "SELECT item_first FROM change WHERE seq = ?1", SQL_ARGS(target + 1), 0, &first, err);
+	if (r == 0)
+		r = sql_run(store->db,
+			"UPDATE item SET died = ?1 WHERE id >= ?4 AND +died = ?2 AND age NOT IN"
+			" (SELECT age FROM item WHERE died > ?3 AND died < ?2 AND born <= ?3)",
+			SQL_ARGS(seq, ALIVE, target, first), err);
 	if (r == 0)
 		r = sql_run(store->db,
 			"INSERT INTO item(kind, class_id, born, died, age, format, data, crc)"
 			" SELECT kind, class_id, ?1, ?2, age, format, data, crc FROM item"
-			" WHERE born <= ?3 AND died > ?3 AND died < ?2"
-			" AND age NOT IN (SELECT age FROM item WHERE died = ?2) ORDER BY age",
-			SQL_ARGS((int64_t)seq, ALIVE, (int64_t)target_seq), err);
+			" WHERE died > ?3 AND died < ?2 AND born <= ?3"
+			" AND age NOT IN (SELECT age FROM item WHERE id >= ?4 AND +died = ?2) ORDER BY age",
+			SQL_ARGS(seq, ALIVE, target, first), err);
 	if (r == 0)
-		r = check_row_format(store, err);
+		r = check_row_format(store, row->item_first, err);
 	return r == ROW_FORMAT_OTHER ? -err->code : r;
 }
 

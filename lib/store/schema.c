@@ -2,7 +2,8 @@
 /* lib/store/schema.c: the tables, a new file as bytes, and whether a file is ours.
  *
  *   meta    one row: which backbone, and a random id of this file
- *   change  one row a mutation; undo_to: where an undo of it leads, restored: the seq that an undo or rollback made again
+ *   change  one row a mutation; undo_to: where an undo of it leads, restored: the seq that an undo or rollback made again,
+ *           class_next: the next free class id behind it, item_first: the ids of the items that it brought begin here
  *   item    kind, class, born <= s < died; age: id of the item it is a copy of (its own for a new one), so that a sample
  *           that comes back by undo keeps its place among the others
  *
@@ -21,7 +22,8 @@
 static const char tables[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), feature_id BLOB NOT NULL, file_id INTEGER NOT NULL);"
 	"CREATE TABLE change(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, op INTEGER NOT NULL, key BLOB UNIQUE,"
-	" undo_to INTEGER, restored INTEGER, class_next INTEGER NOT NULL, file_id INTEGER NOT NULL,"
+	" undo_to INTEGER, restored INTEGER, class_next INTEGER NOT NULL, item_first INTEGER NOT NULL,"
+	" file_id INTEGER NOT NULL,"
 	" result BLOB NOT NULL, crc INTEGER NOT NULL);"
 	"CREATE INDEX change_restored ON change(seq) WHERE restored IS NOT NULL;"
 	"CREATE TABLE item(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, class_id INTEGER NOT NULL,"
@@ -29,6 +31,8 @@ static const char tables[] =
 	" data BLOB NOT NULL, crc INTEGER NOT NULL);"
 	"CREATE INDEX item_died ON item(died, class_id, kind, age);"
 	"CREATE INDEX item_label ON item(id) WHERE kind = 2;";
+
+enum { CRC_NUMBERS = 9 }; /* at most, before the bytes */
 
 enum {                         /* offsets in the database header */
 	AT_WRITE_VERSION = 18, /* 2: WAL */
@@ -139,8 +143,8 @@ int schema_new_image(
 
 static uint32_t crc_numbers(size_t n, const int64_t *numbers)
 {
-	uint8_t bytes[8 * 8];
-	REQUIRE(n <= 8);
+	uint8_t bytes[8 * CRC_NUMBERS];
+	REQUIRE(n <= CRC_NUMBERS);
 	for (size_t i = 0; i < n; i++)
 		store_le64(bytes + 8 * i, (uint64_t)numbers[i]);
 	return (uint32_t)crc32(0, bytes, (uInt)(8 * n));
@@ -156,12 +160,13 @@ uint32_t schema_item_crc(
 	return (uint32_t)(n ? crc32(crc, data, (uInt)n) : crc);
 }
 
-uint32_t schema_change_crc(int64_t file_id, int64_t seq, int64_t time_ms, int64_t op, int64_t undo_to, int64_t restored,
-	int64_t class_next, const void *result, size_t n)
+uint32_t schema_change_crc(int64_t file_id, const struct change_row *row)
 {
-	const int64_t numbers[] = {file_id, seq, time_ms, op, undo_to, restored, class_next, (int64_t)n};
+	const struct store_entry *e = &row->entry;
+	const int64_t numbers[] = {file_id, (int64_t)e->seq, e->time_ms, e->op, row->undo_to, row->restored,
+		row->class_next, row->item_first, (int64_t)e->result_bytes};
 	uLong crc = crc_numbers(sizeof numbers / sizeof *numbers, numbers);
-	return (uint32_t)(n ? crc32(crc, result, (uInt)n) : crc);
+	return (uint32_t)(e->result_bytes ? crc32(crc, e->result, (uInt)e->result_bytes) : crc);
 }
 
 void item_row_read(sqlite3_stmt *stmt, int64_t file_id, struct item_row *ret_row)
@@ -194,25 +199,25 @@ static int64_t column_seq(sqlite3_stmt *stmt, int column)
 
 void change_row_read(sqlite3_stmt *stmt, int64_t file_id, struct change_row *ret_row)
 {
-	int64_t seq = sqlite3_column_int64(stmt, 0), time_ms = sqlite3_column_int64(stmt, 1);
-	int64_t op = sqlite3_column_int64(stmt, 2), undo_to = column_seq(stmt, 3), restored = column_seq(stmt, 4);
-	int64_t class_next = sqlite3_column_int64(stmt, 5);
-	const uint8_t *result = sqlite3_column_blob(stmt, 6);
-	size_t n = (size_t)sqlite3_column_bytes(stmt, 6);
-	bool good = schema_change_crc(file_id, seq, time_ms, op, undo_to, restored, class_next, result, n) ==
-		    (uint32_t)sqlite3_column_int64(stmt, 7);
-	*ret_row = (struct change_row){
+	struct change_row row = {
 		.entry =
 			{
-				.seq = (uint64_t)seq,
-				.time_ms = time_ms,
-				.op = (enum store_op)op,
-				.restored = restored == NO_SEQ ? 0 : (uint64_t)restored,
-				.result = good ? result : NULL,
-				.result_bytes = good ? n : 0,
+				.seq = (uint64_t)sqlite3_column_int64(stmt, 0),
+				.time_ms = sqlite3_column_int64(stmt, 1),
+				.op = (enum store_op)sqlite3_column_int64(stmt, 2),
+				.result = sqlite3_column_blob(stmt, 7),
+				.result_bytes = (size_t)sqlite3_column_bytes(stmt, 7),
 			},
-		.undo_to = undo_to,
-		.class_next = class_next,
-		.good = good,
+		.undo_to = column_seq(stmt, 3),
+		.restored = column_seq(stmt, 4),
+		.class_next = sqlite3_column_int64(stmt, 5),
+		.item_first = sqlite3_column_int64(stmt, 6),
 	};
+	row.good = schema_change_crc(file_id, &row) == (uint32_t)sqlite3_column_int64(stmt, 8);
+	row.entry.restored = row.restored == NO_SEQ ? 0 : (uint64_t)row.restored;
+	if (!row.good) {
+		row.entry.result = NULL;
+		row.entry.result_bytes = 0;
+	}
+	*ret_row = row;
 }

@@ -53,7 +53,7 @@ struct store_options {
 int store_open(const struct store_options *options, struct store **ret_store, struct err *err);
 /* Carries the -wal into the db when this store committed; nothing depends on it. NULL allowed. */
 void store_close(struct store *store);
-/* Both may change in store_commit, store_restore (a failed write) and store_load (a broken file). */
+/* Both may change in store_commit and store_restore (a failed write) and in every read (a broken file). */
 enum store_mode store_mode(const struct store *store);
 const char *store_why(const struct store *store);
 uint64_t store_seq(const struct store *store);           /* of the newest change, 0: none */
@@ -78,8 +78,9 @@ typedef void store_damage_fn(void *ctx, const struct store_damage *damage);
 
 /* Every living item of the newest state, by class id, then kind, then age. Rows and labels are CRC-checked; a bad one is
  * replaced by the class's previous good version and reported (before its class is given), and a class without any is left
- * out whole; a bad sample or note is left out and reported. A file that is broken below the items (ERR_DATA_LOSS) or a
- * disk that cannot be read (ERR_UNAVAILABLE): the store is STORE_CLOSED from then on, forget what fn was given. */
+ * out whole; a bad sample or note is left out and reported.
+ * This and every other read: a file that is broken below the items (ERR_DATA_LOSS) or a disk that cannot be read
+ * (ERR_UNAVAILABLE): the store is STORE_CLOSED from then on, forget what fn was given. */
 int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err);
 
 /* One mutation. */

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/random.h"
 #include "tests/testlib/faulty_vfs.h"
 
 static void test_idle_creates_nothing(void **state)
@@ -183,6 +185,66 @@ static void test_undo_sequences(void **state)
 	}
 }
 
+/* Many changes at random, against a model: the text of the state at every seq, and what is in force found by going back. */
+static void test_random_walk(void **state)
+{
+	enum { STEPS = 400 };
+	struct fixture *f = *state;
+	char *text_at[STEPS + 1] = {NULL};
+	int64_t undo_to[STEPS + 1] = {-1}, restored[STEPS + 1] = {-1};
+	uint64_t seed = 7;
+	fixture_reopen(f);
+	text_at[0] = state_text(f->store);
+	for (int64_t s = 1; s <= STEPS; s++) {
+		uint32_t what = splitmix64_below(&seed, 10), class_id = 1 + splitmix64_below(&seed, 4);
+		char row[24], samples[4] = "";
+		snprintf(row, sizeof row, "%lld", (long long)s);
+		undo_to[s] = s - 1;
+		restored[s] = -1;
+		for (uint32_t i = splitmix64_below(&seed, 4); i > 0; i--)
+			samples[i - 1] = (char)('a' + splitmix64_below(&seed, 26));
+		if (what < 5) {
+			learn(f->store, class_id, row, what < 2 ? row : NULL, samples);
+		} else if (what < 6) {
+			forget(f->store, class_id);
+		} else if (what < 8 && undo_to[s - 1] >= 0) {
+			restored[s] = undo_to[s - 1];
+			undo_to[s] = undo_to[restored[s]];
+			undo(f->store);
+		} else {
+			restored[s] = (int64_t)splitmix64_below(&seed, (uint32_t)s);
+			rollback(f->store, (uint64_t)restored[s]);
+		}
+		if (s % 50 == 0)
+			fixture_reopen(f);
+		text_at[s] = state_text(f->store);
+		if (restored[s] >= 0 && strcmp(text_at[s], text_at[restored[s]]) != 0)
+			fail_msg("change %d restored %d: \"%s\", then it was \"%s\"", (int)s, (int)restored[s],
+				text_at[s], text_at[restored[s]]);
+		bool in_force[STEPS + 1] = {false};
+		for (int64_t at = s; at > 0; at = restored[at] >= 0 ? restored[at] : at - 1)
+			in_force[at] = true;
+		char *expected = NULL, *history = history_text(f->store);
+		size_t n = 0;
+		FILE *out = open_memstream(&expected, &n);
+		for (int64_t at = s; at > 0; at--) {
+			fprintf(out, "%lld", (long long)at);
+			if (restored[at] >= 0) /* undo or rollback alike */
+				fprintf(out, "r>%lld", (long long)restored[at]);
+			fprintf(out, "%s%s", in_force[at] ? "" : "*", at > 1 ? " " : "");
+		}
+		fclose(out);
+		for (char *c = history; *c; c++)
+			if (*c == 'u' || *c == 'b')
+				*c = 'r';
+		assert_string_equal(history, expected);
+		free(history);
+		free(expected);
+	}
+	for (int s = 0; s <= STEPS; s++)
+		free(text_at[s]);
+}
+
 static void test_rollback_above_newest(void **state)
 {
 	struct fixture *f = *state;
@@ -249,7 +311,7 @@ static void test_old_keys_are_let_go(void **state)
 	fixture_close(f);
 	char *db = db_path(f);
 	run_sql(db, "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
-		    " INSERT INTO change SELECT i, 0, 1, NULL, i - 1, NULL, 2, file_id, x'', 0 FROM n, meta");
+		    " INSERT INTO change SELECT i, 0, 1, NULL, i - 1, NULL, 2, 9, file_id, x'', 0 FROM n, meta");
 	free(db);
 	fixture_reopen(f);
 	assert_int_equal(try_learn(f->store, 1, "C", "cup", "", k3, &err), 0); /* change 100,001: the first key goes */
@@ -352,6 +414,34 @@ static void test_current(void **state)
 	learn(f->store, 1, "B", NULL, "");
 	assert_int_equal(store_current_read(f->dir, &current), 0);
 	assert_string_equal(current.model_name, "photo");
+}
+
+static void test_leftovers_are_swept(void **state)
+{
+	struct fixture *f = *state;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(0);
+	assert_int_equal(waitpid(child, NULL, 0), child); /* a process id that nobody has now */
+	char name[4][80];
+	snprintf(name[0], sizeof name[0], "state-aa01020304050607.db.%d.new", (int)child);
+	snprintf(name[1], sizeof name[1], "current.%d.new", (int)child);
+	snprintf(name[2], sizeof name[2], "current.%d.new", (int)getppid()); /* somebody lives */
+	snprintf(name[3], sizeof name[3], "photos.%d.new", (int)child);      /* not ours */
+	for (int i = 0; i < 4; i++) {
+		char *path = path_in(f, name[i]);
+		write_file(path, "half", 4);
+		free(path);
+	}
+	fixture_reopen(f);
+	for (int taught = 0; taught < 2; taught++) {
+		for (int i = 0; i < 4; i++) {
+			char *path = path_in(f, name[i]);
+			assert_int_equal(access(path, F_OK), taught && i < 2 ? -1 : 0);
+			free(path);
+		}
+		learn(f->store, 1, "A", "cup", "");
+	}
 }
 
 static void test_current_damaged(void **state)
@@ -491,6 +581,7 @@ int main(void)
 		TEST(test_rename_touches_no_row),
 		TEST(test_samples_are_capped),
 		TEST(test_undo_sequences),
+		TEST(test_random_walk),
 		TEST(test_rollback_above_newest),
 		TEST(test_keys),
 		TEST(test_old_keys_are_let_go),
@@ -498,6 +589,7 @@ int main(void)
 		TEST(test_load_can_be_stopped),
 		TEST(test_labels_living_and_dead),
 		TEST(test_current),
+		TEST(test_leftovers_are_swept),
 		TEST(test_current_damaged),
 		TEST(test_idle_writes_nothing),
 		TEST(test_io_is_counted),
