@@ -188,7 +188,7 @@ static void change_fill(const struct bnnd_change_options *options, struct change
 		bnnd_key_random(parts->random);
 		key = parts->random;
 	}
-	parts->key = (ProtobufCBinaryData){.len = BNND_KEY_BYTES, .data = (uint8_t *)(uintptr_t)key};
+	parts->key = (ProtobufCBinaryData){.len = BNND_KEY_BYTES, .data = (uint8_t *)key};
 	if (options && options->has_if_seq) {
 		parts->guard.if_seq = options->if_seq;
 		parts->guard_or_null = &parts->guard;

@@ -171,7 +171,7 @@ int ctl_picture_load(
 
 void ctl_picture_free(struct bnnd_picture *picture)
 {
-	free((void *)(uintptr_t)picture->data);
+	free((void *)picture->data);
 	picture->data = NULL;
 }
 

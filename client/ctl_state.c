@@ -36,7 +36,7 @@ static void status_json(const struct bnnd_status *status)
 	json_uint(&json, "classes", status->classes);
 	json_uint(&json, "negatives", status->negatives);
 	json_uint(&json, "seq", status->seq);
-	json_double(&json, "uptime_s", (double)(status->uptime_ms / 1000));
+	json_uint(&json, "uptime_s", status->uptime_ms / 1000);
 	json_uint(&json, "infer_threads", status->infer_threads);
 	json_text(&json, "preset", status->preset);
 	json_text(&json, "widths", status->widths);
@@ -64,7 +64,8 @@ static void status_text(const struct ctl *ctl, const struct bnnd_status *status)
 	printf("  learned    %u class%s, change %" PRIu64 "\n", status->classes, status->classes == 1 ? "" : "es",
 		status->seq);
 	if (status->negatives > 0)
-		printf("             and %u pictures of nothing in particular\n", status->negatives);
+		printf("             and %u picture%s of nothing in particular\n", status->negatives,
+			status->negatives == 1 ? "" : "s");
 	if (status->classes == 0 && status->n_reasons == 0)
 		printf("  %s\n", CTL_FIRST_WORDS);
 }

@@ -58,5 +58,5 @@ int conn_label_check(const char *label, const char *field, struct bnnd_error *er
 
 ProtobufCBinaryData conn_label(const char *label)
 {
-	return (ProtobufCBinaryData){.len = strlen(label), .data = (uint8_t *)(uintptr_t)label};
+	return (ProtobufCBinaryData){.len = strlen(label), .data = (uint8_t *)label};
 }

@@ -198,8 +198,8 @@ static int send_frame(struct bnnd_conn *conn, const struct frame_header *h, cons
 {
 	uint8_t header[FRAME_HEADER_BYTES];
 	frame_header_encode(h, header);
-	struct iovec iov[3] = {{header, sizeof header}, {(void *)(uintptr_t)body, h->body_bytes},
-		{(void *)(uintptr_t)payload, h->payload_bytes}};
+	struct iovec iov[3] = {
+		{header, sizeof header}, {(void *)body, h->body_bytes}, {(void *)payload, h->payload_bytes}};
 	size_t left = sizeof header + (size_t)h->body_bytes + h->payload_bytes;
 	while (left > 0 && !conn->write_closed) {
 		struct msghdr message = {.msg_iov = iov, .msg_iovlen = 3};
@@ -372,7 +372,7 @@ int conn_greet(struct bnnd_conn *conn, const char *software, struct bnnd_error *
 	Bnnd__Hello hello = BNND__HELLO__INIT;
 	hello.major = PROTOCOL_MAJOR;
 	hello.minor = PROTOCOL_MINOR;
-	hello.software = (char *)(uintptr_t)software;
+	hello.software = (char *)software;
 	if (bnnd__hello__get_packed_size(&hello) > sizeof body)
 		return error_set(err, BNND_ORIGIN_CALL, BNND_INVALID_ARGUMENT, "the name of the software is too long");
 	struct frame_header h = {.body_bytes = (uint32_t)bnnd__hello__pack(&hello, body), .kind = FRAME_HELLO};

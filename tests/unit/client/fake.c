@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/base/memory.h"
@@ -15,17 +16,22 @@ static void *run(void *ctx)
 	return NULL;
 }
 
+static void start(struct fake *fake, fake_script *script, void *ctx)
+{
+	fake->script = script;
+	fake->ctx = ctx;
+	fake->failure[0] = '\0';
+	decode_arena_init(&fake->arena, fake->arena_memory, sizeof fake->arena_memory);
+	assert_int_equal(pthread_create(&fake->thread, NULL, run, fake), 0);
+}
+
 void fake_start(struct fake *fake, fake_script *script, void *ctx)
 {
 	int fds[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	fake->fd = fds[0];
 	fake->client_fd = fds[1];
-	fake->script = script;
-	fake->ctx = ctx;
-	fake->failure[0] = '\0';
-	decode_arena_init(&fake->arena, fake->arena_memory, sizeof fake->arena_memory);
-	assert_int_equal(pthread_create(&fake->thread, NULL, run, fake), 0);
+	start(fake, script, ctx);
 }
 
 struct bnnd_conn *fake_connect(struct fake *fake, fake_script *script, void *ctx, uint32_t timeout_ms)
@@ -39,9 +45,36 @@ struct bnnd_conn *fake_connect(struct fake *fake, fake_script *script, void *ctx
 	return conn;
 }
 
+void fake_listen(struct fake *fake, fake_script *script, void *ctx)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "/tmp/bnnd-fake-%ld.sock", (long)getpid());
+	(void)unlink(address.sun_path);
+	fake->fd = -1;
+	fake->client_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fake->client_fd, (const struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(fake->client_fd, 4), 0);
+	assert_int_equal(setenv("BNND_SOCKET", address.sun_path, 1), 0);
+	fake->listens = 1;
+	start(fake, script, ctx);
+}
+
+void fake_accept(struct fake *fake)
+{
+	if (fake->fd >= 0)
+		(void)close(fake->fd);
+	fake->fd = accept(fake->client_fd, NULL, NULL);
+	FAKE_CHECK(fake, fake->fd >= 0);
+}
+
 void fake_stop(struct fake *fake)
 {
 	assert_int_equal(pthread_join(fake->thread, NULL), 0);
+	if (fake->listens) {
+		(void)close(fake->client_fd);
+		(void)unlink(getenv("BNND_SOCKET"));
+		(void)unsetenv("BNND_SOCKET");
+	}
 	free(fake->body);
 	free(fake->payload);
 	fake->body = fake->payload = NULL;

@@ -26,7 +26,8 @@ typedef void fake_script(struct fake *fake);
 
 struct fake {
 	int fd;        /* the daemon's end */
-	int client_fd; /* the other, until bnnd_connect_fd takes it */
+	int client_fd; /* the other, until bnnd_connect_fd takes it; with fake_listen: the listening socket */
+	int listens;
 	pthread_t thread;
 	fake_script *script;
 	void *ctx;
@@ -52,11 +53,16 @@ struct fake {
 void fake_start(struct fake *fake, fake_script *script, void *ctx);
 /* Starts it and connects; the script must begin with fake_hello. */
 struct bnnd_conn *fake_connect(struct fake *fake, fake_script *script, void *ctx, uint32_t timeout_ms);
+/* Starts it behind a socket of its own, which the environment names (BNND_SOCKET): for programs that connect. The script
+ * begins with fake_accept. */
+void fake_listen(struct fake *fake, fake_script *script, void *ctx);
 /* Waits for the script to end; fails the test if it found something wrong. */
 void fake_stop(struct fake *fake);
 
 /* ---- for scripts ---- */
 
+/* Takes the next connection; the one before is closed. */
+void fake_accept(struct fake *fake);
 /* Reads a frame; false when the client has gone. */
 int fake_read(struct fake *fake);
 /* Reads a request of this operation, or notes a failure. Returns its id. */

@@ -33,6 +33,11 @@ int main(void)
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_exit_codes),
+		cmocka_unit_test(test_learn_busy),
+		cmocka_unit_test(test_learn_again),
+		cmocka_unit_test(test_learn_limit),
+		cmocka_unit_test(test_learn_nothing),
+		cmocka_unit_test(test_change_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,3 +38,9 @@ void test_json(void **state);
 void test_columns(void **state);
 void test_times(void **state);
 void test_exit_codes(void **state);
+/* verbs of bnnctl */
+void test_learn_busy(void **state);
+void test_learn_again(void **state);
+void test_learn_limit(void **state);
+void test_learn_nothing(void **state);
+void test_change_again(void **state);
