@@ -48,10 +48,12 @@ def cosines(q, rows):
 
 
 class Episodes:
-    """Draws lessons and questions from labelled features."""
+    """Draws lessons and questions from labelled features. n_asked: known pictures an episode, and foreign ones; no class
+    may have fewer than n_asked pictures beyond those that are taught."""
 
-    def __init__(self, q, labels, seed):
+    def __init__(self, q, labels, seed, n_asked=N_ASKED):
         self.q = q
+        self.n_asked = n_asked
         self.by_class = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
         self.rng = np.random.default_rng(seed)
 
@@ -63,11 +65,11 @@ class Episodes:
         for i, c in enumerate(order[:n_classes]):
             pictures = self.rng.permutation(self.by_class[c])
             rows.append(self.q[pictures[:n_taught[i]]].astype('f8').mean(0))
-            n_asked = len(range(i, N_ASKED, n_classes))
+            n_asked = len(range(i, self.n_asked, n_classes))
             known.append(pictures[n_taught[i]:n_taught[i] + n_asked])
             label += [i] * n_asked
         others = np.concatenate([self.by_class[c] for c in order[n_classes:]])
-        foreign = self.rng.choice(others, N_ASKED, replace=False)
+        foreign = self.rng.choice(others, self.n_asked, replace=False)
         side = forward_side(np.stack(rows))
         return cosines(self.q[np.concatenate(known)], side), np.array(label), cosines(self.q[foreign], side)
 
@@ -89,9 +91,9 @@ def log_loss(episodes, t, s0):
     return total / n
 
 
-def fit(q, labels, n_episodes=N_EPISODES):
+def fit(q, labels, n_episodes=N_EPISODES, classes=CLASSES_TAUGHT, pictures=PICTURES_TAUGHT, n_asked=N_ASKED):
     """{"temperature": T, "unknown_cosine": [s_0 ...]}."""
-    episodes = list(Episodes(q, labels, 1).many(n_episodes))
+    episodes = list(Episodes(q, labels, 1, n_asked).many(n_episodes, classes, pictures))
     best = np.concatenate([known.max(1) for known, _, _ in episodes])
     s0 = [round(float(np.quantile(best, share)), DIGITS) for share in SHARES]
     default = s0[SHARES.index(DEFAULT_SHARE)]

@@ -27,6 +27,12 @@ class BadModel(ValueError):
     """The file is not a sound model; the text says why."""
 
 
+def message_class(factory, descriptor):
+    """Debian's protobuf (3.21) has a method for it, later ones a function."""
+    made = getattr(message_factory, 'GetMessageClass', None)
+    return made(descriptor) if made else factory.GetPrototype(descriptor)
+
+
 @functools.lru_cache(maxsize=None)
 def proto():
     """The message classes of model.proto, compiled by protoc into memory: proto().Graph, proto().BITS, ..."""
@@ -43,7 +49,7 @@ def proto():
         factory = message_factory.MessageFactory(pool)
         for message in file.message_type:
             full_name = f'{file.package}.{message.name}'
-            names[message.name] = factory.GetPrototype(pool.FindMessageTypeByName(full_name))
+            names[message.name] = message_class(factory, pool.FindMessageTypeByName(full_name))
     return type('model_proto', (), names)
 
 

@@ -3,6 +3,8 @@
 import hashlib
 import struct
 
+from google.protobuf.descriptor import FieldDescriptor
+
 from .format import constant_bytes, store
 
 TAG = b'bnnd-features-1\0'
@@ -69,11 +71,11 @@ class _Encoder:
     def attributes(self, message):
         for field in sorted(message.DESCRIPTOR.fields, key=lambda f: f.number):
             value = getattr(message, field.name)
-            if field.label == field.LABEL_REPEATED:
+            if field.label == FieldDescriptor.LABEL_REPEATED:
                 self.u32(len(value), *value)
             elif field.message_type:
                 self.attributes(value)
-            elif field.cpp_type == field.CPPTYPE_FLOAT:
+            elif field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
                 self.parts.append(struct.pack('<f', value))
             else:
                 self.u32(int(value))

@@ -6,6 +6,8 @@ operation's name. Activations have rank 3 (H, W, C); a vector is (1, 1, C).
 """
 import math
 
+from google.protobuf.descriptor import FieldDescriptor
+
 from .format import BadModel, proto
 
 FLOATS = ('F32', 'F16')          # of a constant; an activation is F32
@@ -238,12 +240,12 @@ def check_present(message, what, optional=()):
     for field in message.DESCRIPTOR.fields:
         if field.name in optional:
             continue
-        if field.label == field.LABEL_REPEATED:
+        if field.label == FieldDescriptor.LABEL_REPEATED:
             continue
         need(message.HasField(field.name), f'{what} lacks {field.name}')
         if field.message_type:
             check_present(getattr(message, field.name), f'{what}.{field.name}')
-        elif field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
+        elif field.cpp_type in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
             need(math.isfinite(getattr(message, field.name)), f'{what}.{field.name} is not finite')
 
 

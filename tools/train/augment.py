@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Random views of pictures, on the device: crop, mirror, brightness, contrast, saturation.
+
+A view is (sx, sy, tx, ty): half sizes and centre of a rectangle in coordinates -1..1. (1, 1, 0, 0) is the whole picture.
+"""
+import torch
+import torch.nn.functional as F
+
+from nets import prepare
+
+LOG_ASPECT = 0.29    # crops are at most a third longer than wide
+
+
+def uniform(shape, lo, hi, device):
+    return torch.rand(shape, device=device) * (hi - lo) + lo
+
+
+def crops(n, least_area, device):
+    """Random rectangles of at least this share of the picture."""
+    area = uniform((n,), least_area, 1.0, device)
+    aspect = uniform((n,), -LOG_ASPECT, LOG_ASPECT, device).exp()
+    sx, sy = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    return torch.stack((sx, sy, uniform((n,), -1, 1, device) * (1 - sx), uniform((n,), -1, 1, device) * (1 - sy)), 1)
+
+
+def inside(views, crop):
+    """A crop of a view is a view."""
+    return torch.cat((views[:, :2] * crop[:, :2], views[:, 2:] + views[:, :2] * crop[:, 2:]), 1)
+
+
+def cut(x, views, side, mode='bilinear'):
+    """x (N x 3 x S x S floats) seen through views, side x side."""
+    theta = torch.zeros(len(x), 2, 3, device=x.device)
+    theta[:, 0, 0], theta[:, 1, 1] = views[:, 0], views[:, 1]
+    theta[:, 0, 2], theta[:, 1, 2] = views[:, 2], views[:, 3]
+    grid = F.affine_grid(theta, (len(x), 3, side, side), align_corners=False)
+    return F.grid_sample(x, grid, mode=mode, padding_mode='reflection', align_corners=False)
+
+
+def colours(x):
+    n = len(x)
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * uniform((n, 1, 1, 1), 0.6, 1.4, x.device)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    brightness = uniform((n, 1, 1, 1), 0.7, 1.3, x.device)
+    return (x - mean) * uniform((n, 1, 1, 1), 0.7, 1.3, x.device) + mean * brightness
+
+
+def augment(x, side, views=None, least_area=0.25):
+    """x: N x 3 x S x S floats 0..255 -> the networks' input, side x side. views: look inside these."""
+    crop = crops(len(x), least_area, x.device)
+    crop = crop if views is None else inside(views, crop)
+    mirror = (torch.rand(len(x), device=x.device) < 0.5).float() * 2 - 1
+    crop = torch.stack((crop[:, 0] * mirror, crop[:, 1], crop[:, 2], crop[:, 3]), 1)
+    return prepare(colours(cut(x, crop, side)).clamp_(0, 255))

