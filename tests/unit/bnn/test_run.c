@@ -79,13 +79,16 @@ static struct made binary_block(struct make *m, struct made x)
 	uint32_t out_c = s == 1 && make_below(m, 3) ? x.c : 1 + make_below(m, 90);
 	struct made bits = make_sign(m, x, (int)make_below(m, 4), false);
 	struct made y = make_binary(m, bits, out_c, w, (int)make_below(m, 3) - 1, make_below(m, 2)), first = y;
+	struct made side = {0};
+	if (make_below(m, 6) == 0) /* a reader before the one that could be fused */
+		side = make_same(m, OP_SQRT, first);
 	if (y.h == x.h && y.w == x.w && y.c == x.c && make_below(m, 5))
 		y = make_below(m, 2) ? make_arithmetic(m, OP_ADD, x, y.id) : make_arithmetic(m, OP_ADD, y, x.id);
 	if (make_below(m, 3))
 		y = make_prelu(m, y, make_below(m, 4) == 0);
-	if (make_below(m, 6) == 0) /* somebody else reads what would be fused away */
+	if (make_below(m, 6) == 0) /* and one behind it */
 		y = make_arithmetic(m, OP_SUB, y, first.id);
-	return y;
+	return side.c ? make_arithmetic(m, OP_ADD, y, side.id) : y;
 }
 
 static struct made some_block(struct make *m, struct made x)
