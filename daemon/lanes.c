@@ -82,6 +82,9 @@ struct job *lane_queues_take(struct lane_queues *queues, uint64_t now_us)
 	return LIST_ENTRY(node, struct job, link);
 }
 
+/* Named because it counts: the default (8 MiB) is charged to LimitDATA= for each thread, used or not. */
+enum { LANE_STACK_BYTES = 2 << 20 };
+
 struct lane_thread {
 	struct lane *lane;
 	void *context;
@@ -125,7 +128,10 @@ int lane_start(const struct lane_options *options, struct lane **ret_lane, struc
 {
 	struct lane *lane = mem_zalloc(1, sizeof *lane + options->n_threads * sizeof lane->threads[0]);
 	sigset_t all, old;
+	pthread_attr_t attributes;
 	int r = 0;
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, LANE_STACK_BYTES);
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->ready, NULL);
 	lane_queues_init(&lane->queues, options->queue_max, options->starve_us);
@@ -137,13 +143,14 @@ int lane_start(const struct lane_options *options, struct lane **ret_lane, struc
 		struct lane_thread *thread = &lane->threads[i];
 		thread->lane = lane;
 		thread->context = options->contexts ? options->contexts[i] : NULL;
-		r = pthread_create(&thread->id, NULL, lane_main, thread);
+		r = pthread_create(&thread->id, &attributes, lane_main, thread);
 		if (r == 0) {
 			lane->n_threads++;
 			pthread_setname_np(thread->id, options->name);
 		}
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
 	if (r != 0) {
 		lane_stop(lane);
 		return err_set(err, ERR_UNAVAILABLE, "cannot start thread %s: %s", options->name, strerror(r));

@@ -67,7 +67,8 @@ static void lookup_done(struct job *base)
 		views_changed(&job->outcome, &scratch, &changed);
 		reply_begun(job->request, 0, &changed);
 	} else if (!lesson) {
-		err_set(&err, ERR_CANCELLED, "the connection was closed");
+		if (!err.code)
+			err_set(&err, ERR_CANCELLED, "the connection was closed");
 		reply_error(job->request, &err);
 	} else if (err.code || may_open(service, lesson->has_if_seq, lesson->if_seq, &err) != 0) {
 		end_lesson(service, lesson, "it did not begin");

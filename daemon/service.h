@@ -42,7 +42,7 @@ struct service {
 	struct list sessions;
 	size_t n_sessions;
 	size_t n_turned_away; /* of them: one too many, told so and about to end */
-	size_t n_requests; /* charged and not answered, those of lost connections too */
+	size_t n_requests;    /* charged and not answered, those of lost connections too */
 	struct quota quota;
 	struct lessons lessons;
 	size_t payload_bytes; /* held by sessions and jobs: at most PAYLOAD_BUDGET_BYTES */

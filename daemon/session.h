@@ -16,9 +16,8 @@
 #include "daemon/access.h"
 #include "daemon/inbox.h"
 #include "daemon/outbox.h"
+#include "daemon/request.h"
 #include "daemon/service.h"
-
-struct op;
 
 struct session {
 	struct list link;
@@ -53,22 +52,6 @@ struct session {
 	uint64_t end_us;    /* ENDING: when we stop waiting */
 };
 
-/* One request, from its last byte to its final reply. */
-struct request {
-	struct list link; /* in session->requests */
-	struct service *service;
-	struct session *session; /* NULL: the connection is gone, nobody waits */
-	struct quota_user *user; /* NULL: not charged (the loop answers it at once) */
-	uint32_t id;
-	const struct op *op;
-	uint64_t received_us;
-	uint64_t deadline_us; /* 0: none */
-	/* Tries to stop it: answers the request with *why if that is still possible, else marks or ignores it. NULL: there
-	 * is nothing to stop. */
-	void (*stop)(struct request *request, const struct err *why);
-	void *work; /* for stop */
-};
-
 /* Takes over the descriptor. */
 void session_open(struct service *service, int fd);
 /* At once: requests are stopped, an open lesson is dropped. */
@@ -77,12 +60,3 @@ void session_close(struct session *session);
 void session_end(struct session *session);
 /* Queues a frame and writes what can be written. */
 void session_put(struct session *session, struct outbox_frame *frame);
-
-struct request *request_new(struct session *session, uint32_t id, const struct op *op);
-/* Charges it to connection and uid. ERR_RESOURCE_EXHAUSTED: too many. */
-int request_charge(struct request *request, struct err *err);
-/* The request is over; the caller has answered it. */
-void request_free(struct request *request);
-struct request *session_request(struct session *session, uint32_t id); /* NULL: none in flight */
-/* CANCELLED, DEADLINE_EXCEEDED or 0: may the request's result still be told? */
-int request_expired(const struct request *request, struct err *err);
