@@ -180,10 +180,3 @@ bool current_names(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BY
 /* In two halves: what can fail for want of space comes before the transaction, the rename behind it. */
 int current_prepare(struct store *store, enum file_fault *ret_fault, struct err *err);
 int current_publish(struct store *store, struct err *err);
-
-/* load.c: the item of that class and kind living at seq; 1: none. The row's data is borrowed from *ret_stmt. */
-int item_living_at(sqlite3 *db, int64_t file_id, uint32_t class_id, int kind, uint64_t seq, sqlite3_stmt **ret_stmt,
-	struct item_row *ret_row, struct err *err);
-/* A bad item's last good predecessor, as *ret_id; 0: there is none. */
-int item_previous_good(
-	sqlite3 *db, int64_t file_id, const struct item_row *bad, int64_t *ret_id, uint64_t *ret_born, struct err *err);

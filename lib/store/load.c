@@ -10,8 +10,9 @@
 
 #include "lib/base/memory.h"
 
-int item_living_at(sqlite3 *db, int64_t file_id, uint32_t class_id, int kind, uint64_t seq, sqlite3_stmt **ret_stmt,
-	struct item_row *ret_row, struct err *err)
+/* The item of that class and kind living at seq; 1: none. The row is borrowed from *ret_stmt. */
+static int item_living_at(sqlite3 *db, int64_t file_id, uint32_t class_id, int kind, uint64_t seq,
+	sqlite3_stmt **ret_stmt, struct item_row *ret_row, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(db,
@@ -31,7 +32,8 @@ int item_living_at(sqlite3 *db, int64_t file_id, uint32_t class_id, int kind, ui
 	return 0;
 }
 
-int item_previous_good(
+/* A bad item's last good predecessor, as *ret_id; 0: there is none. */
+static int item_previous_good(
 	sqlite3 *db, int64_t file_id, const struct item_row *bad, int64_t *ret_id, uint64_t *ret_born, struct err *err)
 {
 	uint64_t seq = bad->item.born;
@@ -44,7 +46,7 @@ int item_previous_good(
 		if (before < 0 || (uint64_t)before >= seq)
 			break;
 		sqlite3_stmt *stmt = NULL;
-		struct item_row row;
+		struct item_row row = {0};
 		r = item_living_at(
 			db, file_id, bad->item.class_id, (int)bad->item.kind, (uint64_t)before, &stmt, &row, err);
 		if (r < 0)

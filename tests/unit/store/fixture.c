@@ -317,3 +317,44 @@ void assert_history(struct store *store, const char *expected)
 	assert_string_equal(text, expected);
 	free(text);
 }
+
+const char taught_state[] = "1r=rowAAAA2 1l=cup 1s=x 1s=y 2r=rowBBBB1 2l=mug 2s=z";
+
+void teach(struct fixture *f, bool unclean)
+{
+	char *db = db_path(f), *wal = wal_path(f), *db_copy = path_in(f, "db.copy"), *wal_copy = path_in(f, "wal.copy");
+	fixture_reopen(f);
+	learn(f->store, 1, "rowAAAA1", "cup", "x");
+	learn(f->store, 2, "rowBBBB1", "mug", "z");
+	if (unclean)
+		fixture_reopen(f);
+	learn(f->store, 1, "rowAAAA2", NULL, "y");
+	if (unclean) { /* as after kill -9 */
+		copy_file(db, db_copy);
+		copy_file(wal, wal_copy);
+	}
+	fixture_close(f);
+	if (unclean) {
+		assert_int_equal(rename(db_copy, db), 0);
+		assert_int_equal(rename(wal_copy, wal), 0);
+	}
+	free(db);
+	free(wal);
+	free(db_copy);
+	free(wal_copy);
+}
+
+void spoil_bytes(const char *path, size_t at, size_t n, uint8_t value)
+{
+	size_t size;
+	uint8_t *data = read_file(path, &size);
+	assert_true(at + n <= size);
+	memset(data + at, value, n);
+	write_file(path, data, size);
+	free(data);
+}
+
+void print_finding(void *ctx, const char *sentence)
+{
+	fprintf(ctx, "%s\n", sentence);
+}

@@ -51,3 +51,9 @@ char *state_text(struct store *store);
 char *history_text(struct store *store);
 void assert_state(struct store *store, const char *expected);
 void assert_history(struct store *store, const char *expected);
+
+/* Three lessons that make taught_state; unclean: as a kill leaves it, the third in the -wal alone. */
+extern const char taught_state[];
+void teach(struct fixture *fixture, bool unclean);
+void spoil_bytes(const char *path, size_t at, size_t n, uint8_t value);
+void print_finding(void *file, const char *sentence); /* for store_check: a line to a FILE */

@@ -107,12 +107,6 @@ static char *brief_state(struct store *store)
 	return text;
 }
 
-static void print_finding(void *ctx, const char *sentence)
-{
-	(void)ctx;
-	print_error("%s\n", sentence);
-}
-
 #define CHECK(condition)                                                                                               \
 	do {                                                                                                           \
 		if (!(condition))                                                                                      \
@@ -172,7 +166,7 @@ static bool one_failure(const struct scenario *scenario, const struct faulty_pla
 	struct store_current current;
 	CHECK(store_current_read(f->dir, &current) == 0 || !acknowledged);
 	fixture_close(f);
-	r = store_check(f->dir, print_finding, NULL, &err);
+	r = store_check(f->dir, print_finding, stderr, &err);
 	CHECK(r == 0);
 	free(before);
 	free(served);
