@@ -23,7 +23,7 @@ enum {
 	GRAPH_TAPS_MAX = 1 << 24, /* of one binary output: counts stay exact as floats */
 	GRAPH_MESSAGE_MAX_BYTES = 4 << 20,
 	GRAPH_UNPACKED_MAX_BYTES = 64 << 20,
-	GRAPH_DATA_MAX_BYTES = 1 << 30,
+	GRAPH_DATA_MAX_BYTES = 256 << 20,
 	GRAPH_NAME_MAX_BYTES = 128,
 	GRAPH_CARD_TEXT_MAX_BYTES = 1 << 16,
 };

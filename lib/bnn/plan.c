@@ -189,7 +189,9 @@ static int plan_conv(struct builder *b, const struct graph_op *op, struct plan_s
 		return err_set(b->err, ERR_RESOURCE_EXHAUSTED, "operation %zu: its weights are too large", b->op);
 	float *packed = plan_keep(b->plan, n, sizeof *packed, b->err);
 	k->w = packed;
-	float *plain = packed ? mem_try_aligned(w->n_elements * sizeof *plain) : NULL;
+	if (!packed)
+		return failed(b);
+	float *plain = mem_try_aligned(w->n_elements * sizeof *plain);
 	if (!plain)
 		return err_set(b->err, ERR_RESOURCE_EXHAUSTED, "operation %zu: its weights are too large", b->op);
 	pack_floats(w, plain);

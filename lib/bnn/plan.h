@@ -14,7 +14,7 @@ enum {
 	PLAN_NO_BUFFER = -1,
 	PLAN_STEP_INPUT = 0, /* kind of the first step: bytes through the table; all others have an enum op_kind */
 	PLAN_LABEL_BYTES = 48,
-	PLAN_CONSTANTS_MAX_BYTES = 1 << 30,
+	PLAN_CONSTANTS_MAX_BYTES = 256 << 20,
 };
 
 struct plan_buffer {

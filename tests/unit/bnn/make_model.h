@@ -10,7 +10,7 @@
 #include "lib/bnn/graph.h"
 #include "lib/bnn/model.pb-c.h"
 
-enum { MAKE_TENSORS_MAX = 256, MAKE_OPS_MAX = 96 };
+enum { MAKE_TENSORS_MAX = 512, MAKE_OPS_MAX = 256 };
 
 struct make {
 	Bnnmodel__Graph graph; /* its arrays have room for the maxima above */
