@@ -75,6 +75,7 @@ static void reason_add(struct learned *learned, const char *text)
 
 struct loading { /* the class whose items are coming */
 	struct learned *learned;
+	struct label_table *labels;
 	bool open;
 	uint32_t id;
 	struct learn_row *row;
@@ -82,6 +83,23 @@ struct loading { /* the class whose items are coming */
 	size_t n_digests;
 	uint8_t (*digests)[DIGEST_BYTES];
 };
+
+enum { SHOWN_BYTES = LABEL_MAX_BYTES + 32 };
+
+/* "class 2 (ring)": people know it by its newest label, if that can be read. */
+static void class_shown(const struct loading *l, uint32_t id, char text[SHOWN_BYTES])
+{
+	struct label label;
+	char name[LABEL_MAX_BYTES + 1];
+	if (id == CLASS_ID_NONE) {
+		snprintf(text, SHOWN_BYTES, "the negatives");
+	} else if (label_table_at(l->labels, id, UINT64_MAX, &label)) {
+		text_escape(name, sizeof name, label.bytes, label.len_bytes);
+		snprintf(text, SHOWN_BYTES, "class %u (%s)", id, name);
+	} else {
+		snprintf(text, SHOWN_BYTES, "class %u", id);
+	}
+}
 
 static void loading_finish(struct loading *l)
 {
@@ -98,14 +116,14 @@ static void loading_finish(struct loading *l)
 		learned->nodes = mem_realloc(learned->nodes, learned->n_nodes + 1, sizeof *learned->nodes);
 		learned->nodes[learned->n_nodes++] = node;
 	} else {
-		char text[120];
-		snprintf(text, sizeof text, "class %u has no usable %s and is left out", l->id,
-			l->row ? "label" : "row");
+		char text[SHOWN_BYTES + 120], shown[SHOWN_BYTES];
+		class_shown(l, l->id, shown);
+		snprintf(text, sizeof text, "%s has no usable %s and is left out", shown, l->row ? "label" : "row");
 		reason_add(learned, text);
 		learn_row_free(l->row);
 	}
 	free(l->digests);
-	*l = (struct loading){.learned = learned};
+	*l = (struct loading){.learned = learned, .labels = l->labels};
 }
 
 static int loading_item(void *ctx, const struct store_item *item)
@@ -146,18 +164,19 @@ static int loading_item(void *ctx, const struct store_item *item)
 static void loading_damage(void *ctx, const struct store_damage *damage)
 {
 	struct loading *l = ctx;
-	char text[200];
+	char text[SHOWN_BYTES + 200], shown[SHOWN_BYTES];
 	static const char *const what[] = {"", "row", "label", "picture", "note"};
+	class_shown(l, damage->class_id, shown);
 	if (damage->kind == STORE_SAMPLE)
-		snprintf(text, sizeof text, "class %u: a kept picture of change %llu is damaged and left out",
-			damage->class_id, (unsigned long long)damage->bad_seq);
+		snprintf(text, sizeof text, "%s: a kept picture of change %llu is damaged and left out", shown,
+			(unsigned long long)damage->bad_seq);
 	else if (damage->restored_seq)
-		snprintf(text, sizeof text, "class %u: its %s of change %llu is damaged, that of change %llu is used",
-			damage->class_id, what[damage->kind], (unsigned long long)damage->bad_seq,
+		snprintf(text, sizeof text, "%s: its %s of change %llu is damaged, that of change %llu is used", shown,
+			what[damage->kind], (unsigned long long)damage->bad_seq,
 			(unsigned long long)damage->restored_seq);
 	else
-		snprintf(text, sizeof text, "class %u: its %s of change %llu is damaged and there is no earlier one",
-			damage->class_id, what[damage->kind], (unsigned long long)damage->bad_seq);
+		snprintf(text, sizeof text, "%s: its %s of change %llu is damaged and there is no earlier one", shown,
+			what[damage->kind], (unsigned long long)damage->bad_seq);
 	reason_add(l->learned, text);
 }
 
@@ -240,15 +259,14 @@ int learned_reload(struct learned *learned, struct err *err)
 	int r = 0;
 	forget_all(learned);
 	if (store_mode(learned->store) != STORE_CLOSED) {
-		struct loading loading = {.learned = learned};
-		struct reading reading = {.learned = learned};
-		r = store_load(learned->store, loading_item, loading_damage, &loading, err);
+		struct label_table *labels = label_table_load(learned->store, err);
+		struct loading loading = {.learned = learned, .labels = labels};
+		struct reading reading = {.learned = learned, .labels = labels};
+		r = labels ? store_load(learned->store, loading_item, loading_damage, &loading, err) : -ERR_DATA_LOSS;
 		loading_finish(&loading);
-		if (r == 0 && !(reading.labels = label_table_load(learned->store, err)))
-			r = -ERR_DATA_LOSS;
 		if (r == 0)
 			r = store_history(learned->store, 0, SIZE_MAX, reading_entry, &reading, err);
-		label_table_free(reading.labels);
+		label_table_free(labels);
 		for (size_t i = 0; i < learned->n_nodes; i++)
 			lessons_turn(&learned->nodes[i]->entry);
 	}
