@@ -81,6 +81,26 @@ ALWAYS_INLINE vint select_ints(vint mask, vint yes, vint no)
 	return (mask & yes) | (~mask & no);
 }
 
+#if defined(__x86_64__) && !defined(__FMA__)
+typedef double vdouble __attribute__((vector_size(16)));
+typedef int64_t vlong __attribute__((vector_size(16)));
+
+/* Without the instruction, fmaf() is a call that many such CPUs answer in software. The product of two floats is exact
+ * as a double; the sum is rounded to odd (an inexact result whose last bit is 0 moves to its neighbour on the side of the
+ * error, which two-sum gives exactly), so that the rounding to float that follows goes where a single one would
+ * (Boldo, Melquiond 2008). Infinities and NaN have no error that compares, and stay. */
+ALWAYS_INLINE __m128 fused_pair(__m128 a, __m128 b, __m128 c)
+{
+	vdouble product = (vdouble)_mm_cvtps_pd(a) * (vdouble)_mm_cvtps_pd(b), addend = (vdouble)_mm_cvtps_pd(c);
+	vdouble sum = product + addend, from_addend = sum - product;
+	vdouble error = (product - (sum - from_addend)) + (addend - from_addend), zero = {0};
+	vlong up = error > zero, inexact = up | (error < zero), even = ((vlong)sum & 1) - 1;
+	vlong step = (up ^ (sum > zero)) | 1; /* +1 away from zero, -1 towards it */
+	sum = (vdouble)((vlong)sum + (step & inexact & even));
+	return _mm_cvtpd_ps((__m128d)sum);
+}
+#endif
+
 /* One rounding. */
 ALWAYS_INLINE vfloat fused(vfloat a, vfloat b, vfloat c)
 {
@@ -90,6 +110,10 @@ ALWAYS_INLINE vfloat fused(vfloat a, vfloat b, vfloat c)
 	return (vfloat)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #elif defined(__aarch64__)
 	return (vfloat)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif defined(__x86_64__)
+	__m128 x = (__m128)a, y = (__m128)b, z = (__m128)c;
+	__m128 high = fused_pair(_mm_movehl_ps(x, x), _mm_movehl_ps(y, y), _mm_movehl_ps(z, z));
+	return (vfloat)_mm_movelh_ps(fused_pair(x, y, z), high);
 #else
 	for (int i = 0; i < LANES; i++)
 		c[i] = fmaf(a[i], b[i], c[i]);

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "lib/base/random.h"
 #include "lib/bnn/kernel_sets.h"
 #include "lib/bnn/pack.h"
 
@@ -131,6 +132,58 @@ static void test_fused(void **state)
 	}
 }
 
+/* Any bits at all; and in every other round sums that lie beside a tie of floats by less than a double can show, where
+ * rounding twice goes wrong: (1 + a)(1 - a) half a last place, to an odd number. Against the C library's fmaf, which is
+ * exact by definition. */
+static void test_fused_any_floats(void **state)
+{
+	(void)state;
+	enum { N = 64, ROUNDS = 4000 };
+	uint64_t seed = 3;
+	size_t twice_is_wrong = 0;
+	float w[N], bias[N], x, y[N];
+	for (int round = 0; round < ROUNDS; round++) {
+		uint32_t bits = (uint32_t)splitmix64_next(&seed);
+		float a = (float)(bits % 200 + 1) * 0x1p-23f;
+		bool tie = round % 2;
+		memcpy(&x, &bits, sizeof x);
+		if (tie)
+			x = 1 + a;
+		for (int i = 0; i < N; i++) {
+			uint64_t r = splitmix64_next(&seed);
+			memcpy(&w[i], &r, sizeof w[i]);
+			memcpy(&bias[i], (uint8_t *)&r + 4, sizeof bias[i]);
+			if (tie) {
+				int exponent = (int)(r & 63) - 32;
+				w[i] = ldexpf(r & 64 ? 1 - a : a - 1, exponent - 24);
+				bias[i] = ldexpf((float)(0x800000 | (r >> 40 & 0x7FFFFF) | 1), exponent - 23);
+				bias[i] = r & 128 ? bias[i] : -bias[i];
+				twice_is_wrong +=
+					(float)((double)x * (double)w[i] + (double)bias[i]) != fmaf(x, w[i], bias[i]);
+			}
+		}
+		EACH_SET(k)
+		{
+			struct kernel_conv c = {.win = {1, 1, N, 1, 1, N, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0},
+				.groups = 1,
+				.multiplier = 1,
+				.w = w,
+				.bias = bias};
+			float inputs[N];
+			for (int i = 0; i < N; i++)
+				inputs[i] = x;
+			(*k)->depthwise(&c, inputs, y);
+			for (int i = 0; i < N; i++) {
+				float want = fmaf(x, w[i], bias[i]);
+				if (isnan(want) ? !isnan(y[i]) : memcmp(&want, &y[i], sizeof want) != 0)
+					fail_msg("%s: %a * %a + %a is %a, not %a", (*k)->name, (double)x, (double)w[i],
+						(double)bias[i], (double)want, (double)y[i]);
+			}
+		}
+	}
+	assert_true(twice_is_wrong > (size_t)ROUNDS * N / 4);
+}
+
 /* Eight partial sums and their tree: with these values every other order gives another number. */
 static const float terms[11] = {0x1p24f, 1, 0x1.8p-3f, -0x1p24f, 3, 0x1p-20f, 1, 0x1.000002p3f, 1, 0x1p23f, -0x1.8p23f};
 
@@ -228,6 +281,7 @@ int main(void)
 		cmocka_unit_test(test_sign_rules),
 		cmocka_unit_test(test_padding),
 		cmocka_unit_test(test_fused),
+		cmocka_unit_test(test_fused_any_floats),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_halves),
