@@ -22,7 +22,7 @@ def features(net, x, side, dtype=torch.float32, batch=200):
     device = next(net.parameters()).device
     done = []
     for i in range(0, len(x), batch):
-        b = torch.from_numpy(pictures.squares(x[i:i + batch], side)).to(device).permute(0, 3, 1, 2).to(dtype)
+        b = pictures.tensor(pictures.squares(x[i:i + batch], side), device, dtype)
         done.append(net.features(nets.prepare(b)).cpu().numpy())
     return np.concatenate(done)
 

@@ -14,6 +14,7 @@ import os
 import pathlib
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
@@ -45,6 +46,11 @@ def squares(x, side):
     if x.shape[1] == side:
         return np.ascontiguousarray(x)
     return np.stack([np.asarray(Image.fromarray(p).resize((side, side), Image.BILINEAR)) for p in x])
+
+
+def tensor(x, device, dtype=torch.float32):
+    """Bytes N x S x S x 3 -> numbers 0..255, N x 3 x S x S."""
+    return torch.from_numpy(np.array(x)).to(device).permute(0, 3, 1, 2).to(dtype)
 
 
 def open_square(path, side):
@@ -105,7 +111,8 @@ def load_folder(folder, side, held_out, cache):
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 def load_cifar(path):
-    raw = (lzma.open if path.suffix == '.xz' else open)(path, 'rb').read()
+    with (lzma.open if path.suffix == '.xz' else open)(path, 'rb') as f:
+        raw = f.read()
     plane = CIFAR_SIDE * CIFAR_SIDE
     labels = next((n for n in (1, 2) if len(raw) % (n + 3 * plane) == 0), None)
     if labels is None:

@@ -54,8 +54,7 @@ def teacher_net():
 
 def embed(net, x, views, side, device):
     """Bytes N x S x S x 3 -> N x 1280."""
-    x = torch.from_numpy(np.ascontiguousarray(x)).to(device).permute(0, 3, 1, 2).float()
-    x = augment.cut(x, torch.from_numpy(views).to(device), side, 'bicubic').clamp(0, 255)
+    x = augment.cut(pictures.tensor(x, device), torch.from_numpy(views).to(device), side, 'bicubic').clamp(0, 255)
     x = ((x / 255 - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
         return net.extract_features(x).float().mean((2, 3)).cpu().numpy()

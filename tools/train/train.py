@@ -56,8 +56,9 @@ class Store:
     def batch(self, index):
         """Floats 0..255, N x 3 x S x S, and labels."""
         at = torch.from_numpy(index).to(self.device)
-        x = self.x[at] if self.x is not None else torch.from_numpy(self.data.x[index]).to(self.device)
-        return x.permute(0, 3, 1, 2).float(), self.y[at]
+        if self.x is None:
+            return pictures.tensor(self.data.x[index], self.device), self.y[at]
+        return self.x[at].permute(0, 3, 1, 2).float(), self.y[at]
 
 
 def optimiser(net, extra, rate):
@@ -72,13 +73,14 @@ def optimiser(net, extra, rate):
 
 @torch.no_grad()
 def top1(net, data, side, device, batch=250):
-    """Share of data whose class the network ranks first."""
+    """Share of data whose class the network ranks first. Leaves the network in the mode it was in."""
+    was_training = net.training
     net.eval()
     right = 0
     for i in range(0, len(data), batch):
-        x = torch.from_numpy(pictures.squares(data.x[i:i + batch], side)).to(device).permute(0, 3, 1, 2).float()
+        x = pictures.tensor(pictures.squares(data.x[i:i + batch], side), device)
         right += (net(nets.prepare(x)).argmax(1).cpu().numpy() == data.y[i:i + batch]).sum()
-    net.train()
+    net.train(was_training)
     return float(right) / max(len(data), 1)
 
 
