@@ -12,7 +12,7 @@
 enum { TOP_DEFAULT = 3 };
 static const double SHARE_TOLERANCE = 1e-6; /* a share written as text comes back as nearly the same double */
 
-/* s_0 of one of the five shares. */
+/* The constants of one of the five shares. */
 static int constants_from(
 	const struct service *service, const Bnnd__Refuse *refuse, struct learn_answer_constants *ret, struct err *err)
 {
@@ -21,7 +21,11 @@ static int constants_from(
 	for (size_t i = 0; i < BNN_REFUSE_SHARES; i++) {
 		if (!(fabs(share - bnn_refuse_share[i]) < SHARE_TOLERANCE))
 			continue;
-		*ret = (struct learn_answer_constants){model->temperature, model->unknown_cosine[i]};
+		*ret = (struct learn_answer_constants){.temperature = model->temperature,
+			.unknown_cosine = model->unknown_cosine[i],
+			.deviations = model->deviations[i],
+			.deviation = model->deviation,
+			.deviation_weight = model->deviation_weight};
 		return 0;
 	}
 	int r = err_set(err, ERR_INVALID_ARGUMENT, "the share to refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2");
@@ -55,7 +59,7 @@ static void answer_view(const struct infer_job *job, struct scratch *scratch, Bn
 	if (a->known) {
 		answer->reason = BNND__REASON__REASON_KNOWN;
 		answer->label = rows[0].label;
-	} else if (a->n_top > 0 && a->top[0].id == CLASS_ID_NONE && a->top[0].cosine >= job->constants.unknown_cosine) {
+	} else if (a->passes) {
 		answer->reason = BNND__REASON__REASON_NONE;
 	} else {
 		answer->reason = BNND__REASON__REASON_UNKNOWN;

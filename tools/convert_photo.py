@@ -4,8 +4,7 @@
 
   convert_photo.py BACKBONE_DIR NAME CARD.md ANSWERS.json OUT.bnn
 
-ANSWERS.json holds the constants of fit_answers.py: {NAME: {"temperature": T, "unknown_cosine": [...]}}. They and the
-card enter no feature_id. The same input gives the same bytes.
+ANSWERS.json holds the constants of fit_answers.py by model name. They and the card enter no feature_id. The same input gives the same bytes.
 """
 import json
 import pathlib
@@ -61,7 +60,7 @@ def convert(folder, answers=None, name='', card=''):
     g.output(x)
     g.card(name, card)
     if answers:
-        g.answers(answers['temperature'], answers['unknown_cosine'])
+        g.answers(**answers)
     g.prior(tensors['prior.cov'], 'F16')
     return g.model()
 

@@ -91,7 +91,7 @@ def tiny(mean=None, inverse_spread=None):
         x = g.dense(x, hadamard(32) * inverse_spread, None, 'whiten')
         g.output(g.op('l2', [x], 'l2'))
         g.prior(np.eye(32) / 32)
-        g.answers(8.0, [0.25, 0.375, 0.5, 0.5625, 0.625])
+        g.answers(8.0, [0.25, 0.375, 0.5, 0.5625, 0.625], [2.5, 2.0, 1.5, 1.25, 1.0], 0.125, 4.0)
     g.card('tiny', 'A model for tests: random weights, made by tools/make_tiny.py. Its answers are good for plain '
                    'colours and nothing else.')
     return g.model()

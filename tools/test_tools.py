@@ -168,6 +168,9 @@ class Container(unittest.TestCase):
         self.refuse('the same id', lambda g: g.tensors.add().CopyFrom(g.tensors[0]))
         self.refuse('cosines of unknown', lambda g: g.answers.unknown_cosine.append(1))
         self.refuse('cosines of unknown', lambda g: g.answers.unknown_cosine.__setitem__(0, 0.9))
+        self.refuse('deviations', lambda g: g.answers.deviations.append(1))
+        self.refuse('deviations', lambda g: g.answers.deviations.__setitem__(0, 0.1))
+        self.refuse('the deviation is', lambda g: setattr(g.answers, 'deviation', 0))
         self.refuse('temperature', lambda g: setattr(g.answers, 'temperature', 0))
         self.refuse('constant of shape', lambda g: setattr(g.prior, 'covariance', g.input.table))
 
@@ -271,14 +274,23 @@ class Arithmetic(unittest.TestCase):
         h = centres[labels] + rng.normal(size=(1200, 64))
         q = datasets.quantize(h / np.linalg.norm(h, axis=1, keepdims=True))
         constants = fit_answers.fit(q, labels, 300)
-        s0 = constants['unknown_cosine']
-        self.assertEqual(s0, sorted(s0))
-        self.assertTrue(0.2 < s0[2] < 0.9)
-        episodes = list(fit_answers.Episodes(q, labels, 9).many(300))
-        refused = np.mean([(known.max(1) < s0[2]).mean() for known, _, _ in episodes])
-        self.assertAlmostEqual(refused, 0.05, delta=0.02)
-        losses = [fit_answers.log_loss(episodes, constants['temperature'] * f, s0[2]) for f in (0.5, 1, 2)]
+        for share in fit_answers.SHARES:
+            lessons = list(fit_answers.Episodes(q, labels, 9).many(300, (1, 1), (fit_answers.FEWEST, 20)))
+            refused = np.mean([(e.margins(share, constants)[0] < 0).mean() for e in lessons])
+            self.assertAlmostEqual(refused, share, delta=0.02 + share / 5)
+        self.assertEqual(constants['deviations'], sorted(constants['deviations'], reverse=True))
+        self.assertEqual(constants['unknown_cosine'], sorted(constants['unknown_cosine']))
+        lessons = list(fit_answers.Episodes(q, labels, 9).many(300))
+        losses = [fit_answers.log_loss(lessons, constants['temperature'] * f, constants) for f in (0.5, 1, 2)]
         self.assertLess(losses[1], min(losses[0], losses[2]))
+
+    def test_own_cosines(self):
+        """Each picture against the sum of the others, as it is said."""
+        q = np.random.default_rng(5).integers(-100, 100, (6, 16)).astype('f8')
+        x = q / np.linalg.norm(q, axis=1, keepdims=True)
+        for i, got in enumerate(fit_answers.own_cosines(q)):
+            rest = np.delete(x, i, 0).sum(0)
+            self.assertAlmostEqual(got, x[i] @ rest / np.linalg.norm(rest), places=12)
 
 
 class Reproduction(unittest.TestCase):
@@ -329,9 +341,11 @@ class Reproduction(unittest.TestCase):
             self.assertEqual(model.graph.card.text, card)
             self.assertIn(f'`{feature_id(model)}`', card)
             self.assertIn(f'| {path.stat().st_size:,} bytes |', card)
-            self.assertIn('T = {}; s_0 = {} for'.format(
-                round(model.graph.answers.temperature, 2),
-                ', '.join(f'{s:.4f}' for s in model.graph.answers.unknown_cosine)), card)
+            answers = model.graph.answers
+            self.assertIn('T = {}; sd_0 = {:.4f}, worth {:g} pictures; k = {}; s_0 = {} for'.format(
+                round(answers.temperature, 2), answers.deviation, answers.deviation_weight,
+                ', '.join(f'{k:.4f}' for k in answers.deviations),
+                ', '.join(f'{s:.4f}' for s in answers.unknown_cosine)), ' '.join(card.split()))
 
     def test_default(self):
         self.assertEqual(os.readlink(ROOT / 'models' / 'default.bnn'), 'photo96-1.bnn')

@@ -35,9 +35,11 @@ struct bnn_info {
 	uint32_t image_rules; /* number of the picture rules the model was made with */
 	uint32_t n_features;
 	uint8_t feature_id[BNN_ID_BYTES];         /* binds learned state: equal ids, equal features */
-	bool has_answers;                         /* the two constants of Answers: */
+	bool has_answers;                         /* the constants of Answers: */
 	double temperature;                       /* T */
-	double unknown_cosine[BNN_REFUSE_SHARES]; /* s_0 for each of bnn_refuse_share */
+	double unknown_cosine[BNN_REFUSE_SHARES]; /* s_0 for each of bnn_refuse_share: classes of one picture */
+	double deviations[BNN_REFUSE_SHARES];     /* k for each: below the mean of a class's own cosines */
+	double deviation, deviation_weight;       /* sd_0 and what it is worth in pictures */
 	size_t arena_bytes;                       /* one run's memory */
 	uint64_t multiply_adds, binary_multiply_adds;
 };

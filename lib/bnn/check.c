@@ -6,6 +6,7 @@
  * constant has exactly its bytes, every operand is there before it is read, every operation has a kernel.
  * Each refusal names the operation or tensor and what is wrong with it.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,12 +224,16 @@ static bool covariance_ok(const struct graph *g, uint32_t index)
 static int check_rest(const struct graph *g, struct err *err)
 {
 	if (g->has_answers) {
-		bool ok = g->temperature > 0 && g->n_unknown_cosine == BNN_REFUSE_SHARES;
+		bool ok = g->temperature > 0 && g->deviation > 0 && g->deviation <= 1 && g->deviation_weight > 0 &&
+			  g->deviation_weight <= ANSWERS_WEIGHT_MAX && g->n_unknown_cosine == BNN_REFUSE_SHARES &&
+			  g->n_deviations == BNN_REFUSE_SHARES;
 		for (size_t i = 0; i < BNN_REFUSE_SHARES && ok; i++)
-			ok = g->unknown_cosine[i] >= -1 && g->unknown_cosine[i] <= 1;
+			ok = g->unknown_cosine[i] >= -1 && g->unknown_cosine[i] <= 1 &&
+			     fabs(g->deviations[i]) <= ANSWERS_DEVIATIONS_MAX;
 		if (!ok)
 			return err_set(err, ERR_INVALID_ARGUMENT,
-				"answers: a temperature above 0 and %d cosines are needed", BNN_REFUSE_SHARES);
+				"answers: a temperature and a deviation above 0, %d cosines and %d deviations are needed",
+				BNN_REFUSE_SHARES, BNN_REFUSE_SHARES);
 	}
 	if ((g->has_covariance && !covariance_ok(g, g->covariance)) ||
 		(g->has_between && !covariance_ok(g, g->between)))

@@ -25,8 +25,12 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 		model->plan.constant_bytes >> 10);
 	if (i->has_answers) {
 		fprintf(out,
-			"answers     temperature %.4g; cosine below which 1, 2, 5, 10, 20 %% of the known are refused:",
+			"answers     temperature %.4g; to refuse 1, 2, 5, 10, 20 %% of the known: deviations below a class's mean",
 			i->temperature);
+		for (size_t k = 0; k < BNN_REFUSE_SHARES; k++)
+			fprintf(out, " %.2f", i->deviations[k]);
+		fprintf(out, " (prior %.3f, worth %.3g pictures); cosine where one picture was taught", i->deviation,
+			i->deviation_weight);
 		for (size_t k = 0; k < BNN_REFUSE_SHARES; k++)
 			fprintf(out, " %.3f", i->unknown_cosine[k]);
 		fputc('\n', out);

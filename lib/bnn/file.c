@@ -115,8 +115,12 @@ static void fill_info(struct bnn_model *model, const struct graph *g)
 		.multiply_adds = plan->multiply_adds,
 		.binary_multiply_adds = plan->binary_multiply_adds};
 	memcpy(model->info.background, g->background, sizeof g->background);
-	for (size_t i = 0; i < BNN_REFUSE_SHARES && g->has_answers; i++)
+	model->info.deviation = g->deviation;
+	model->info.deviation_weight = g->deviation_weight;
+	for (size_t i = 0; i < BNN_REFUSE_SHARES && g->has_answers; i++) {
 		model->info.unknown_cosine[i] = g->unknown_cosine[i];
+		model->info.deviations[i] = g->deviations[i];
+	}
 	graph_feature_id(g, model->info.feature_id);
 }
 

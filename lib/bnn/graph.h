@@ -25,6 +25,8 @@ enum {
 	GRAPH_UNPACKED_MAX_BYTES = 64 << 20,
 	GRAPH_DATA_MAX_BYTES = 256 << 20,
 	GRAPH_NAME_MAX_BYTES = 128,
+	ANSWERS_DEVIATIONS_MAX = 10,
+	ANSWERS_WEIGHT_MAX = 1000, /* pictures */
 	GRAPH_CARD_TEXT_MAX_BYTES = 1 << 16,
 };
 
@@ -119,9 +121,9 @@ struct graph {
 	size_t n_feature_classes, n_logit_classes;
 	const char *card_name, *card_text;
 	bool has_answers;
-	double temperature;
-	size_t n_unknown_cosine;
-	const double *unknown_cosine;
+	double temperature, deviation, deviation_weight;
+	size_t n_unknown_cosine, n_deviations;
+	const double *unknown_cosine, *deviations;
 	bool has_covariance, has_between;
 	uint32_t covariance, between;
 	void *message; /* owns the strings and arrays above */

@@ -383,10 +383,15 @@ static int read_rest(const Bnnmodel__Graph *m, const struct id_map *map, struct 
 	g->card_name = m->card->name;
 	g->card_text = m->card->text ? m->card->text : "";
 	if (m->answers) {
-		if (!m->answers->has_temperature)
-			return err_set(err, ERR_INVALID_ARGUMENT, "answers: the temperature is missing");
+		if (!m->answers->has_temperature || !m->answers->has_deviation || !m->answers->has_deviation_weight)
+			return err_set(err, ERR_INVALID_ARGUMENT,
+				"answers: the temperature, the deviation or its weight is missing");
 		g->has_answers = true;
 		g->temperature = m->answers->temperature;
+		g->deviation = m->answers->deviation;
+		g->deviation_weight = m->answers->deviation_weight;
+		g->n_deviations = m->answers->n_deviations;
+		g->deviations = m->answers->deviations;
 		g->n_unknown_cosine = m->answers->n_unknown_cosine;
 		g->unknown_cosine = m->answers->unknown_cosine;
 	}

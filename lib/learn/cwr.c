@@ -10,6 +10,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "lib/learn/bounds.h"
+#include "lib/learn/own.h"
 #include "lib/learn/row.h"
 #include "lib/learn/train.h"
 
@@ -144,6 +145,8 @@ int learn_train(const struct learn_settings *settings, const struct learn_lesson
 		r = err_set(err, ERR_CANCELLED, "the lesson was stopped; nothing has changed");
 	else
 		r = consolidate_all(settings, lesson, cur, tw, ret_rows, err);
+	for (size_t c = 0; r == 0 && c < lesson->k; c++)
+		own_measure(settings, lesson, c, cur[c], ret_rows[c]);
 	if (r == 0 && ret_report)
 		*ret_report = report;
 	free(tw);

@@ -25,6 +25,7 @@ struct learn_head {
 	float *w;      /* n x d for float/float; NULL otherwise */
 	double *norm;  /* n: |F| or |w| */
 	double *unit;  /* n: what one step of F is worth in the raw logit; integer widths */
+	struct learn_own *own; /* n */
 };
 
 struct learn_head *learn_head_new(const struct learn_settings *settings, size_t d, const struct learn_row *const *rows,
@@ -44,12 +45,14 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 		.w = is_float ? mem_zalloc(values + 1, sizeof *head->w) : NULL,
 		.norm = mem_zalloc(n + 1, sizeof *head->norm),
 		.unit = mem_zalloc(n + 1, sizeof *head->unit),
+		.own = mem_zalloc(n + 1, sizeof *head->own),
 	};
 	int32_t *m = mem_zalloc(d, sizeof *m);
 	for (size_t c = 0; c < n; c++) {
 		const struct learn_row *row = rows[c];
 		REQUIRE(row->d == d && row->width == settings->width);
 		head->ids[c] = ids[c];
+		head->own[c] = row->own;
 		if (is_float) {
 			double sum = 0;
 			for (size_t i = 0; i < d; i++)
@@ -79,6 +82,7 @@ void learn_head_free(struct learn_head *head)
 	free(head->w);
 	free(head->norm);
 	free(head->unit);
+	free(head->own);
 	free(head);
 }
 
@@ -132,34 +136,48 @@ static size_t rank(const struct learn_head *head, const double *key, size_t ret_
 	return n_best;
 }
 
+/* t_c, see learn_answer_constants. */
+static double threshold_of(const struct learn_own *own, const struct learn_answer_constants *constants)
+{
+	double weight = constants->deviation_weight, n = own->n;
+	if (own->n == 0 || n - 1 + weight <= 0)
+		return constants->unknown_cosine;
+	double variance = (own->squares + weight * (constants->deviation * constants->deviation)) / (n - 1 + weight);
+	return own->mean - constants->deviations * sqrt(variance * (1 + 1 / n));
+}
+
 void learn_head_answer(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
 	struct learn_answer *ret_answer)
 {
-	const double t = constants->temperature, s0 = constants->unknown_cosine;
+	const double t = constants->temperature;
 	const double q_norm = sqrt((double)dot_i8(q, q, head->d));
 	double *cosine = mem_zalloc(head->n + 1, sizeof *cosine), *logit = mem_zalloc(head->n + 1, sizeof *logit);
 	dots(head, q, cosine);
-	double largest = s0;
 	for (size_t c = 0; c < head->n; c++) {
 		double length = head->norm[c] * q_norm;
 		logit[c] = head->f ? cosine[c] * head->unit[c] : cosine[c]; /* exact: a power of two */
 		cosine[c] = length > 0 ? cosine[c] / length : 0;
-		largest = cosine[c] > largest ? cosine[c] : largest;
 	}
-	double unknown = learn_exp(t * (s0 - largest)), sum = unknown;
-	for (size_t c = 0; c < head->n; c++)
-		sum += learn_exp(t * (cosine[c] - largest));
-
-	struct learn_answer answer = {.unknown_score = q_norm > 0 ? unknown / sum : 1};
+	struct learn_answer answer = {0};
 	size_t best[LEARN_TOP_MAX];
 	answer.n_top = rank(head, head->preset == LEARN_REFERENCE ? logit : cosine, best);
+	answer.threshold = answer.n_top > 0 ? threshold_of(&head->own[best[0]], constants) : constants->unknown_cosine;
+
+	double largest = answer.threshold;
+	for (size_t c = 0; c < head->n; c++)
+		largest = cosine[c] > largest ? cosine[c] : largest;
+	double unknown = learn_exp(t * (answer.threshold - largest)), sum = unknown;
+	for (size_t c = 0; c < head->n; c++)
+		sum += learn_exp(t * (cosine[c] - largest));
+	answer.unknown_score = q_norm > 0 ? unknown / sum : 1;
 	for (size_t i = 0; i < answer.n_top; i++) {
 		double s = cosine[best[i]];
 		answer.top[i].id = head->ids[best[i]];
 		answer.top[i].cosine = s;
 		answer.top[i].score = q_norm > 0 ? learn_exp(t * (s - largest)) / sum : 0;
 	}
-	answer.known = answer.n_top > 0 && q_norm > 0 && answer.top[0].cosine >= s0 && answer.top[0].id != ID_NONE;
+	answer.passes = answer.n_top > 0 && q_norm > 0 && answer.top[0].cosine >= answer.threshold;
+	answer.known = answer.passes && answer.top[0].id != ID_NONE;
 	*ret_answer = answer;
 	free(cosine);
 	free(logit);

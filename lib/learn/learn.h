@@ -43,7 +43,15 @@ bool learn_quantize(const float *h, size_t d, int8_t *ret_q);
 struct learn_row;
 void learn_row_free(struct learn_row *row); /* NULL allowed */
 uint32_t learn_row_past(const struct learn_row *row);
-/* The stored form: little-endian {past u32, e i32, master values}; its meaning is named by learn_row_format(width),
+/* How alike the class's own pictures are to its row: cosines of pictures that did not make the row (by leaving each
+ * out), of which answers make the class's own threshold. n 0: nothing is known (one picture was taught). */
+struct learn_own {
+	uint32_t n;
+	double mean;
+	double squares; /* sum of squared differences from the mean */
+};
+const struct learn_own *learn_row_own(const struct learn_row *row);
+/* The stored form: little-endian {past u32, e i32, own.n u32, 0 u32, own.mean f64, own.squares f64, master values}; its meaning is named by learn_row_format(width),
  * "cwr1 8/16 d=512". *ret_bytes belongs to the caller (free). */
 void learn_row_encode(const struct learn_row *row, uint8_t **ret_bytes, size_t *ret_len_bytes);
 int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
@@ -79,18 +87,26 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 	const uint32_t *ids, size_t n);
 void learn_head_free(struct learn_head *head);
 
+/* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own
+ * threshold on: t_c = mean - k sd sqrt(1 + 1/n), sd^2 = (squares + w sd_0^2) / (n - 1 + w), of its learn_own;
+ * t_c = s_0 where that is not known. */
 struct learn_answer_constants {
-	double temperature;    /* T */
-	double unknown_cosine; /* s_0 */
+	double temperature;      /* T */
+	double unknown_cosine;   /* s_0 */
+	double deviations;       /* k */
+	double deviation;        /* sd_0: what the standard deviation is before pictures tell */
+	double deviation_weight; /* w: how many pictures that is worth; 0 with deviation 0 where all is s_0 */
 };
 enum { LEARN_TOP_MAX = 10 };
 struct learn_answer {
-	bool known;   /* cosine of the class ranked first >= s_0, and it is not id 0 (none) */
+	bool passes;  /* cosine of the class ranked first >= its threshold */
+	bool known;   /* passes, and it is not id 0 (none) */
 	size_t n_top; /* min(n classes, LEARN_TOP_MAX) */
 	struct {
 		uint32_t id;
 		double cosine, score;
 	} top[LEARN_TOP_MAX]; /* ranked: by cosine (default), by raw logit (reference); ties: the smaller id first */
+	double threshold;     /* t_c of the class ranked first; `score` is the softmax over {T s_c} and {T t_c} of it */
 	double unknown_score; /* 1 when there is no class */
 };
 /* q of d values -> answer. A q of zeros is answered unknown. Thread-safe on one head. */

@@ -221,9 +221,62 @@ def new_past(s, past, cur):
     return [min(cap, a + b) for a, b in zip(past, cur)]
 
 
+def dot(a, b):
+    s = 0.0
+    for x, z in zip(a, b):
+        s += x * z
+    return s
+
+
+def direction(width, row):
+    """A stored row as it answers, and its length."""
+    if width == FLOAT:
+        w = [float(x) for x in row]
+    else:
+        w = [float(clamp(rshift(int(x), WIDTHS[width] - QF), 127)) for x in row[0]]
+    return w, math.sqrt(dot(w, w))
+
+
+def cosine(w, x):
+    return dot(w[0], x) / w[1] if w[1] > 0 else 0.0
+
+
+def own_measure(width, s, X, cur, past, old, old_own, row):
+    """lib/learn/own.c: X the class's unit pictures in order; (n, mean, squares) of the new row's own cosines."""
+    if old is None and cur < 2:
+        return 0, 0.0, 0.0
+    total = [0.0] * len(X[0])
+    for x in X:
+        total = [a + b for a, b in zip(total, x)]
+    s2, now, share, (n0, mean0, squares0) = dot(total, total), direction(width, row), 1.0, old_own
+    if old is not None:
+        then = direction(width, old)
+        share = 1 / (math.sqrt(past / cur) + 1)
+        mean0 = mean0 * (cosine(now, then[0]) / then[1] if then[1] > 0 else 0.0)
+    n, mean, squares = 0, 0.0, 0.0
+    for x in X:
+        along = dot(x, total)
+        rest2, value = s2 - 2 * along + 1, cosine(now, x)
+        if cur < 2:
+            value = cosine(then, x)
+        elif s2 > 0 and rest2 > 0:
+            value -= share * (along / math.sqrt(s2) - (along - 1) / math.sqrt(rest2))
+        value = max(-1.0, min(1.0, value))
+        before, n = value - mean, n + 1
+        mean += before / n
+        squares += before * (value - mean)
+    if n0 == 0 or n == 0:
+        return (n0, mean0, squares0) if n0 else (n, mean, squares)
+    both, apart = float(n0 + n), mean - mean0
+    merged = n0 + n, mean0 + apart * (n / both), squares0 + squares + apart * apart * (n0 * (n / both))
+    if s['past_cap'] and merged[0] > s['past_cap']:
+        return s['past_cap'], merged[1], merged[2] * (s['past_cap'] / both)
+    return merged
+
+
 def lesson(width, s, q, y, k, old, n_known_others=0):
-    """One lesson. old: per class None or (past, stored row), a stored row being (m, e) or f32 values.
-    Returns [(past, stored row)], counts."""
+    """One lesson. old: per class None or (past, stored row, own), a stored row being (m, e) or f32 values, own being
+    (n, mean, squares). Returns [(past, stored row, own)], counts."""
     others, cur = others_of(s, k, n_known_others), [int(sum(np.asarray(y) == c)) for c in range(k)]
     real = [None if o is None else [float(x) for x in o[1]] if width == FLOAT else real_row(*o[1]) for o in old]
     reload = s['preset'] == REFERENCE
@@ -234,17 +287,20 @@ def lesson(width, s, q, y, k, old, n_known_others=0):
     past = [o[0] if o else 0 for o in old]
     rows = consolidate(real, past, tw, cur, s['preset'])
     stored = [np.asarray(r, np.float32) if width == FLOAT else store_row(r, WIDTHS[width]) for r in rows]
-    return list(zip(new_past(s, past, cur), stored)), counts
+    own = []
+    for c in range(k):
+        X = [[float(v) / math.sqrt(sum(int(v) ** 2 for v in r)) for v in r] for r in q[np.asarray(y) == c]]
+        own.append(own_measure(width, s, X, cur[c], past[c], old[c] and old[c][1], old[c][2] if old[c] else (0, 0.0, 0.0),
+                               stored[c]))
+    return list(zip(new_past(s, past, cur), stored, own)), counts
 
 
 # ---- golden vectors
 
-def encode(width, past, row):
-    if width == FLOAT:
-        return struct.pack('<Ii', past, 0) + np.asarray(row, '<f4').tobytes()
-    m, e = row
-    masters = np.asarray(m, '<i%d' % (WIDTHS[width] // 8))
-    return struct.pack('<Ii', past, E_ZERO if e is None else e) + masters.tobytes()
+def encode(width, past, row, own):
+    m, e = (row, 0) if width == FLOAT else row
+    masters = np.asarray(m, '<f4' if width == FLOAT else '<i%d' % (WIDTHS[width] // 8))
+    return struct.pack('<IiII2d', past, E_ZERO if e is None else e, own[0], 0, own[1], own[2]) + masters.tobytes()
 
 
 PRESETS = {
@@ -259,6 +315,8 @@ def settings(preset, seq, **changes):
     s.update(changes)
     return s
 
+
+OLD_OWN = (17, 0.375, 0.21)    # what rows that were there before say of their own cosines
 
 # name: settings, d, samples of each class, old rows (None, or past and norm; norm 0: a row of zeros), known others
 CASES = {
@@ -305,12 +363,12 @@ def write_case(name, case, rng):
     out += [h.astype('<f4').tobytes(), q.tobytes(), y.astype('<u4').tobytes()]
     note = []
     for width in (1, 2, 3, FLOAT):
-        old = [None if o is None else (o[0], np.float32(r) if width == FLOAT else store_row(r, WIDTHS[width]))
+        old = [None if o is None else (o[0], np.float32(r) if width == FLOAT else store_row(r, WIDTHS[width]), OLD_OWN)
                for o, r in zip(old_spec, old_real)]
         rows, counts_out = lesson(width, s, q, y, k, old, known_others)
         for o in old:
             out += [b'\0' if o is None else b'\1' + encode(width, *o)]
-        out += [encode(width, past, row) for past, row in rows]
+        out += [encode(width, *row) for row in rows]
         updates, lost, steps, halved = counts_out or (0, 0, 0, 0)
         out.append(struct.pack('<3Q', updates, lost, steps))
         note.append('lost %.4f halved %d' % (lost / max(1, updates), halved) if counts_out else 'float')

@@ -112,9 +112,11 @@ class Builder:
     def card(self, name, text):
         self.graph.card.name, self.graph.card.text = name, text
 
-    def answers(self, temperature, unknown_cosine):
-        self.graph.answers.temperature = temperature
-        self.graph.answers.unknown_cosine.extend(unknown_cosine)
+    def answers(self, temperature, unknown_cosine, deviations, deviation, deviation_weight):
+        answers = self.graph.answers
+        answers.temperature, answers.deviation, answers.deviation_weight = temperature, deviation, deviation_weight
+        answers.unknown_cosine.extend(unknown_cosine)
+        answers.deviations.extend(deviations)
 
     def prior(self, covariance, dtype='F16'):
         self.graph.prior.covariance = self.constant(covariance, dtype, 'prior.covariance')

@@ -13,6 +13,7 @@ from .format import BadModel, proto
 FLOATS = ('F32', 'F16')          # of a constant; an activation is F32
 QUANTIZED = ('I8', 'I16', 'I32')
 REFUSE_SHARES = 5
+DEVIATIONS_MAX, DEVIATION_WEIGHT_MAX = 10, 1000
 
 
 def need(condition, text):
@@ -334,6 +335,11 @@ def _check_beside(model):
         a = graph.answers
         check_present(a, 'answers')
         need(math.isfinite(a.temperature) and a.temperature > 0, f'the temperature is {a.temperature}')
+        need(0 < a.deviation <= 1 and 0 < a.deviation_weight <= DEVIATION_WEIGHT_MAX,
+             f'the deviation is {a.deviation}, worth {a.deviation_weight} pictures')
+        k = list(a.deviations)
+        need(len(k) == REFUSE_SHARES and all(abs(x) <= DEVIATIONS_MAX for x in k) and k == sorted(k, reverse=True),
+             f'the deviations are {k}')
         s = list(a.unknown_cosine)
         need(len(s) == REFUSE_SHARES and all(-1 <= x <= 1 for x in s) and s == sorted(s),
              f'the cosines of unknown are {s}')

@@ -73,7 +73,9 @@ def lines_of_unknown(facts):
           'held-out pictures of the trained classes, so others will be less sure than this says')
     yield '## Unknown'
     yield ''
-    yield (f'T = {constants["temperature"]}; s_0 = {", ".join(map(str, constants["unknown_cosine"]))}. Fitted by episodes '
+    yield (f'T = {constants["temperature"]}; sd_0 = {constants["deviation"]}, worth {constants["deviation_weight"]:g} pictures; '
+           f'k = {", ".join(map(str, constants["deviations"]))}; '
+           f's_0 = {", ".join(map(str, constants["unknown_cosine"]))}. Fitted by episodes '
            f'on {of}: 1 to {sizes["classes"][1]} classes taught with 1 to {sizes["pictures"][1]} pictures each, the other '
            f'classes foreign. Class right in {effect["right"]:.1%} of the known pictures of such lessons.')
     yield ''

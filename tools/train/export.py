@@ -39,7 +39,7 @@ def build_model(net, side, mean, matrix, covariance, name, answers=None, text=''
     writer.g.output(writer.normalise(x, mean, matrix, net.root))
     writer.g.card(name, text)
     if answers:
-        writer.g.answers(answers['temperature'], answers['unknown_cosine'])
+        writer.g.answers(**answers)
     writer.g.prior(covariance, 'F16')
     return writer.g.model()
 
@@ -48,8 +48,8 @@ def episode_sizes(y):
     """What lessons and questions the smallest class leaves room for: {classes, pictures, n_asked} of fit_answers."""
     counts = np.bincount(y)
     least = int(counts[counts > 0].min())
-    if len(counts) < 2 or least < 2:
-        raise SystemExit('episodes need two classes with two pictures each at least: give --episodes')
+    if len(counts) < 2 or least < 2 * fit_answers.FEWEST:
+        raise SystemExit(f'episodes need two classes with {2 * fit_answers.FEWEST} pictures each at least: give --episodes')
     taught = min(fit_answers.PICTURES_TAUGHT[1], least // 2)
     return {'classes': (1, min(fit_answers.CLASSES_TAUGHT[1], len(counts) - 1)), 'pictures': (1, taught),
             'n_asked': min(fit_answers.N_ASKED, least - taught)}
@@ -62,10 +62,11 @@ def fit_constants(h, y):
     constants = fit_answers.fit(q, y, EPISODES, **sizes)
     episodes = list(fit_answers.Episodes(q, y, REPORT_SEED, sizes['n_asked']).many(
         REPORT_EPISODES, sizes['classes'], sizes['pictures']))
-    known = np.stack([e[0].max(1) for e in episodes])
-    foreign = np.stack([e[2].max(1) for e in episodes])
-    shares = [(float((known < s).mean()), float((foreign >= s).mean())) for s in constants['unknown_cosine']]
-    right = float(np.mean([e[0].argmax(1) == e[1] for e in episodes]))
+    shares = []
+    for share in fit_answers.SHARES:
+        known, foreign = (np.concatenate(m) for m in zip(*(e.margins(share, constants) for e in episodes)))
+        shares.append((float((known < 0).mean()), float((foreign >= 0).mean())))
+    right = float(np.mean([(e.known.argmax(1) == e.label).mean() for e in episodes]))
     return constants, {'sizes': sizes, 'shares': shares, 'right': right}
 
 

@@ -107,7 +107,11 @@ static void local_init(struct local *local, const char *path)
 	local->input =
 		(struct image_input){.width = info->width, .height = info->height, .fit = (enum image_fit)info->fit};
 	memcpy(local->input.background, info->background, sizeof local->input.background);
-	local->constants = (struct learn_answer_constants){info->temperature, info->unknown_cosine[2]};
+	local->constants = (struct learn_answer_constants){.temperature = info->temperature,
+		.unknown_cosine = info->unknown_cosine[2],
+		.deviations = info->deviations[2],
+		.deviation = info->deviation,
+		.deviation_weight = info->deviation_weight};
 	local->run = bnn_run_new(local->model);
 	local->pixels = malloc((size_t)info->width * info->height * 3);
 	local->features = malloc(info->n_features * sizeof *local->features);

@@ -52,7 +52,10 @@ int bench_features(int argc, char **argv)
 	}
 	if (fclose(out) != 0)
 		bench_die("cannot write %s", argv[2]);
-	printf("%s %s %.17g", info->name, info->kernels, info->temperature);
+	printf("%s %s %.17g %.17g %.17g", info->name, info->kernels, info->temperature, info->deviation,
+		info->deviation_weight);
+	for (size_t i = 0; i < BNN_REFUSE_SHARES; i++)
+		printf(" %.17g", info->deviations[i]);
 	for (size_t i = 0; i < BNN_REFUSE_SHARES; i++)
 		printf(" %.17g", info->unknown_cosine[i]);
 	printf("\n");

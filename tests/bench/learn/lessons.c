@@ -10,7 +10,7 @@
 #include "lib/base/endian.h"
 #include "lib/learn/learn.h"
 
-enum { CLASSES_MAX = 4096, LESSON_MAX = 10000, LINE_BYTES = 1 << 20, ANSWER_BYTES = 24 };
+enum { CLASSES_MAX = 4096, LESSON_MAX = 10000, LINE_BYTES = 1 << 20, ANSWER_BYTES = 32 };
 
 struct bench {
 	struct learn_settings settings;
@@ -61,6 +61,12 @@ static void set(struct bench *b, const char *text)
 		b->constants.temperature = x;
 	else if (IS("unknown_cosine"))
 		b->constants.unknown_cosine = x;
+	else if (IS("deviations"))
+		b->constants.deviations = x;
+	else if (IS("deviation"))
+		b->constants.deviation = x;
+	else if (IS("deviation_weight"))
+		b->constants.deviation_weight = x;
 	else if (IS("seq"))
 		b->seq = strtoull(value, NULL, 10);
 	else
@@ -171,6 +177,7 @@ static void answer_all(const struct bench *b, const char *asked_path, const char
 			store_le32(record, a.top[0].id);
 			memcpy(record + 8, &a.top[0].cosine, sizeof(double));
 			memcpy(record + 16, &a.top[0].score, sizeof(double));
+			memcpy(record + 24, &a.threshold, sizeof(double));
 		}
 		fwrite(record, 1, sizeof record, out);
 	}

@@ -61,7 +61,14 @@ class Backbone:
         self.cache.mkdir(parents=True, exist_ok=True)
         words = self._run(np.zeros((0, 1, 1, 1), np.uint8))[1]
         self.name, self.kernels = words[:2]
-        self.temperature, self.unknown_cosine = float(words[2]), [float(x) for x in words[3:]]
+        numbers = [float(x) for x in words[2:]]
+        self.temperature, self.deviation, self.deviation_weight = numbers[:3]
+        self.deviations, self.unknown_cosine = numbers[3:8], numbers[8:]
+
+    def constants(self, share):
+        """The settings of learn_bench for one of the five shares."""
+        return {'temperature': self.temperature, 'deviation': self.deviation, 'deviation_weight': self.deviation_weight,
+                'deviations': self.deviations[share], 'unknown_cosine': self.unknown_cosine[share]}
 
     def _run(self, pictures):
         n, height, width, channels = pictures.shape
@@ -96,8 +103,8 @@ class Learner:
         self.program, self.scratch = str(program), pathlib.Path(scratch)
 
     def run(self, q, lessons, asked, **settings):
-        """lessons: lists of (class, index into q). Returns ids ranked first (class + 1), cosines, scores of asked, and
-        for each lesson a row {classes, samples, steps, updates, lost, us, cosine of the first class's row and mean}."""
+        """lessons: lists of (class, index into q). Returns ids ranked first (class + 1), cosines, thresholds of asked,
+        and for each lesson a row {classes, samples, steps, updates, lost, us, cosine of the first class's row and mean}."""
         files = [self.scratch / name for name in ('taught', 'lessons', 'asked', 'answers')]
         write_q(files[0], q)
         files[1].write_text(''.join(' '.join('%d:%d' % pair for pair in lesson) + '\n' for lesson in lessons))
@@ -105,10 +112,10 @@ class Learner:
         command = [self.program, 'lessons'] + ['%s=%s' % pair for pair in settings.items()] + ['--']
         done = subprocess.run(command + [str(f) for f in files], check=True, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True)
-        record = [('id', '<u4'), ('', '<u4'), ('cosine', '<f8'), ('score', '<f8')]
+        record = [('id', '<u4'), ('', '<u4'), ('cosine', '<f8'), ('score', '<f8'), ('threshold', '<f8')]
         answers = np.frombuffer(files[3].read_bytes(), record)
         report = np.array([[float(x) for x in line.split()] for line in done.stdout.splitlines()])
-        return answers['id'].astype(int), answers['cosine'], answers['score'], report
+        return answers['id'].astype(int), answers['cosine'], answers['threshold'], report
 
 
 def arguments(doc):

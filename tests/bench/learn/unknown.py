@@ -29,17 +29,18 @@ def main():
         claimed, area = np.zeros_like(refused), np.zeros((sets.CLASSES, a.seeds))
         for seed, (_, taught, ask) in enumerate(run.plans):
             for c in range(sets.CLASSES):
-                cosine = run.learner.run(run.q, [[(c, i) for i in taught[c]]], run.asked_q[ask])[1]
                 own = run.asked_labels[ask] == c
-                for k, s0 in enumerate(backbone.unknown_cosine):
-                    refused[c, seed, k] = (cosine[own] < s0).mean()
-                    claimed[c, seed, k] = (cosine[~own] >= s0).mean()
+                for k in range(len(SHARES)):
+                    _, cosine, threshold, _ = run.learner.run(run.q, [[(c, i) for i in taught[c]]], run.asked_q[ask],
+                                                              **backbone.constants(k))
+                    refused[c, seed, k] = (cosine[own] < threshold[own]).mean()
+                    claimed[c, seed, k] = (cosine[~own] >= threshold[~own]).mean()
                 area[c, seed] = yardsticks.auroc(cosine[own], cosine[~own])
     print('%s, %s, kernels %s; %s' % (a.set, backbone.name, backbone.kernels, sets.machine()))
     print('one class of %d pictures taught alone, mean of %d classes and %d seeds'
           % (accuracy.TAUGHT, sets.CLASSES, a.seeds))
     print('%-34s' % 'answers.refuse' + ''.join('%8.0f %%' % (100 * s) for s in SHARES))
-    print('%-34s' % 's_0' + ''.join('%10.4f' % s for s in backbone.unknown_cosine))
+    print('%-34s' % 'deviations' + ''.join('%10.4f' % s for s in backbone.deviations))
     print('%-34s' % 'own refused' + ''.join('%8.1f %%' % (100 * x) for x in refused.mean((0, 1))))
     print('%-34s' % '  of the class with the most' + ''.join('%8.1f %%' % (100 * x) for x in refused.mean(1).max(0)))
     print('%-34s' % 'foreign claimed' + ''.join('%8.1f %%' % (100 * x) for x in claimed.mean((0, 1))))

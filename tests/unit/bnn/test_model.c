@@ -55,6 +55,11 @@ static void tiny(struct make *m)
 	a->temperature = 7;
 	a->n_unknown_cosine = 5;
 	a->unknown_cosine = make_alloc(m, 5, sizeof(double));
+	a->n_deviations = 5;
+	a->deviations = make_alloc(m, 5, sizeof(double));
+	a->has_deviation = a->has_deviation_weight = 1;
+	a->deviation = 0.1;
+	a->deviation_weight = 4;
 	m->graph.answers = a;
 	Bnnmodel__Prior *p = make_alloc(m, 1, sizeof *p);
 	bnnmodel__prior__init(p);
@@ -132,7 +137,7 @@ CHANGE(unknown_tensor, unknown_field(m, &m->graph.tensors[3]->base, 42))
 CHANGE(unknown_op, unknown_field(m, &op(m, 4)->base, 35))
 CHANGE(unknown_pads, unknown_field(m, &op(m, OP_AT_CONV)->conv2d->window->pads->base, 9))
 CHANGE(unknown_card, unknown_field(m, &m->graph.card->base, 3))
-CHANGE(unknown_answers, unknown_field(m, &m->graph.answers->base, 3))
+CHANGE(unknown_answers, unknown_field(m, &m->graph.answers->base, 6))
 CHANGE(no_attributes, op(m, 2)->attributes_case = 0)
 CHANGE(no_window, op(m, OP_AT_CONV)->conv2d->window = NULL)
 CHANGE(no_pads, op(m, OP_AT_CONV)->conv2d->window->pads = NULL)
@@ -236,6 +241,11 @@ CHANGE(card_text, m->graph.card->text = (char *)"\033[2J")
 CHANGE(no_temperature, m->graph.answers->has_temperature = 0)
 CHANGE(temperature_0, m->graph.answers->temperature = 0)
 CHANGE(four_shares, m->graph.answers->n_unknown_cosine = 4)
+CHANGE(four_deviations, m->graph.answers->n_deviations = 4)
+CHANGE(deviations_11, m->graph.answers->deviations[1] = 11)
+CHANGE(no_deviation, m->graph.answers->has_deviation = 0)
+CHANGE(deviation_0, m->graph.answers->deviation = 0)
+CHANGE(weight_0, m->graph.answers->deviation_weight = 0)
 CHANGE(cosine_2, m->graph.answers->unknown_cosine[1] = 2)
 CHANGE(no_covariance, m->graph.prior->has_covariance = 0)
 CHANGE(covariance_shape, m->graph.prior->covariance = op(m, OP_AT_DENSE)->inputs[1]; op(m, OP_AT_DENSE)->n_inputs = 3)
@@ -261,7 +271,7 @@ static const struct row rows[] = {
 	ROW(unknown_op, UNIMPLEMENTED, "operation 4: field 35"),
 	ROW(unknown_pads, UNIMPLEMENTED, "operation 0: field 9 of Pads"),
 	ROW(unknown_card, UNIMPLEMENTED, "field 3 of Card"),
-	ROW(unknown_answers, UNIMPLEMENTED, "field 3 of Answers"),
+	ROW(unknown_answers, UNIMPLEMENTED, "field 6 of Answers"),
 	ROW(no_attributes, INVALID_ARGUMENT, "operation 2: no attributes"),
 	ROW(no_window, INVALID_ARGUMENT, "missing attribute 'window'"),
 	ROW(no_pads, INVALID_ARGUMENT, "missing attribute 'pads'"),
@@ -361,6 +371,11 @@ static const struct row rows[] = {
 	ROW(no_temperature, INVALID_ARGUMENT, "temperature"),
 	ROW(temperature_0, INVALID_ARGUMENT, "temperature"),
 	ROW(four_shares, INVALID_ARGUMENT, "5 cosines"),
+	ROW(four_deviations, INVALID_ARGUMENT, "5 deviations"),
+	ROW(deviations_11, INVALID_ARGUMENT, "5 deviations"),
+	ROW(no_deviation, INVALID_ARGUMENT, "deviation"),
+	ROW(deviation_0, INVALID_ARGUMENT, "deviation above 0"),
+	ROW(weight_0, INVALID_ARGUMENT, "deviation above 0"),
 	ROW(cosine_2, INVALID_ARGUMENT, "5 cosines"),
 	ROW(no_covariance, INVALID_ARGUMENT, "covariance is missing"),
 	ROW(covariance_shape, INVALID_ARGUMENT, "features x features"),

@@ -78,7 +78,7 @@ static void compare(const struct learn_row *got, const uint8_t *expected, size_t
 static void run_width(struct reader *r, const struct learn_settings *settings, struct learn_lesson lesson)
 {
 	static const size_t master_bytes[] = {[LEARN_8_8] = 1, [LEARN_8_16] = 2, [LEARN_8_32] = 4, [LEARN_FLOAT] = 4};
-	const size_t bytes = 8 + lesson.d * master_bytes[settings->width];
+	const size_t bytes = 32 + lesson.d * master_bytes[settings->width];
 	struct learn_row *old[CLASSES_MAX] = {0}, *rows[CLASSES_MAX] = {0};
 	for (size_t c = 0; c < lesson.k; c++)
 		if (*take(r, 1))

@@ -111,6 +111,39 @@ static void test_unknown(void **state)
 	learn_head_free(NULL);
 }
 
+/* A class that knows its own cosines has a threshold of its own; one that does not has s_0. */
+static void test_own_threshold(void **state)
+{
+	(void)state;
+	const double w[2 * D] = {1, 0, 0, 0, 0, 1, 0, 0};
+	const struct learn_answer_constants own = {
+		.temperature = 20, .unknown_cosine = 0.9, .deviations = 2, .deviation = 0.1, .deviation_weight = 4};
+	struct learn_settings s = settings_of(LEARN_DEFAULT, LEARN_8_16);
+	struct learn_row *rows[2];
+	for (size_t c = 0; c < 2; c++)
+		assert_int_equal(learn_row_from_values(s.width, D, w + c * D, 5, &rows[c], NULL), 0);
+	rows[0]->own = (struct learn_own){.n = 5, .mean = 0.8, .squares = 0.04};
+	struct learn_head *head = learn_head_new(&s, D, (const struct learn_row *const *)rows, (uint32_t[]){1, 2}, 2);
+	const double sd = sqrt((0.04 + 4 * 0.1 * 0.1) / (5 - 1 + 4)), threshold = 0.8 - 2 * sd * sqrt(1.2);
+	struct learn_answer a;
+	/* 60 / 100 with either: above the first class's own threshold, below s_0 */
+	learn_head_answer(head, (const int8_t[D]){60, 0, 80, 0}, &own, &a);
+	assert_true(fabs(a.threshold - threshold) < 1e-15);
+	assert_true(threshold < 0.6 && a.passes && a.known && a.top[0].id == 1);
+	assert_true(fabs(a.top[0].score / a.unknown_score / exp(20 * (0.6 - threshold)) - 1) < 1e-12);
+	learn_head_answer(head, (const int8_t[D]){0, 60, 80, 0}, &own, &a);
+	assert_true(a.threshold == 0.9 && !a.passes && !a.known && a.top[0].id == 2);
+	assert_true(fabs(sum_of(&a) - 1) < 1e-12);
+	/* stricter: fewer deviations */
+	struct learn_answer_constants strict = own;
+	strict.deviations = 1;
+	learn_head_answer(head, (const int8_t[D]){60, 0, 80, 0}, &strict, &a);
+	assert_false(a.known);
+	learn_head_free(head);
+	for (size_t c = 0; c < 2; c++)
+		learn_row_free(rows[c]);
+}
+
 static void test_none(void **state)
 {
 	(void)state;
@@ -227,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranking),
 		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_own_threshold),
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_ties),
 		cmocka_unit_test(test_reference),

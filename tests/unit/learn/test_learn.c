@@ -129,6 +129,8 @@ static void test_integer(void **state)
 	assert_true(learn_exp(-(double)INFINITY) == 0);
 }
 
+enum { FORM_HEADER = 32 }; /* bytes of a stored row before its masters */
+
 /* Encodes, decodes, and gives the same bytes again. */
 static void test_row_round_trip(void **state)
 {
@@ -140,7 +142,7 @@ static void test_row_round_trip(void **state)
 		uint8_t *bytes, *again;
 		size_t n, n_again;
 		learn_row_encode(row, &bytes, &n);
-		assert_int_equal(n, 8 + 3 * learn_width_bytes(width));
+		assert_int_equal(n, FORM_HEADER + 3 * learn_width_bytes(width));
 		assert_int_equal(learn_row_decode(width, 3, bytes, n, &back, NULL), 0);
 		learn_row_encode(back, &again, &n_again);
 		assert_int_equal(n, n_again);
@@ -167,15 +169,35 @@ static void test_row_round_trip(void **state)
 	learn_row_free(NULL);
 }
 
+/* A class's own cosines are kept with its row, and numbers that are none are refused. */
+static void test_own_refusals(void **state)
+{
+	(void)state;
+	const double bad[][2] = {{1.5, 0}, {-1.5, 0}, {NAN, 0}, {0, -1}, {0, NAN}, {0, INFINITY}};
+	uint8_t form[FORM_HEADER + 2] = {1, 0, 0, 0, 3};
+	struct learn_row *row;
+	form[8] = 7;
+	form[FORM_HEADER] = 64;
+	memcpy(form + 16, &(double){0.5}, sizeof(double));
+	memcpy(form + 24, &(double){0.25}, sizeof(double));
+	assert_int_equal(learn_row_decode(LEARN_8_8, 2, form, sizeof form, &row, NULL), 0);
+	assert_true(learn_row_own(row)->n == 7 && learn_row_own(row)->mean == 0.5 && learn_row_own(row)->squares == 0.25);
+	learn_row_free(row);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		memcpy(form + 16, bad[i], sizeof bad[i]);
+		assert_int_equal(learn_row_decode(LEARN_8_8, 2, form, sizeof form, &row, NULL), -ERR_DATA_LOSS);
+	}
+}
+
 static int decode(enum learn_width width, uint32_t past, int32_t e, const void *masters, size_t bytes)
 {
-	uint8_t form[64];
+	uint8_t form[64] = {0};
 	store_le32(form, past);
 	store_le32(form + 4, (uint32_t)e);
-	memcpy(form + 8, masters, bytes);
+	memcpy(form + FORM_HEADER, masters, bytes);
 	struct learn_row *row = NULL;
 	struct err err = {0};
-	int r = learn_row_decode(width, bytes / learn_width_bytes(width), form, 8 + bytes, &row, &err);
+	int r = learn_row_decode(width, bytes / learn_width_bytes(width), form, FORM_HEADER + bytes, &row, &err);
 	assert_true(r == 0 ? row != NULL : row == NULL && err.text[0] != 0);
 	learn_row_free(row);
 	return r;
@@ -226,12 +248,15 @@ static void test_damaged_rows(void **state)
 		s.decay = 0.01;
 		s.eta = 0.1;
 		s.minibatch = 2;
-		size_t len = 8 + D * learn_width_bytes(width), accepted = 0;
+		size_t len = FORM_HEADER + D * learn_width_bytes(width), accepted = 0;
 		for (size_t round = 0; round < 3000; round++) {
-			uint8_t form[8 + D * 4];
+			uint8_t form[FORM_HEADER + D * 4];
 			for (size_t i = 0; i < len; i++)
 				form[i] = (uint8_t)splitmix64_next(&seed);
 			store_le32(form + 4, splitmix64_below(&seed, 110) - 67);
+			double mean = (double)splitmix64_below(&seed, 2200) / 1000 - 1.1, squares = round % 3 * 0.1;
+			memcpy(form + 16, &mean, sizeof mean);
+			memcpy(form + 24, &squares, sizeof squares);
 			if (width == LEARN_FLOAT)
 				store_le32(form + 4, 0);
 			struct learn_row *old, *rows[1];
@@ -497,6 +522,7 @@ int main(void)
 		cmocka_unit_test(test_integer),
 		cmocka_unit_test(test_row_round_trip),
 		cmocka_unit_test(test_row_refusals),
+		cmocka_unit_test(test_own_refusals),
 		cmocka_unit_test(test_damaged_rows),
 		cmocka_unit_test(test_lesson_stop),
 		cmocka_unit_test(test_lesson_refusals),
