@@ -270,6 +270,11 @@ int learned_reload(struct learned *learned, struct err *err)
 		for (size_t i = 0; i < learned->n_nodes; i++)
 			lessons_turn(&learned->nodes[i]->entry);
 	}
+	/* A file whose inside is broken is closed by the store and stays as it is: degraded, nothing served. */
+	if (r < 0 && store_mode(learned->store) == STORE_CLOSED) {
+		forget_all(learned);
+		r = 0;
+	}
 	learned_publish(learned);
 	return r;
 }

@@ -276,10 +276,42 @@ static void test_forget_rename_undo(void **state)
 	assert_same_after_reopening();
 }
 
+/* The header is sound and every page behind it is not: no lesson is served, none is taken, the file stays. */
+static void test_broken_inside(void **state)
+{
+	(void)state;
+	char path[128];
+	struct change_outcome outcome;
+	struct err err;
+	taught("mug", 0, EACH);
+	learned_close(learned);
+	snprintf(path, sizeof path, "%s/state-0707070707070707.db", dir);
+	FILE *file = fopen(path, "r+b");
+	assert_non_null(file);
+	fseek(file, 0, SEEK_END);
+	long size = ftell(file);
+	fseek(file, 4096, SEEK_SET);
+	for (long i = 4096; i < size; i++)
+		fputc(0x5A, file);
+	fclose(file);
+	open_state();
+	struct snapshot *s = learned_snapshot(learned);
+	assert_false(s->writable);
+	assert_int_equal(s->n_classes, 0);
+	assert_int_equal(s->n_reasons, 1);
+	snapshot_unref(s);
+	assert_int_equal(teach("cup", 0, EACH, NULL, &outcome, &err), -ERR_UNAVAILABLE);
+	file = fopen(path, "rb");
+	fseek(file, 4096, SEEK_SET);
+	assert_int_equal(fgetc(file), 0x5A);
+	fclose(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_teach, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_broken_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guards, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forget_rename_undo, setup, teardown),
 	};
