@@ -111,6 +111,10 @@ static void infer_compute(struct infer_job *job, struct infer_thread *thread)
 	if (job->what != INFER_ANSWER)
 		return;
 	learn_head_answer(job->snapshot->head, job->q, &job->constants, &job->answer);
+	if (!thread->model->has_answers) { /* nothing says where unknown begins, so everything is */
+		job->answer.known = job->answer.passes = false;
+		job->answer.unknown_score = 1;
+	}
 	job->us.head = clock_us() - t2;
 }
 

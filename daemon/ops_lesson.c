@@ -335,8 +335,6 @@ static void add_done(struct job *base)
 		else
 			reply_added(job, outcome == LESSON_KNOWN, lesson->n_accepted);
 	}
-	/* The reply may have closed the connection, and the lesson with it. */
-	lesson = lesson_find(&service->lessons, job->lesson);
 	if (lesson && lesson->state == LESSON_WAITS && lesson->n_pending == 0)
 		commit_go(service, lesson);
 	infer_job_free(job);

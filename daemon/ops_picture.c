@@ -21,7 +21,7 @@ static int constants_from(
 	for (size_t i = 0; i < BNN_REFUSE_SHARES; i++) {
 		if (!(fabs(share - bnn_refuse_share[i]) < SHARE_TOLERANCE))
 			continue;
-		*ret = (struct learn_answer_constants){.temperature = model->temperature,
+		*ret = (struct learn_answer_constants){.temperature = model->has_answers ? model->temperature : 1,
 			.unknown_cosine = model->unknown_cosine[i],
 			.deviations = model->deviations[i],
 			.deviation = model->deviation,

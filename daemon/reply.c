@@ -87,6 +87,7 @@ void reply_refuse(struct session *session, uint32_t id, const struct err *err)
 
 void reply_error(struct request *request, const struct err *err)
 {
+	request->stop = NULL;
 	if (request->session)
 		reply_refuse(request->session, request->id, err);
 	request_free(request);
@@ -95,6 +96,7 @@ void reply_error(struct request *request, const struct err *err)
 void reply_send(struct request *request, const Bnnd__Reply *reply, uint8_t *payload, size_t payload_bytes)
 {
 	struct err err;
+	request->stop = NULL;
 	if (!request->session) {
 		free(payload);
 		request_free(request);

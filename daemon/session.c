@@ -142,7 +142,8 @@ static void session_write(struct session *s)
 		return;
 	int r = outbox_write(&s->outbox, s->fd);
 	if (r < 0) {
-		session_close(s);
+		s->lost = true;
+		outbox_deinit(&s->outbox);
 		return;
 	}
 	if (r == 0 && s->state == SESSION_ENDING && !s->shut) {
@@ -154,7 +155,7 @@ static void session_write(struct session *s)
 void session_put(struct session *s, struct outbox_frame *frame)
 {
 	outbox_put(&s->outbox, frame);
-	if (s->state == SESSION_CLOSED) {
+	if (s->state == SESSION_CLOSED || s->lost) {
 		outbox_deinit(&s->outbox);
 		return;
 	}
@@ -172,7 +173,7 @@ static bool session_full(const struct session *s)
 
 static bool session_reads(const struct session *s)
 {
-	return s->state <= SESSION_GREETED && !session_full(s);
+	return s->state <= SESSION_GREETED && !s->lost && !session_full(s);
 }
 
 static void fault(struct session *s, enum err_code code, uint32_t id, const char *sentence)
@@ -386,10 +387,8 @@ static void session_update(struct session *s)
 {
 	if (s->state == SESSION_CLOSED)
 		return;
-	if (s->state == SESSION_ENDING && !s->shut)
+	if (s->state == SESSION_ENDING && !s->shut && !s->lost)
 		session_write(s);
-	if (s->state == SESSION_CLOSED)
-		return;
 	uint64_t now = clock_us();
 	session_note_pause(s, now);
 	int events = (session_reads(s) || s->shut ? UV_READABLE : 0) | (s->outbox.bytes ? UV_WRITABLE : 0);
@@ -400,7 +399,7 @@ static void session_update(struct session *s)
 		else
 			uv_poll_stop(&s->poll);
 	}
-	uint64_t next = s->stash && session_reads(s) ? now : session_next_us(s);
+	uint64_t next = s->lost || (s->stash && session_reads(s)) ? now : session_next_us(s);
 	if (next)
 		uv_timer_start(&s->timer, session_on_timer, next > now ? (next - now) / 1000 + 1 : 0, 0);
 	else if (uv_is_active((uv_handle_t *)&s->timer))
@@ -431,7 +430,9 @@ static void session_on_timer(uv_timer_t *timer)
 	uint64_t now = clock_us();
 	if (s->state == SESSION_CLOSED)
 		return;
-	if (s->stash && session_reads(s)) {
+	if (s->lost) {
+		session_close(s);
+	} else if (s->stash && session_reads(s)) {
 		stash_feed(s);
 		session_update(s);
 	} else if (session_next_us(s) > now) {

@@ -266,6 +266,20 @@ class Conversation(DaemonTest):
 					self.assertEqual(0, samples)
 					again.abort()
 
+	def test_hanging_up_behind_an_abort(self):
+		"""The replies to a waiting commit and its abort meet a socket that nobody reads any more."""
+		d = self.daemon(config="infer:\n  threads: 1\n")
+		for i in range(40):
+			with d.raw() as raw:
+				raw.hello()
+				lesson = self.begin(raw, 1)
+				adds = b"".join(self.add_frame(10 + j, lesson, b"x", picture("disc", j, 90, 90)) for j in range(3))
+				commit = m.Request(lesson_commit=m.LessonCommit(lesson=lesson, added=3)).SerializeToString()
+				abort = m.Request(lesson_abort=m.LessonAbort(lesson=lesson)).SerializeToString()
+				raw.send(adds + encode_frame(Kind.REQUEST, 20, commit) + encode_frame(Kind.REQUEST, 21, abort))
+		with d.client() as client:
+			self.assertEqual((0, []), (client.status().seq, client.classes()))
+
 	def test_sigterm_with_lessons_open_and_pictures_waiting(self):
 		d = self.daemon(config="infer:\n  threads: 1\n")
 		with d.client() as client, d.raw() as raw, d.raw() as idle:
