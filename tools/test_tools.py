@@ -17,6 +17,7 @@ import pathlib
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 from fractions import Fraction
 
@@ -31,7 +32,7 @@ import datasets    # noqa: E402
 import fit_answers    # noqa: E402
 import make_tiny    # noqa: E402
 import make_vectors    # noqa: E402
-from bnnfile import BadModel, Builder, Evaluator, feature_id, pack_bits, proto, read, unpack_bits    # noqa: E402
+from bnnfile import BadModel, Builder, Evaluator, feature_id, pack_bits, proto, read, unpack_bits, write    # noqa: E402
 from bnnfile.build import window    # noqa: E402
 from bnnfile.evaluate import fma32, sum8    # noqa: E402
 from bnnfile.format import HEADER, align, parse, serialize    # noqa: E402
@@ -240,6 +241,14 @@ class Arithmetic(unittest.TestCase):
                 y = Evaluator(g.model(), arithmetic).run(np.array([[[pixel]]], 'u1'))
                 self.assertEqual(y.item(), max(dot, 3 - 4) * 0.5 + 0.25)
 
+    def test_max_pool_and_concat_by_hand(self):
+        """Taps outside are left out, even where all inside are negative."""
+        evaluator = Evaluator(read(TINY), 'exact')
+        x = np.array([[[[-4], [-2], [-3]], [[-1], [-6], [-5]]]], 'f4')
+        made = evaluator.op_max_pool(proto().MaxPool(window=window(2, 1, (1, 1, 0, 0))), x)
+        self.assertEqual(made[0, ..., 0].tolist(), [[-4, -2, -2], [-1, -1, -2]])
+        self.assertEqual(evaluator.op_concat(None, x, made[:, :, :3])[0, 1].tolist(), [[-1, -1], [-6, -1], [-5, -2]])
+
     def test_sign_rules(self):
         p, e = proto(), Evaluator(read(TINY))
         x = np.array([[[[-1, 0, -0.0, 1, np.nan]]]], 'f4')
@@ -431,6 +440,22 @@ class Engine(unittest.TestCase):
             at = end + 1 + int(np.prod(shape)) * kind.itemsize
             steps.append((name, np.frombuffer(made[end + 1:at], kind).reshape(shape)))
         return steps
+
+    def test_max_pool_and_concat(self):
+        """Two ways to a smaller map, joined, on an odd shape; by hand where it is one line."""
+        g = Builder()
+        x = g.conv2d(g.input(7, 9, (np.arange(256) - 118) / 64), np.linspace(-1, 1, 5 * 27).reshape(5, 3, 3, 3), None,
+                     'conv', pads=1)
+        most = g.op('max_pool', [x], 'max_pool', window=window((3, 2), (2, 3), (1, 0, 2, 1)))
+        other = g.conv2d(x, np.linspace(1, -1, 3 * 30).reshape(3, 3, 2, 5), None, 'other', (2, 3), (1, 0, 2, 1))
+        x = g.op('concat', [most, other, most], 'concat')
+        g.output(g.op('mean', [x], 'mean'))
+        g.card('joined', '')
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / 'joined.bnn'
+            write(path, g.model())
+            for kernels in ('ref', 'portable', None):
+                self.check_steps('joined', path, kernels)
 
     def test_refusals(self):
         def run(*arguments, pictures=b''):

@@ -427,6 +427,8 @@ const char *op_without_kernel(const struct op_check *c)
 		if (op_output(c, 0)->dtype != DTYPE_F32)
 			return op_output(c, 0)->dtype == DTYPE_I8 ? "with I8 output " : "with BITS output ";
 		return c->op->groups != 1 ? "with groups " : NULL;
+	case OP_CONCAT:
+		return op_output(c, 0)->dtype != DTYPE_F32 ? "with BITS inputs " : NULL;
 	case OP_SIGN:
 	case OP_CONV2D:
 	case OP_DEPTHWISE_CONV2D:
@@ -436,6 +438,7 @@ const char *op_without_kernel(const struct op_check *c)
 	case OP_MUL:
 	case OP_CLAMP:
 	case OP_PRELU:
+	case OP_MAX_POOL:
 	case OP_AVG_POOL:
 	case OP_MEAN:
 	case OP_SQRT:

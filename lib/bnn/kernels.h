@@ -67,6 +67,12 @@ struct kernel_pool {
 	bool count_padding;
 };
 
+/* concat: parts[i] has channels[i] channels; their sum is y's. */
+struct kernel_concat {
+	size_t n;
+	const uint32_t *channels;
+};
+
 enum kernel_arithmetic { KERNEL_ADD, KERNEL_SUB, KERNEL_MUL };
 
 struct kernels {
@@ -88,7 +94,10 @@ struct kernels {
 	/* before and after: both or neither NULL. */
 	void (*prelu)(size_t n_pixels, uint32_t channels, const float *slope, const float *before, const float *after,
 		const float *x, float *y);
+	void (*concat)(const struct kernel_concat *k, size_t n_pixels, const float *const *parts, float *y);
 	void (*avg_pool)(const struct kernel_pool *k, const float *x, float *y);
+	/* best = the first tap inside the map; then, ky, kx ascending, v > best ? v : best. */
+	void (*max_pool)(const struct kernel_pool *k, const float *x, float *y);
 	void (*mean)(size_t n_pixels, uint32_t channels, const float *x, float *y);
 	void (*sqrt)(size_t n, const float *x, float *y);
 	void (*l2)(size_t n_pixels, uint32_t channels, const float *x, float *y);

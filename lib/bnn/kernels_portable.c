@@ -294,6 +294,45 @@ static void portable_avg_pool(const struct kernel_pool *k, const float *x, float
 	}
 }
 
+/* The window's taps inside the map; there is one (check.c). */
+static vfloat most_lanes(const struct kernel_window *w, const float *x, struct span ry, struct span rx, uint32_t n)
+{
+	ptrdiff_t first = (ptrdiff_t)ry.first * w->dilation_y * w->in_w + (ptrdiff_t)rx.first * w->dilation_x;
+	vfloat best = load_some(x + first * w->in_c, n);
+	for (uint32_t ky = ry.first; ky < ry.end; ky++)
+		for (uint32_t kx = rx.first; kx < rx.end; kx++) {
+			ptrdiff_t at = (ptrdiff_t)ky * w->dilation_y * w->in_w + (ptrdiff_t)kx * w->dilation_x;
+			vfloat v = load_some(x + at * w->in_c, n);
+			best = select_floats(v > best, v, best);
+		}
+	return best;
+}
+
+static void portable_max_pool(const struct kernel_pool *k, const float *x, float *y)
+{
+	const struct kernel_window *w = &k->win;
+	for (uint32_t oy = 0; oy < w->out_h; oy++) {
+		struct span ry = taps_inside(oy, w->stride_y, w->kernel_y, w->dilation_y, w->top, w->in_h);
+		for (uint32_t ox = 0; ox < w->out_w; ox++, y += w->out_c) {
+			struct span rx = taps_inside(ox, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w);
+			ptrdiff_t at = ((ptrdiff_t)oy * w->stride_y - w->top) * w->in_w +
+				       ((ptrdiff_t)ox * w->stride_x - w->left);
+			for (uint32_t c = 0; c < w->out_c; c += LANES)
+				store_some(
+					y + c, most_lanes(w, x + at * w->in_c + c, ry, rx, w->out_c - c), w->out_c - c);
+		}
+	}
+}
+
+static void portable_concat(const struct kernel_concat *k, size_t n_pixels, const float *const *parts, float *y)
+{
+	for (size_t p = 0; p < n_pixels; p++)
+		for (size_t i = 0; i < k->n; i++) {
+			memcpy(y, parts[i] + p * k->channels[i], k->channels[i] * sizeof *y);
+			y += k->channels[i];
+		}
+}
+
 static void portable_mean(size_t n_pixels, uint32_t channels, const float *x, float *y)
 {
 	vfloat divisor = splat((float)n_pixels);
@@ -339,7 +378,9 @@ const struct kernels KERNELS_SET = {
 	.arithmetic = portable_arithmetic,
 	.clamp = portable_clamp,
 	.prelu = portable_prelu,
+	.concat = portable_concat,
 	.avg_pool = portable_avg_pool,
+	.max_pool = portable_max_pool,
 	.mean = portable_mean,
 	.sqrt = portable_sqrt,
 	.l2 = portable_l2,

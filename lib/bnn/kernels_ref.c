@@ -197,6 +197,36 @@ static void ref_avg_pool(const struct kernel_pool *k, const float *x, float *y)
 			}
 }
 
+static void ref_max_pool(const struct kernel_pool *k, const float *x, float *y)
+{
+	const struct kernel_window *w = &k->win;
+	uint32_t iy, ix;
+	for (uint32_t oy = 0; oy < w->out_h; oy++)
+		for (uint32_t ox = 0; ox < w->out_w; ox++)
+			for (uint32_t c = 0; c < w->out_c; c++) {
+				bool first = true;
+				float best = 0;
+				for (uint32_t ky = 0; ky < w->kernel_y; ky++)
+					for (uint32_t kx = 0; kx < w->kernel_x; kx++) {
+						if (!tap(oy, w->stride_y, ky, w->dilation_y, w->top, w->in_h, &iy) ||
+							!tap(ox, w->stride_x, kx, w->dilation_x, w->left, w->in_w, &ix))
+							continue;
+						float v = x[((size_t)iy * w->in_w + ix) * w->in_c + c];
+						best = first || v > best ? v : best;
+						first = false;
+					}
+				y[((size_t)oy * w->out_w + ox) * w->out_c + c] = best;
+			}
+}
+
+static void ref_concat(const struct kernel_concat *k, size_t n_pixels, const float *const *parts, float *y)
+{
+	for (size_t p = 0; p < n_pixels; p++)
+		for (size_t i = 0; i < k->n; i++)
+			for (uint32_t c = 0; c < k->channels[i]; c++)
+				*y++ = parts[i][p * k->channels[i] + c];
+}
+
 static void ref_mean(size_t n_pixels, uint32_t channels, const float *x, float *y)
 {
 	for (uint32_t c = 0; c < channels; c++) {
@@ -235,7 +265,9 @@ const struct kernels kernels_ref = {
 	.arithmetic = ref_arithmetic,
 	.clamp = ref_clamp,
 	.prelu = ref_prelu,
+	.concat = ref_concat,
 	.avg_pool = ref_avg_pool,
+	.max_pool = ref_max_pool,
 	.mean = ref_mean,
 	.sqrt = ref_sqrt,
 	.l2 = ref_l2,

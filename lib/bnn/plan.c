@@ -230,6 +230,20 @@ static int plan_arithmetic(struct builder *b, const struct graph_op *op, struct 
 	return s->v_constant ? 0 : failed(b);
 }
 
+static int plan_concat(struct builder *b, const struct graph_op *op, struct plan_step *s)
+{
+	uint32_t *channels = plan_keep(b->plan, op->n_inputs, sizeof *channels, b->err);
+	if (!channels)
+		return failed(b);
+	s->parts = mem_zalloc(op->n_inputs, sizeof *s->parts);
+	for (size_t i = 0; i < op->n_inputs; i++) {
+		s->parts[i] = read_buffer(b, op->inputs[i]);
+		channels[i] = operand(b, op, i)->shape[2];
+	}
+	s->concat = (struct kernel_concat){op->n_inputs, channels};
+	return 0;
+}
+
 static int plan_prelu(struct builder *b, const struct graph_op *op, struct plan_step *s)
 {
 	const float **to[] = {&s->slope, &s->before, &s->after};
@@ -373,6 +387,9 @@ static int plan_op_operands(
 		s->lo = op->lo;
 		s->hi = op->hi;
 		return 0;
+	case OP_CONCAT:
+		return plan_concat(b, op, s);
+	case OP_MAX_POOL:
 	case OP_AVG_POOL:
 		s->pool.win = window_of(op, operand(b, op, 0), &b->graph->tensors[op->outputs[0]]);
 		s->pool.count_padding = op->count_padding;
@@ -507,6 +524,7 @@ void plan_deinit(struct plan *plan)
 	for (size_t i = 0; i < plan->n_steps; i++) {
 		free(plan->steps[i].name);
 		free(plan->steps[i].bits_name);
+		free(plan->steps[i].parts);
 	}
 	for (size_t i = 0; i < plan->n_constants; i++)
 		free(plan->constants[i]);

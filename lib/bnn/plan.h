@@ -36,6 +36,8 @@ struct plan_step {
 	struct kernel_binary_conv binary;
 	struct kernel_sign sign;
 	struct kernel_pool pool;
+	struct kernel_concat concat;
+	int *parts; /* of concat: as many buffers; x is the first */
 	float lo, hi;
 	const float *slope, *before, *after;
 	size_t n_pixels_in;
@@ -81,6 +83,7 @@ struct step_operands {
 	float *y;
 	uint64_t *bits;
 	void *scratch;
+	const float *const *parts; /* of concat */
 };
 void step_execute(const struct plan *plan, const struct plan_step *step, const struct step_operands *operands);
 

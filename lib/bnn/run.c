@@ -75,6 +75,12 @@ void step_execute(const struct plan *plan, const struct plan_step *s, const stru
 	case OP_PRELU:
 		k->prelu(s->n_pixels_in, s->channels, s->slope, s->before, s->after, o->x, o->y);
 		break;
+	case OP_CONCAT:
+		k->concat(&s->concat, s->n_pixels_in, o->parts, o->y);
+		break;
+	case OP_MAX_POOL:
+		k->max_pool(&s->pool, o->x, o->y);
+		break;
 	case OP_AVG_POOL:
 		k->avg_pool(&s->pool, o->x, o->y);
 		break;
@@ -94,8 +100,11 @@ void step_execute(const struct plan *plan, const struct plan_step *s, const stru
 
 static void run_step(struct bnn_run *run, const struct plan_step *s, const uint8_t *pixels)
 {
+	const float *parts[GRAPH_INPUTS_MAX];
+	for (size_t i = 0; i < s->concat.n; i++)
+		parts[i] = run_buffer(run, s->parts[i]);
 	struct step_operands o = {s->kind == PLAN_STEP_INPUT ? pixels : run_buffer(run, s->x), run_buffer(run, s->v),
-		run_buffer(run, s->y), run_buffer(run, s->bits), run_buffer(run, s->scratch)};
+		run_buffer(run, s->y), run_buffer(run, s->bits), run_buffer(run, s->scratch), parts};
 	step_execute(&run->model->plan, s, &o);
 }
 

@@ -261,6 +261,16 @@ class Evaluator:
         y[:] = self.math.mean(np.stack([x[at_in] for _, _, _, at_in in found]), len(found))
         return y
 
+    def op_max_pool(self, a, x):
+        out_h, out_w, found = taps(a.window, *x.shape[1:3])
+        y = np.full((len(x), out_h, out_w, x.shape[3]), -np.inf, x.dtype)
+        for _, _, at_out, at_in in found:
+            y[at_out] = np.where(x[at_in] > y[at_out], x[at_in], y[at_out])
+        return y
+
+    def op_concat(self, a, *parts):
+        return np.concatenate(parts, -1)
+
     def op_mean(self, a, x):
         n, h, w, c = x.shape
         return self.math.mean(x.reshape(n, h * w, c).swapaxes(0, 1), h * w).reshape(n, 1, 1, c)

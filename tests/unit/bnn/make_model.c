@@ -328,6 +328,26 @@ struct made make_pool(struct make *m, struct made x, struct window w, bool count
 	return y;
 }
 
+struct made make_max_pool(struct make *m, struct made x, struct window w)
+{
+	struct made y = window_result(m, x, w, x.c);
+	make_op(m, OP_MAX_POOL, 1, &x.id, y.id)->max_pool->window = make_window(m, w);
+	return y;
+}
+
+struct made make_concat(struct make *m, size_t n, const struct made *parts)
+{
+	uint32_t ids[GRAPH_INPUTS_MAX], c = 0;
+	REQUIRE(n <= GRAPH_INPUTS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		ids[i] = parts[i].id;
+		c += parts[i].c;
+	}
+	struct made y = make_activation(m, DTYPE_F32, parts[0].h, parts[0].w, c);
+	make_op(m, OP_CONCAT, n, ids, y.id);
+	return y;
+}
+
 struct made make_same(struct make *m, enum op_kind kind, struct made x)
 {
 	bool mean = kind == OP_MEAN;

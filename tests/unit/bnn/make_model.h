@@ -54,6 +54,8 @@ struct made make_arithmetic(struct make *m, enum op_kind kind, struct made x, ui
 struct made make_prelu(struct make *m, struct made x, bool shifts);
 struct made make_clamp(struct make *m, struct made x, float lo, float hi);
 struct made make_pool(struct make *m, struct made x, struct window w, bool count_padding);
+struct made make_max_pool(struct make *m, struct made x, struct window w);
+struct made make_concat(struct make *m, size_t n, const struct made *parts);
 struct made make_same(struct make *m, enum op_kind kind, struct made x); /* sqrt, l2; mean */
 void make_features(struct make *m, struct made x);
 

@@ -23,7 +23,7 @@
 #include "lib/bnn/plan.h"
 #include "tests/unit/bnn/make_model.h"
 
-enum { CANARY = 0xC5, CANARY_BYTES = 64, CASES = 250 };
+enum { CANARY = 0xC5, CANARY_BYTES = 64, CASES = 250, PARTS_MAX = 5 };
 
 /* `bytes` bytes that end where a page begins that nobody may touch. */
 struct guarded {
@@ -67,7 +67,7 @@ static struct bnn_model *load(const struct make *m, const struct kernels *k)
 
 /* What the step reads: the same for every set. */
 struct operands {
-	struct guarded x, v;
+	struct guarded x, v, parts[PARTS_MAX];
 };
 
 static size_t input_bytes(const struct plan *plan, const struct plan_step *s)
@@ -88,7 +88,7 @@ static void fill_floats(struct make *m, float *p, size_t n, bool wild)
 static void fill_input(struct make *m, const struct plan_step *s, struct guarded *x)
 {
 	if (s->kind != OP_BINARY_CONV2D) {
-		fill_floats(m, (float *)x->p, x->bytes / sizeof(float), s->kind == OP_SIGN);
+		fill_floats(m, (float *)x->p, x->bytes / sizeof(float), s->kind == OP_SIGN || s->kind == OP_MAX_POOL);
 		return;
 	}
 	uint32_t channels = s->binary.win.in_c, words = kernel_words(channels);
@@ -106,7 +106,10 @@ static void run_guarded(const struct plan *plan, const struct plan_step *s, cons
 {
 	size_t n = (size_t)s->height * s->width;
 	struct guarded scratch = {0};
-	struct step_operands o = {.x = in->x.p, .v = s->v >= 0 ? (const float *)in->v.p : NULL};
+	const float *parts[PARTS_MAX];
+	for (size_t i = 0; i < s->concat.n; i++)
+		parts[i] = (const float *)in->parts[i].p;
+	struct step_operands o = {.x = in->x.p, .v = s->v >= 0 ? (const float *)in->v.p : NULL, .parts = parts};
 	*ret_y = *ret_bits = (struct guarded){0};
 	if (s->y >= 0) {
 		*ret_y = guarded_new(n * s->channels * sizeof(float));
@@ -137,8 +140,12 @@ static void check_step(struct make *m, size_t from_end, const char *what, uint64
 	struct bnn_model *ref_model = load(m, &kernels_ref);
 	const struct plan *ref = &ref_model->plan;
 	const struct plan_step *s = &ref->steps[ref->n_steps - 1 - from_end];
-	struct operands in = {guarded_new(input_bytes(ref, s)), {0}};
+	struct operands in = {guarded_new(input_bytes(ref, s)), {0}, {{0}}};
 	fill_input(m, s, &in.x);
+	for (size_t i = 0; i < s->concat.n; i++) {
+		in.parts[i] = guarded_new(ref->buffers[s->parts[i]].bytes);
+		fill_floats(m, (float *)in.parts[i].p, in.parts[i].bytes / sizeof(float), true);
+	}
 	if (s->v >= 0) {
 		in.v = guarded_new(ref->buffers[s->v].bytes);
 		fill_floats(m, (float *)in.v.p, in.v.bytes / sizeof(float), false);
@@ -163,6 +170,8 @@ static void check_step(struct make *m, size_t from_end, const char *what, uint64
 	guarded_free(&in.x);
 	if (in.v.map)
 		guarded_free(&in.v);
+	for (size_t i = 0; i < s->concat.n; i++)
+		guarded_free(&in.parts[i]);
 	if (want_y.map)
 		guarded_free(&want_y);
 	if (want_bits.map)
@@ -389,6 +398,45 @@ static void test_avg_pool(void **state)
 	}
 }
 
+static void test_max_pool(void **state)
+{
+	(void)state;
+	size_t cases = 0;
+	for (uint64_t seed = 0; seed < CASES; seed++) {
+		struct make m;
+		make_init(&m, seed);
+		struct made x = some_map(&m, some_channels(&m));
+		struct window w = some_window(&m, x);
+		struct made y = make_max_pool(&m, x, w);
+		if (pool_fits(x.h, w.pads.top, w.kernel_y, w.stride_y, w.dilation_y, y.h) &&
+			pool_fits(x.w, w.pads.left, w.kernel_x, w.stride_x, w.dilation_x, y.w)) {
+			finish(&m, y);
+			check_step(&m, 1, "max_pool", seed);
+			cases++;
+		}
+		make_deinit(&m);
+	}
+	assert_true(cases > CASES / 2);
+}
+
+static void test_concat(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 0; seed < CASES; seed++) {
+		struct make m;
+		make_init(&m, seed);
+		struct made x = some_map(&m, some_channels(&m)), parts[PARTS_MAX];
+		size_t n = 1 + make_below(&m, PARTS_MAX);
+		for (size_t i = 0; i < n; i++)
+			parts[i] = i && make_below(&m, 4) == 0
+					   ? parts[i - 1] /* the same twice */
+					   : make_conv(&m, x, some_channels(&m), pointwise, 1, false, false);
+		finish(&m, make_concat(&m, n, parts));
+		check_step(&m, 1, "concat", seed);
+		make_deinit(&m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +449,8 @@ int main(void)
 		cmocka_unit_test(test_arithmetic),
 		cmocka_unit_test(test_one_input),
 		cmocka_unit_test(test_avg_pool),
+		cmocka_unit_test(test_max_pool),
+		cmocka_unit_test(test_concat),
 	};
 	printf("kernels:");
 	for (const struct kernels *const *k = kernels_usable(); *k; k++)

@@ -206,10 +206,14 @@ CHANGE(prelu_3, op(m, OP_AT_PRELU)->n_inputs = 3; op(m, OP_AT_PRELU)->inputs[2] 
 CHANGE(clamp_lo_hi, op(m, OP_AT_CLAMP)->clamp->lo = 2)
 CHANGE(pool_misses, op(m, OP_AT_POOL)->avg_pool->window = make_window(m, (struct window){2, 2, 1, 2, 7, 1, {1, 0, 1, 0}}))
 /* no kernel */
-CHANGE(no_max_pool, become(m, OP_AT_POOL, OP_MAX_POOL); op(m, OP_AT_POOL)->max_pool->window = make_window(m, half))
+CHANGE(max_pool_misses, become(m, OP_AT_POOL, OP_MAX_POOL); op(m, OP_AT_POOL)->max_pool->window = make_window(m, (struct window){2, 2, 1, 2, 7, 1, {1, 0, 1, 0}}))
+CHANGE(max_pool_shape, become(m, OP_AT_POOL, OP_MAX_POOL); op(m, OP_AT_POOL)->max_pool->window = make_window(m, point))
 CHANGE(no_sigmoid, become(m, OP_AT_L2, OP_SIGMOID))
 CHANGE(no_softmax, become(m, OP_AT_L2, OP_SOFTMAX))
-CHANGE(no_concat, become(m, OP_AT_L2, OP_CONCAT))
+CHANGE(concat_words, become(m, OP_AT_BINARY, OP_CONCAT); op(m, OP_AT_BINARY)->n_inputs = 1; out(m, OP_AT_BINARY)->dtype = BNNMODEL__DTYPE__BITS)
+CHANGE(concat_side, become(m, OP_AT_L2, OP_CONCAT); op(m, OP_AT_L2)->n_inputs = 2; op(m, OP_AT_L2)->inputs[1] = out(m, OP_AT_CLAMP)->id)
+CHANGE(concat_shape, become(m, OP_AT_ADD, OP_CONCAT))
+CHANGE(concat_constant, become(m, OP_AT_ADD, OP_CONCAT); op(m, OP_AT_ADD)->inputs[1] = op(m, OP_AT_PRELU)->inputs[1])
 CHANGE(no_split, become(m, OP_AT_L2, OP_SPLIT); op(m, OP_AT_L2)->split->n_sizes = 1; op(m, OP_AT_L2)->split->sizes = &out(m, OP_AT_L2)->shape[2])
 CHANGE(no_reshape, become(m, OP_AT_L2, OP_RESHAPE); op(m, OP_AT_L2)->reshape->n_shape = 3; op(m, OP_AT_L2)->reshape->shape = out(m, OP_AT_L2)->shape)
 CHANGE(no_pad, become(m, OP_AT_L2, OP_PAD); op(m, OP_AT_L2)->pad->pads = make_window(m, point)->pads; op(m, OP_AT_L2)->pad->has_value = 1)
@@ -337,10 +341,14 @@ static const struct row rows[] = {
 	ROW(prelu_3, INVALID_ARGUMENT, "3 inputs"),
 	ROW(clamp_lo_hi, INVALID_ARGUMENT, "lo is above hi"),
 	ROW(pool_misses, INVALID_ARGUMENT, "holds no pixel"),
-	ROW(no_max_pool, UNIMPLEMENTED, "operation 6 'max_pool' has no kernel in this version"),
-	ROW(no_sigmoid, UNIMPLEMENTED, "'sigmoid' has no kernel"),
+	ROW(max_pool_misses, INVALID_ARGUMENT, "holds no pixel"),
+	ROW(max_pool_shape, INVALID_ARGUMENT, "output 0"),
+	ROW(no_sigmoid, UNIMPLEMENTED, "'sigmoid' has no kernel in this version"),
 	ROW(no_softmax, UNIMPLEMENTED, "'softmax' has no kernel"),
-	ROW(no_concat, UNIMPLEMENTED, "'concat' has no kernel"),
+	ROW(concat_words, INVALID_ARGUMENT, "whole words of 32"),
+	ROW(concat_side, INVALID_ARGUMENT, "another height or width"),
+	ROW(concat_shape, INVALID_ARGUMENT, "output 0"),
+	ROW(concat_constant, INVALID_ARGUMENT, "not an F32 activation"),
 	ROW(no_split, UNIMPLEMENTED, "'split' has no kernel"),
 	ROW(no_reshape, UNIMPLEMENTED, "'reshape' has no kernel"),
 	ROW(no_pad, UNIMPLEMENTED, "'pad' has no kernel"),
@@ -424,6 +432,26 @@ static void test_messages(void **state)
 }
 
 /* The bytes of the file: what is put where, how many are left. */
+/* Joining floats has a kernel, joining bits has none. */
+static void test_concat_of_bits(void **state)
+{
+	(void)state;
+	struct make m;
+	struct err err = {0};
+	size_t len;
+	make_init(&m, 1);
+	struct made x = make_conv(&m, make_input(&m, 4, 4), 32, three, 1, true, false);
+	struct made bits = make_sign(&m, x, SIGN_LESS, false);
+	struct made both = make_activation(&m, DTYPE_BITS, 4, 4, 64);
+	make_op(&m, OP_CONCAT, 2, (uint32_t[]){bits.id, bits.id}, both.id);
+	make_features(&m, make_same(&m, OP_MEAN, make_binary(&m, both, 3, three, 1, false)));
+	uint8_t *file = make_file(&m, &len);
+	assert_int_equal(load(file, len, true, &err), -ERR_UNIMPLEMENTED);
+	assert_non_null(strstr(err.text, "'concat' with BITS inputs has no kernel"));
+	free(file);
+	make_deinit(&m);
+}
+
 struct byte_row {
 	const char *name;
 	size_t at, n;
@@ -561,6 +589,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sound),
 		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_concat_of_bits),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_forced_kernels),

@@ -91,9 +91,25 @@ static struct made binary_block(struct make *m, struct made x)
 	return side.c ? make_arithmetic(m, OP_ADD, y, side.id) : y;
 }
 
+/* ReActNet's way to more channels: two branches of the same bits, each with the residual, joined. */
+static struct made joined_block(struct make *m, struct made x)
+{
+	struct window point = {1, 1, 1, 1, 1, 1, {0}};
+	struct made bits = make_sign(m, x, (int)make_below(m, 4), false), parts[3];
+	for (size_t i = 0; i < 2; i++) {
+		struct made y = make_binary(m, bits, x.c, point, 1, false);
+		parts[i] = make_arithmetic(m, OP_ADD, x, y.id);
+	}
+	parts[2] = make_max_pool(m, x, (struct window){1 + 2 * make_below(m, 2), 1, 1, 1, 1, 1, {0}});
+	size_t n = parts[2].h == x.h ? 3 : 2;
+	return make_conv(m, make_concat(m, n, parts), 1 + make_below(m, 70), point, 1, false, false);
+}
+
 static struct made some_block(struct make *m, struct made x)
 {
-	switch (make_below(m, 8)) {
+	switch (make_below(m, 9)) {
+	case 3:
+		return x.h >= 3 ? joined_block(m, x) : x;
 	case 0:
 		x = make_conv(m, x, 1 + make_below(m, 70), some_window(m, x), 1, make_below(m, 2), false);
 		return make_below(m, 2) ? make_clamp(m, x, 0, 3e38f) : x;
