@@ -15,7 +15,7 @@
 #include "lib/base/text.h"
 #include "proto/limits.h"
 
-#define DEFAULT_FILE "/etc/bnnd/bnnd.yaml"
+const char config_default_file[] = BNND_CONFIG_FILE;
 
 static void set_defaults(struct config *config)
 {
@@ -199,7 +199,7 @@ int config_load(const struct config_overrides *overrides, struct config *ret_con
 {
 	struct config config;
 	set_defaults(&config);
-	int r = load_file(overrides->file ? overrides->file : DEFAULT_FILE, overrides->file != NULL, &config, err);
+	int r = load_file(overrides->file ? overrides->file : config_default_file, overrides->file != NULL, &config, err);
 	if (r == 0)
 		r = override("socket.path", overrides->socket, &config, err);
 	if (r == 0)

@@ -43,6 +43,8 @@ struct config_overrides {
 	const char *model;  /* --model, BNND_MODEL */
 };
 
+extern const char config_default_file[]; /* /etc/bnnd/bnnd.yaml with the prefix /usr */
+
 enum { CONFIG_FILE_MAX_BYTES = 256 << 10 };
 
 /* Defaults, then the file, then the overrides. Errors are one sentence with file:line:column and the nearest valid key. */

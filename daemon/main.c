@@ -25,7 +25,7 @@ static const char usage[] =
 	"bnnd learns and recognises things in pictures, on this machine. It serves a Unix socket; talk to it with "
 	"bnnctl.\n"
 	"\n"
-	"  --config FILE         settings (default: /etc/bnnd/bnnd.yaml, which may be missing)\n"
+	"  --config FILE         settings (default: %s, which may be missing)\n"
 	"  --socket PATH         where clients connect (default: /run/bnnd/bnnd.sock)\n"
 	"  --state DIR           where what was learned is kept (default: /var/lib/bnnd)\n"
 	"  --model FILE          the backbone, a .bnn file (default: the one that was taught last)\n"
@@ -112,7 +112,7 @@ static int parse_command(int argc, char **argv, struct command *ret)
 			puts("bnnd " BNND_VERSION);
 			return EXIT_SUCCESS + 1;
 		case O_HELP:
-			fputs(usage, stdout);
+			printf(usage, config_default_file);
 			return EXIT_SUCCESS + 1;
 		default:
 			fputs("try: bnnd --help\n", stderr);
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
 		code = run(&config);
 		break;
 	case CHECK_CONFIG:
-		printf("%s: all well\n", command.overrides.file ? command.overrides.file : "/etc/bnnd/bnnd.yaml");
+		printf("%s: all well\n", command.overrides.file ? command.overrides.file : config_default_file);
 		break;
 	case CHECK_STATE:
 		code = check_state(&config);

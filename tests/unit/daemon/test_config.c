@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/config.h"
+#include "daemon/config_keys.h"
 
 static int load(const char *text, struct config *config, struct err *err)
 {
@@ -128,6 +128,40 @@ static void test_print_reads_back(void **state)
 	config_deinit(&again);
 }
 
+/* The file that is installed: it loads, changes nothing, and names every key with its default. */
+static void test_installed_file(void **state)
+{
+	(void)state;
+	char path[4200], installed[16384] = {0}, value[4200], line[4400];
+	struct config_overrides overrides = {.file = path};
+	struct config config, defaults;
+	struct err err;
+	snprintf(path, sizeof path, "%s/systemd/bnnd.yaml", getenv("BNND_SOURCE_DIR"));
+	assert_int_equal(config_load(&overrides, &config, &err), 0);
+	assert_int_equal(load("", &defaults, &err), 0);
+	FILE *file = fopen(path, "r");
+	assert_non_null(file);
+	assert_true(fread(installed, 1, sizeof installed - 1, file) > 0);
+	fclose(file);
+	for (size_t i = 0; i < config_keys_n; i++) {
+		char text[2][4200];
+		const struct config_key *key = &config_keys[i];
+		config_key_text(key, &config, text[0], sizeof text[0]);
+		config_key_text(key, &defaults, text[1], sizeof text[1]);
+		assert_string_equal(text[0], text[1]);
+		config_key_text(key, &defaults, value, sizeof value);
+		/* These three depend on who starts the daemon and where it is installed. */
+		bool fixed = strcmp(key->path, "socket.mode") != 0 && strcmp(key->path, "socket.group") != 0 &&
+			     strcmp(key->path, "model.dir") != 0;
+		snprintf(line, sizeof line, "  # %s\n  #%s: %s%s", key->help, strchr(key->path, '.') + 1,
+			fixed ? value : "", fixed ? "\n" : "");
+		if (!strstr(installed, line))
+			fail_msg("systemd/bnnd.yaml lacks:\n%s", line);
+	}
+	config_deinit(&config);
+	config_deinit(&defaults);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +169,7 @@ int main(void)
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_missing_and_overrides),
 		cmocka_unit_test(test_print_reads_back),
+		cmocka_unit_test(test_installed_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
