@@ -109,11 +109,12 @@ class Words(Ctl):
 		self.assertEqual("ready", json.loads(done.stdout)["state"])
 
 	def test_busy(self):
-		lesson = self.d.client().lesson(key=bytes(16))
-		code, _, err = self.d.ctl("--timeout", "1", "learn", "--key", "0" * 32, "mug", *self.files("disc", 2))
-		self.assertEqual(BUSY, code, err)
-		self.assertTrue(err.strip())
-		lesson.abort()
+		with self.d.client() as other:
+			lesson = other.lesson(key=bytes(16))
+			code, _, err = self.d.ctl("--timeout", "1", "learn", "--key", "0" * 32, "mug", *self.files("disc", 2))
+			self.assertEqual(BUSY, code, err)
+			self.assertTrue(err.strip())
+			lesson.abort()
 
 
 class Verbs(Ctl):
