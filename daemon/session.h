@@ -32,7 +32,7 @@ struct session {
 	int poll_events;
 	enum { SESSION_NEW, SESSION_GREETED, SESSION_ENDING, SESSION_CLOSED } state;
 	bool shut; /* ENDING: all is written, we wait for the peer to read it */
-	bool lost;      /* a write failed: closed from the loop, never from inside a reply */
+	bool lost; /* a write failed: closed from the loop, never from inside a reply */
 	bool in_feed;
 
 	struct inbox inbox;
