@@ -74,10 +74,25 @@ static int take_hello(struct bnnd_conn *conn, const struct frame_header *h, cons
 	return 0;
 }
 
+/* A reply to nobody's request is about the connection: the daemon says why, then closes it. */
+static int take_farewell(
+	struct bnnd_conn *conn, const struct frame_header *h, const uint8_t *body, struct bnnd_error *err)
+{
+	ProtobufCMessage *message;
+	if (decode_body(&conn->arena, &bnnd__reply__descriptor, body, h->body_bytes, &message, NULL) == 0 &&
+		error_from_status(&conn->lost, ((const Bnnd__Reply *)message)->status) != 0) {
+		conn->lost.origin = BNND_ORIGIN_LOST;
+		return lost_again(conn, err);
+	}
+	return conn_lose(conn, err, BNND_INTERNAL, "the daemon answered a request that nobody made");
+}
+
 static int take_reply(struct bnnd_conn *conn, const struct frame_header *h, const uint8_t *body, const uint8_t *payload,
 	struct bnnd_error *err)
 {
 	size_t i = 0;
+	if (h->request_id == 0)
+		return take_farewell(conn, h, body, err);
 	while (i < conn->n_pending && conn->pending[i].id != h->request_id)
 		i++;
 	if (i == conn->n_pending)

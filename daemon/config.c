@@ -199,7 +199,8 @@ int config_load(const struct config_overrides *overrides, struct config *ret_con
 {
 	struct config config;
 	set_defaults(&config);
-	int r = load_file(overrides->file ? overrides->file : config_default_file, overrides->file != NULL, &config, err);
+	int r = load_file(
+		overrides->file ? overrides->file : config_default_file, overrides->file != NULL, &config, err);
 	if (r == 0)
 		r = override("socket.path", overrides->socket, &config, err);
 	if (r == 0)

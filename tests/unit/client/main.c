@@ -9,6 +9,7 @@ int main(void)
 		cmocka_unit_test(test_no_daemon),
 		cmocka_unit_test(test_short_reads),
 		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_farewell),
 		cmocka_unit_test(test_not_our_frames),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_told_while_sending),

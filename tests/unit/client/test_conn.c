@@ -218,6 +218,31 @@ void test_lost(void **state)
 	fake_stop(&fake);
 }
 
+static void farewell(struct fake *f)
+{
+	fake_hello(f);
+	(void)fake_expect(f, BNND__REQUEST__OP_INFER);
+	fake_error(f, 0, BNND_DEADLINE_EXCEEDED, "a frame was not complete within 5000 ms", 0);
+	(void)fake_read(f);
+}
+
+/* What the daemon says of the connection itself reaches the caller, and the connection is lost. */
+void test_farewell(void **state)
+{
+	(void)state;
+	struct bnnd_answer answer;
+	struct bnnd_status *status;
+	struct bnnd_error err;
+	fake = (struct fake){0};
+	struct bnnd_conn *conn = fake_connect(&fake, farewell, NULL, 2000);
+	assert_int_equal(bnnd_infer(conn, &picture, NULL, &answer, &err), -BNND_DEADLINE_EXCEEDED);
+	assert_int_equal(err.origin, BNND_ORIGIN_LOST);
+	assert_string_equal(err.message, "a frame was not complete within 5000 ms");
+	assert_int_equal(bnnd_status(conn, &status, &err), -BNND_DEADLINE_EXCEEDED);
+	bnnd_close(conn);
+	fake_stop(&fake);
+}
+
 static void unknown_id(struct fake *f)
 {
 	fake_hello(f);

@@ -10,6 +10,7 @@ void test_hello_refusals(void **state);
 void test_no_daemon(void **state);
 void test_short_reads(void **state);
 void test_lost(void **state);
+void test_farewell(void **state);
 void test_not_our_frames(void **state);
 void test_timeout(void **state);
 void test_told_while_sending(void **state);
