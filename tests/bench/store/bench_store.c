@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/bench/store/bench_store.c: what the state costs: each kind of change in time, syncs and bytes, and opening a full
- * one. (tests/bench/daemon/bench_commit.c measures the lesson alone, for the daemon's table.)
+ * one.
  *
  * usage: bench_store DIR [CLASSES]. DIR lies on the disk that is to be measured, and is left filled. A lesson is what 20
  * pictures of one class write with the default backbone: a row of 512 16-bit weights, a label, 20 kept samples. */
@@ -11,7 +11,7 @@
 
 #include "lib/store/store.h"
 
-enum { FEATURES = 512, SAMPLES = 20, ROW_BYTES = 8 + 2 * FEATURES, DIGEST = 16, RESULT_BYTES = 60, RENAMES = 100 };
+enum { FEATURES = 512, SAMPLES = 20, ROW_BYTES = 32 + 2 * FEATURES, DIGEST = 16, RESULT_BYTES = 60, RENAMES = 100 };
 
 static struct store_options options = {.model_name = "bench", .format = "cwr1 8/16 d=512"};
 
