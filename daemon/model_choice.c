@@ -8,13 +8,31 @@
 
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
+#include "lib/image/image.h"
 #include "lib/store/store.h"
+
+/* Opens a model whose pictures are made by the rules that lib/image has: with others it would see something else. */
+static int open_model(const char *path, struct bnn_model **ret_model, struct err *err)
+{
+	struct bnn_model *model;
+	int r = bnn_model_open(path, &model, err);
+	if (r < 0)
+		return r;
+	uint32_t rules = bnn_model_info(model)->image_rules;
+	if (rules != IMAGE_RULES) {
+		bnn_model_free(model);
+		return err_set(err, ERR_UNIMPLEMENTED, "%s: it was made with picture rules %u, this bnnd has %d", path,
+			rules, IMAGE_RULES);
+	}
+	*ret_model = model;
+	return 0;
+}
 
 static int open_named(const char *dir, const char *name, struct bnn_model **ret_model, struct err *err)
 {
 	char path[4200];
 	snprintf(path, sizeof path, "%s/%s.bnn", dir, name);
-	return bnn_model_open(path, ret_model, err);
+	return open_model(path, ret_model, err);
 }
 
 static bool plain_name(const char *name)
@@ -40,7 +58,7 @@ int model_choose(const struct config *config, struct bnn_model **ret_model, char
 	struct err why = {0};
 	*ret_reason = NULL;
 	if (config->model)
-		return bnn_model_open(config->model, ret_model, err);
+		return open_model(config->model, ret_model, err);
 	if (store_current_read(config->state_dir, &current) != 0)
 		return open_named(config->model_dir, "default", ret_model, err);
 	if (!plain_name(current.model_name)) {

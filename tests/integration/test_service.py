@@ -5,10 +5,11 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import time
 import unittest
 
-from daemon import BNND, BUILD, DaemonTest, DidNotStart, MODEL, SLOW, WRAPPER, bnnd, environment, main, picture, qemu_subset
+from daemon import BNND, BUILD, DaemonTest, DidNotStart, MODEL, SLOW, SOURCE, WRAPPER, bnnd, environment, main, picture, qemu_subset
 
 
 def bnnd_run(*args, cwd=None, **env):
@@ -112,6 +113,20 @@ class Configuration(DaemonTest):
 				self.start_failing(model=path)
 			self.assertEqual(78, caught.exception.returncode, caught.exception.text)
 			self.assertRegex(caught.exception.text, pattern)
+
+	def test_a_model_of_other_picture_rules(self):
+		"""It would see other pixels than it was made for."""
+		sys.path.insert(0, os.path.join(SOURCE, "tools"))
+		from bnnfile import format as model_file
+		model = model_file.read(MODEL)
+		model.graph.input.image_rules = 2
+		path = os.path.join(self.folder(), "other.bnn")
+		with open(path, "wb") as f:
+			f.write(model_file.serialize(model))
+		with self.assertRaises(DidNotStart) as caught:
+			self.start_failing(model=path)
+		self.assertEqual(78, caught.exception.returncode, caught.exception.text)
+		self.assertRegex(caught.exception.text, "picture rules 2, this bnnd has 1")
 
 	def start_failing(self, **options):
 		daemon = self.make(**options)
