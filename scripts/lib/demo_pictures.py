@@ -40,7 +40,10 @@ class Shot:
 		if isinstance(self.source, str):
 			from PIL import ImageOps
 			with Image.open(self.source) as image:
-				return ImageOps.exif_transpose(image).convert("RGB")
+				upright = ImageOps.exif_transpose(image)
+				if "transparency" in upright.info: # or Pillow warns of it in the middle of the table
+					upright = upright.convert("RGBA")
+				return upright.convert("RGB")
 		return Image.fromarray(self.source).convert("RGB")
 
 	def save(self, path):
