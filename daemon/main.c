@@ -173,6 +173,10 @@ static int run(const struct config *config)
 	int r = learned_open(&options, &learned, &err), code = EXIT_SUCCESS;
 	if (r < 0) {
 		code = failed(r == -ERR_FAILED_PRECONDITION ? EXIT_CONFIG : EXIT_FAILED, &err);
+		if (r == -ERR_FAILED_PRECONDITION)
+			fputs("bnnd: set learner.width to what the state was taught with, or choose another "
+			      "state.dir\n",
+				stderr);
 	} else {
 		const char *reasons[] = {reason};
 		struct server_parts parts = {.config = config,

@@ -46,9 +46,8 @@ static char *missing_reason(const struct store_current *current, uint32_t n_clas
 	char text[1024], name[160];
 	text_escape(name, sizeof name, (const uint8_t *)current->model_name, strlen(current->model_name));
 	snprintf(text, sizeof text,
-		"%u classes learned with the model '%s', which cannot be used (%s); '%s' runs instead and knows "
-		"nothing of them",
-		n_classes, name, why, used);
+		"%u class%s learned with the model '%s', which cannot be used (%s); '%s' runs instead", n_classes,
+		n_classes == 1 ? " was" : "es were", name, why, used);
 	return mem_strdup(text);
 }
 
