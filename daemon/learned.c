@@ -187,28 +187,14 @@ struct reading {
 	struct label_table *labels;
 };
 
-static struct class_node *node_of(struct learned *learned, uint32_t id)
-{
-	for (size_t low = 0, high = learned->n_nodes; low < high;) {
-		size_t middle = (low + high) / 2;
-		if (learned->nodes[middle]->entry.id == id)
-			return learned->nodes[middle];
-		if (learned->nodes[middle]->entry.id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
 /* A class's lessons are the changes in force that taught it; they come the newest first and are turned later. */
 static void count_lessons(struct learned *learned, const struct change_entry *entry)
 {
 	for (size_t i = 0; i < entry->n_classes; i++) {
-		struct class_node *node = node_of(learned, entry->classes[i].id);
-		if (!node)
+		size_t at = class_node_place(learned->nodes, learned->n_nodes, entry->classes[i].id);
+		if (at == learned->n_nodes || learned->nodes[at]->entry.id != entry->classes[i].id)
 			continue;
-		struct class_entry *e = &node->entry;
+		struct class_entry *e = &learned->nodes[at]->entry;
 		struct class_lesson *lessons = mem_realloc((void *)e->lessons, e->n_lessons + 1, sizeof *lessons);
 		lessons[e->n_lessons++] = (struct class_lesson){
 			.seq = entry->seq, .time_ms = entry->time_ms, .samples = entry->classes[i].samples};

@@ -137,14 +137,6 @@ void history_push(struct learned *learned, const struct change_entry *entry)
 	learned->n_history++;
 }
 
-size_t node_index(const struct learned *learned, uint32_t id)
-{
-	size_t i = 0;
-	while (i < learned->n_nodes && learned->nodes[i]->entry.id != id)
-		i++;
-	return i;
-}
-
 static const struct class_entry *class_of(const struct learned *learned, const struct label *label)
 {
 	return label->len_bytes ? snapshot_find(learned->snapshot, label->bytes, label->len_bytes)
@@ -191,7 +183,7 @@ int learned_forget(struct learned *learned, const struct label *label, const str
 		return r;
 	}
 	if (!guard->dry_run) {
-		size_t i = node_index(learned, id);
+		size_t i = class_node_place(learned->nodes, learned->n_nodes, id);
 		class_node_unref(learned->nodes[i]);
 		memmove(learned->nodes + i, learned->nodes + i + 1, (--learned->n_nodes - i) * sizeof *learned->nodes);
 		history_push(learned, entry);
@@ -248,7 +240,7 @@ int learned_rename(struct learned *learned, const struct label *old_label, const
 		return r;
 	}
 	if (!guard->dry_run) {
-		size_t i = node_index(learned, class->id);
+		size_t i = class_node_place(learned->nodes, learned->n_nodes, class->id);
 		struct class_node *old = learned->nodes[i];
 		learned->nodes[i] = node_renamed(learned, old, new_label);
 		class_node_unref(old);

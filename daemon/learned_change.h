@@ -14,7 +14,5 @@ int change_commit(struct learned *learned, struct store_change *change, struct c
 	const struct change_guard *guard, struct err *err);
 /* Memory's history follows the store's. */
 void history_push(struct learned *learned, const struct change_entry *entry);
-/* Index of a class's node, n_nodes when there is none. */
-size_t node_index(const struct learned *learned, uint32_t id);
 /* UTC since 1970. */
 int64_t wall_time_ms(void);

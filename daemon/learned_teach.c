@@ -235,14 +235,12 @@ static void teaching_publish(struct teaching *t, const struct change_entry *entr
 	struct learned *learned = t->learned;
 	for (size_t k = 0; k < t->k; k++) {
 		struct class_node *node = teaching_node(t, k, entry);
-		size_t i = node_index(learned, node->entry.id);
-		if (i < learned->n_nodes) {
-			class_node_unref(learned->nodes[i]);
-			learned->nodes[i] = node;
+		size_t at = class_node_place(learned->nodes, learned->n_nodes, node->entry.id);
+		if (at < learned->n_nodes && learned->nodes[at]->entry.id == node->entry.id) {
+			class_node_unref(learned->nodes[at]);
+			learned->nodes[at] = node;
 			continue;
 		}
-		/* New ids are the greatest, but for the negatives, which come first. */
-		size_t at = node->entry.id == CLASS_ID_NONE ? 0 : learned->n_nodes;
 		learned->nodes = mem_realloc(learned->nodes, learned->n_nodes + 1, sizeof *learned->nodes);
 		memmove(learned->nodes + at + 1, learned->nodes + at, (learned->n_nodes - at) * sizeof *learned->nodes);
 		learned->nodes[at] = node;

@@ -49,6 +49,19 @@ struct class_node *class_node_of(const struct class_entry *entry)
 	return (struct class_node *)((char *)entry - offsetof(struct class_node, entry));
 }
 
+size_t class_node_place(struct class_node *const *nodes, size_t n, uint32_t id)
+{
+	size_t low = 0, high = n;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (nodes[middle]->entry.id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 struct history_node *history_node_new(struct change_entry *entry)
 {
 	struct history_node *node = mem_zalloc(1, sizeof *node);
@@ -189,15 +202,8 @@ const struct class_entry *snapshot_find(const struct snapshot *snapshot, const u
 const struct class_entry *snapshot_by_id(const struct snapshot *snapshot, uint32_t id)
 {
 	const struct snapshot_box *box = (const struct snapshot_box *)snapshot;
-	size_t low = 0, high = box->n_nodes;
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		if (box->nodes[middle]->entry.id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < box->n_nodes && box->nodes[low]->entry.id == id ? &box->nodes[low]->entry : NULL;
+	size_t at = class_node_place(box->nodes, box->n_nodes, id);
+	return at < box->n_nodes && box->nodes[at]->entry.id == id ? &box->nodes[at]->entry : NULL;
 }
 
 bool class_has_digest(const struct class_entry *class, const uint8_t digest[DIGEST_BYTES])

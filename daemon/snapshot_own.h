@@ -19,6 +19,9 @@ void class_node_unref(struct class_node *node); /* NULL allowed */
 /* The node behind a class of a snapshot. */
 struct class_node *class_node_of(const struct class_entry *entry);
 
+/* Where the id is, or belongs, among nodes of ascending ids: the first that is not smaller; n when all are. */
+size_t class_node_place(struct class_node *const *nodes, size_t n, uint32_t id);
+
 struct history_node {
 	atomic_uint refs;
 	struct change_entry *entry; /* owned */
