@@ -20,11 +20,11 @@ enum { ROWS_AT_ONCE = 4, ID_NONE = 0 };
 struct learn_head {
 	enum learn_preset preset;
 	size_t d, n;
-	uint32_t *ids; /* n */
-	int8_t *f;     /* n x d; NULL for float/float */
-	float *w;      /* n x d for float/float; NULL otherwise */
-	double *norm;  /* n: |F| or |w| */
-	double *unit;  /* n: what one step of F is worth in the raw logit; integer widths */
+	uint32_t *ids;         /* n */
+	int8_t *f;             /* n x d; NULL for float/float */
+	float *w;              /* n x d for float/float; NULL otherwise */
+	double *norm;          /* n: |F| or |w| */
+	double *unit;          /* n: what one step of F is worth in the raw logit; integer widths */
 	struct learn_own *own; /* n */
 };
 
@@ -47,7 +47,6 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 		.unit = mem_zalloc(n + 1, sizeof *head->unit),
 		.own = mem_zalloc(n + 1, sizeof *head->own),
 	};
-	int32_t *m = mem_zalloc(d, sizeof *m);
 	for (size_t c = 0; c < n; c++) {
 		const struct learn_row *row = rows[c];
 		REQUIRE(row->d == d && row->width == settings->width);
@@ -61,15 +60,11 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 			head->norm[c] = sqrt(sum);
 			continue;
 		}
-		int bits = learn_width_bits(row->width);
 		int8_t *f = head->f + c * d;
-		learn_row_masters(row, m);
-		for (size_t i = 0; i < d; i++)
-			f[i] = learn_forward(m[i], bits);
+		learn_row_forward(row, f);
 		head->norm[c] = sqrt((double)dot_i8(f, f, d));
-		head->unit[c] = row->zero ? 0 : learn_pow2(bits - 8 - row->e);
+		head->unit[c] = row->zero ? 0 : learn_pow2(learn_width_bits(row->width) - 8 - row->e);
 	}
-	free(m);
 	return head;
 }
 

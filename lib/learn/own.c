@@ -30,11 +30,11 @@ static struct direction direction_of(const struct learn_row *row)
 	if (row->width == LEARN_FLOAT) {
 		learn_row_values(row, dir.w);
 	} else {
-		int32_t *m = mem_zalloc(row->d, sizeof *m);
-		learn_row_masters(row, m);
+		int8_t *f = mem_zalloc(row->d, sizeof *f);
+		learn_row_forward(row, f);
 		for (size_t i = 0; i < row->d; i++)
-			dir.w[i] = learn_forward(m[i], learn_width_bits(row->width));
-		free(m);
+			dir.w[i] = f[i];
+		free(f);
 	}
 	double sum = 0;
 	for (size_t i = 0; i < row->d; i++)

@@ -99,6 +99,14 @@ void learn_row_masters(const struct learn_row *row, int32_t *ret_m)
 		ret_m[i] = master_at(row, i);
 }
 
+void learn_row_forward(const struct learn_row *row, int8_t *ret_f)
+{
+	REQUIRE(row->width != LEARN_FLOAT);
+	int bits = learn_width_bits(row->width);
+	for (size_t i = 0; i < row->d; i++)
+		ret_f[i] = learn_forward(master_at(row, i), bits);
+}
+
 void learn_row_values(const struct learn_row *row, double *ret_w)
 {
 	double scale = row->width == LEARN_FLOAT || row->zero ? 1 : learn_pow2(-row->e);

@@ -30,6 +30,8 @@ int learn_row_from_values(
 	enum learn_width width, size_t d, const double *w, uint32_t past, struct learn_row **ret_row, struct err *err);
 /* Integer widths: the masters. */
 void learn_row_masters(const struct learn_row *row, int32_t *ret_m);
+/* Integer widths: the forward side F, 8 bits, which answers. */
+void learn_row_forward(const struct learn_row *row, int8_t *ret_f);
 /* 2^k, exact; k in -1022..1023. */
 double learn_pow2(int k);
 /* e^x for x <= 0: plain + - x in a fixed order, so the same bits everywhere; 0 below -708. Error under 2 ulp. */
