@@ -94,14 +94,19 @@ static void remedy(const struct ctl *ctl, const struct bnnd_error *err, int exit
 		fprintf(stderr, "  wait longer:  bnnctl --timeout 120 ...\n");
 }
 
-int ctl_fail(struct ctl *ctl, const struct bnnd_error *err)
+static void say_failed(struct ctl *ctl, const char *code_name, const char *sentence)
 {
-	int exit_code = ctl_exit_code(err);
 	progress_clear(&ctl->progress);
 	(void)fflush(stdout);
 	if (args_has(&ctl->args, ARG_JSON))
-		error_json(bnnd_code_name(err->code), err->message);
-	fprintf(stderr, "bnnctl: %s\n", err->message);
+		error_json(code_name, sentence);
+	fprintf(stderr, "bnnctl: %s\n", sentence);
+}
+
+int ctl_fail(struct ctl *ctl, const struct bnnd_error *err)
+{
+	int exit_code = ctl_exit_code(err);
+	say_failed(ctl, bnnd_code_name(err->code), err->message);
 	remedy(ctl, err, exit_code);
 	return exit_code;
 }
@@ -114,11 +119,7 @@ int ctl_fail_text(struct ctl *ctl, const char *format, ...)
 	(void)vsnprintf(sentence, sizeof sentence, format, args);
 	va_end(args);
 	text_make_printable(sentence);
-	progress_clear(&ctl->progress);
-	(void)fflush(stdout);
-	if (args_has(&ctl->args, ARG_JSON))
-		error_json("FAILED", sentence);
-	fprintf(stderr, "bnnctl: %s\n", sentence);
+	say_failed(ctl, "FAILED", sentence);
 	return CTL_FAILED;
 }
 
