@@ -35,6 +35,7 @@ import export         # noqa: E402
 import nets           # noqa: E402
 import normalise      # noqa: E402
 import pictures       # noqa: E402
+import prepare_pictures  # noqa: E402
 import teacher        # noqa: E402
 import train          # noqa: E402
 from bnnfile import Evaluator, read, write    # noqa: E402
@@ -89,11 +90,31 @@ class Signs(unittest.TestCase):
         right = F.conv2d(x, w, padding=1)
         try:
             binary.Precision.forward = torch.float16
-            self.assertTrue(torch.equal(binary.SignConv.apply(x, w, 1, 1), right))
+            self.assertTrue(torch.equal(binary.sign_conv(x, w, 1, 1, 0), right))
             ones = torch.ones(1, 448, 3, 3)    # 4032 taps, the largest sums there are
-            self.assertEqual(binary.SignConv.apply(ones, ones, 1, 0).item(), 4032)
+            self.assertEqual(binary.sign_conv(ones, ones).item(), 4032)
         finally:
             binary.Precision.forward = torch.float32
+
+    def test_bfloat16_on_cpu(self):
+        """Rounds while training, by 1/256 at most, and not otherwise; the gradients are those of float32, rounded."""
+        torch.manual_seed(0)
+        c = binary.TAPS_FROM_CHANNELS
+        x, w = torch.randn(3, c, 6, 6).sign(), torch.randn(c, c, 3, 3)
+        g, found = torch.randn(3, c, 6, 6), {}
+        for bfloat16 in (False, True):
+            binary.Precision.choose(torch.device('cpu'), bfloat16)
+            self.addCleanup(binary.Precision.choose, torch.device('cpu'), False)
+            a, b = x.clone().requires_grad_(), w.clone().requires_grad_()
+            y = binary.sign_conv(a, b, 1, 1)
+            found[bfloat16] = y.detach(), *torch.autograd.grad(y, (a, b), g)
+            with torch.no_grad():
+                self.assertTrue(torch.equal(binary.sign_conv(x, w, 1, 1), found[False][0]))
+        for name, exact, rounded in zip(('y', 'x', 'w'), found[False], found[True]):
+            self.assertLess(((exact - rounded).norm() / exact.norm()).item(), 2 ** -7, name)
+        right, made = found[False][0], found[True][0]
+        self.assertTrue(((right - made).abs() <= right.abs() / 256).all())
+        self.assertTrue((right == made)[right.abs() <= 256].all())
 
     def test_gradient(self):
         torch.manual_seed(0)
@@ -178,6 +199,24 @@ class Data(unittest.TestCase):
         wide[:, 40:] = (0, 255, 0)
         Image.fromarray(wide).save(self.folder / 'a' / 'y.png', exif=exif)
         self.assertGreater(pictures.open_square(self.folder / 'a' / 'y.png', 40)[20, 5, 1], 200)
+
+    def test_prepare(self):
+        (self.folder / 'p' / 'a').mkdir(parents=True)
+        (self.folder / 'p' / 'b').mkdir()
+        long = np.zeros((64, 128, 3), np.uint8)
+        long[:, 64:] = 255
+        Image.fromarray(long).save(self.folder / 'p' / 'a' / 'long.png')
+        Image.fromarray(long[:, :64]).save(self.folder / 'p' / 'b' / 'square.png')
+        Image.fromarray(long[:40, :40]).save(self.folder / 'p' / 'a' / 'small.png')
+        (self.folder / 'p' / 'a' / 'broken.jpg').write_bytes(b'not a picture')
+        (self.folder / 'names').write_text('b\n')
+        for more, means in (((), [0, 255, 0]), (('--leave-out', str(self.folder / 'names')), [0, 255])):
+            prepare_pictures.main([str(self.folder / 'out'), str(self.folder / 'p'), '--side', '32', *more])
+            made = pictures.unlabelled(self.folder / 'out')
+            self.assertEqual(made.x.shape[1:], (32, 32, 3))
+            np.testing.assert_allclose(made.x.mean((1, 2, 3)), means, atol=2)    # the ends meet in one pixel
+        with self.assertRaisesRegex(SystemExit, 'no pictures'):
+            prepare_pictures.main([str(self.folder / 'out'), str(self.folder / 'out')])
 
     def test_refusals(self):
         with self.assertRaises(SystemExit):
@@ -265,27 +304,88 @@ class Training(unittest.TestCase):
         self.assertEqual((name, found), ('photo', options))
         other = nets.build('photo', 5, found)
         fc = other.fc.weight.clone()
-        self.assertEqual(checkpoint.continue_from(other, state), ['fc.bias', 'fc.weight'])
+        self.assertEqual(checkpoint.continue_from(other, found, state), ['fc.bias', 'fc.weight'])
         self.assertTrue(torch.equal(other.fc.weight, fc))
         for (key, a), b in zip(net.named_parameters(), other.parameters()):
             if not key.startswith('fc.'):
                 self.assertLess((a - b).abs().max().item(), 1e-2)
                 self.assertTrue(torch.equal(a >= 0, b >= 0))
         with self.assertRaises(SystemExit):
-            checkpoint.continue_from(nets.build('photo', 3, {**options, 'stem': 16}), state)
+            checkpoint.continue_from(nets.build('photo', 3, {**options, 'stem': 16}), options, state)
         with self.assertRaises(SystemExit):
-            checkpoint.continue_from(nets.build('quicknet', 3, SMALL['quicknet'][0]), state)
+            checkpoint.continue_from(nets.build('quicknet', 3, SMALL['quicknet'][0]), {}, state)
+
+    def test_grows(self):
+        """Further layers change nothing at first, and then learn."""
+        run = run_of(self.folder / 'few', '--epochs', '2', '--sides', '1:32', '--options',
+                     '{"channels": [8, 16], "layers": [1, 2]}', '--save-latent', str(self.folder / 'few.npz'))
+        run.go(lambda: False)
+        state, x = run.net.state_dict(), drawn_set().x[:20]
+        more = {'channels': [8, 16], 'layers': [3, 4]}
+        grown = nets.build('photo', N_CLASSES, more)
+        checkpoint.continue_from(grown, run.a.options, state)
+        np.testing.assert_array_equal(normalise.features(grown.eval(), x, 32),
+                                      normalise.features(run.net.eval(), x, 32))
+        checkpoint.save_latents(self.folder / 'few.npz', state, 'photo', run.a.options)
+        run = run_of(self.folder / 'more', '--epochs', '2', '--sides', '1:32', '--options', json.dumps(more), '--init',
+                     str(self.folder / 'few.npz'))
+        run.go(lambda: False)
+        self.assertGreater(min(run.net.body[i].bn.weight.abs().max() for i in (1, 2, 6, 7)), 1e-3)
+        with self.assertRaisesRegex(SystemExit, 'cannot grow'):
+            checkpoint.continue_from(nets.build('photo', N_CLASSES, {**more, 'layers': [1, 2]}), more, run.net.state_dict())
+
+    def test_pool_of_odd_sides(self):
+        pool, x = nets.EarlyPool(), torch.arange(36.0).reshape(1, 1, 6, 6)
+        self.assertTrue(torch.equal(pool(x), F.avg_pool2d(x, 2)))
+        x = x[:, :, :3, :3]
+        self.assertEqual(pool(x).flatten().tolist(), [x[0, 0, i:i + 2, j:j + 2].mean() for i in (0, 1) for j in (0, 1)])
+
+    def made_up_teacher(self, name, y):
+        """A folder as teacher.py makes it, whose embeddings are of the classes y."""
+        folder, rng = self.folder / name, np.random.default_rng(0)
+        folder.mkdir()
+        of_class = rng.normal(0, 1, (N_CLASSES, teacher.EMBEDDING)).astype(np.float16)
+        np.save(folder / 'views.npy', teacher.fixed_views(2, len(y)))
+        np.save(folder / 'embeddings.npy', np.stack([of_class[y]] * 2))
+        np.savez(folder / 'classifier.npz', w=rng.normal(0, 0.05, (7, teacher.EMBEDDING)).astype('f4'),
+                 b=np.zeros(7, 'f4'))
+        return folder
+
+    def test_more_pictures(self):
+        """Pictures without classes beside those with: the teacher's embeddings stay with their pictures."""
+        data, more = drawn_set(), drawn_set(seed=5)
+        (self.folder / 'more').mkdir()
+        np.save(self.folder / 'more' / 'train_x.npy', more.x)
+        caches = self.made_up_teacher('a', data.y), self.made_up_teacher('b', more.y)
+        run = run_of(self.folder / 'run', '--epochs', '2', '--sides', '1:32', '--teacher', str(caches[0]), '--also',
+                     f'{self.folder / "more"}:{caches[1]}', '--blur', '0.5', '--options',
+                     '{"channels": [8, 16], "layers": [1, 1]}', data=data)
+        self.assertEqual(len(run.store.data), len(data) + len(more))
+        index = np.array([len(data) + 3, 2, len(data)])
+        x, y = run.store.batch(index)
+        self.assertEqual(y.tolist(), [pictures.NO_CLASS, data.y[2], pictures.NO_CLASS])
+        np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), np.stack([more.x[3], data.x[2], more.x[0]]))
+        kept = [np.load(c / 'embeddings.npy')[1] for c in caches]
+        np.testing.assert_array_equal(run.teacher.view(1, index, 'cpu')[1].numpy(),
+                                      np.stack([kept[1][3], kept[0][2], kept[1][0]]))
+        losses = [run.one_step() for _ in range(run.steps)]
+        self.assertTrue(np.isfinite(losses).all())
+        with self.assertRaises(SystemExit):
+            train.check(train.arguments(['x', 'y', '--also', 'a:b']))
+
+    def test_blur(self):
+        torch.manual_seed(0)
+        x = torch.rand(8, 3, 32, 32) * 255
+        made = augment.blurred(x, 0.5)
+        rough = (lambda p: (p[..., 1:] - p[..., :-1]).abs().mean((1, 2, 3)))
+        self.assertTrue(torch.equal(made[4:], x[4:]))
+        self.assertTrue((rough(made[:4]) < 0.9 * rough(x[:4])).all())
+        self.assertTrue(torch.equal(augment.blurred(x, 0.0), x))
 
     def test_teacher(self):
         """A made-up teacher: views and embeddings are used, and its loss falls."""
-        data, folder = drawn_set(), self.folder / 'teacher'
-        folder.mkdir()
-        rng = np.random.default_rng(0)
-        of_class = rng.normal(0, 1, (N_CLASSES, teacher.EMBEDDING)).astype(np.float16)
-        np.save(folder / 'views.npy', teacher.fixed_views(2, len(data)))
-        np.save(folder / 'embeddings.npy', np.stack([of_class[data.y]] * 2))
-        np.savez(folder / 'classifier.npz', w=rng.normal(0, 0.05, (7, teacher.EMBEDDING)).astype('f4'),
-                 b=np.zeros(7, 'f4'))
+        data = drawn_set()
+        folder = self.made_up_teacher('teacher', data.y)
         run = run_of(self.folder / 'run', '--epochs', '8', '--sides', '1:32', '--teacher', str(folder), '--options',
                      '{"channels": [8, 16], "layers": [1, 1]}')
         losses = [run.one_step() for _ in range(run.steps)]

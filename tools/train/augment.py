@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from nets import prepare
 
+LEAST_DETAIL = 0.4   # of the side, of pictures that lose detail
 LOG_ASPECT = 0.29    # crops are at most a third longer than wide
 
 
@@ -46,10 +47,23 @@ def colours(x):
     return (x - mean) * uniform((n, 1, 1, 1), 0.7, 1.3, x.device) + mean * brightness
 
 
-def augment(x, side, views=None, least_area=0.25):
-    """x: N x 3 x S x S floats 0..255 -> the networks' input, side x side. views: look inside these."""
+def blurred(x, share):
+    """This share of the pictures reduced to a random smaller side and enlarged again: far things, small pictures."""
+    n, side = round(len(x) * share), x.shape[-1]
+    if not n:
+        return x
+    small = int(side * float(uniform((), LEAST_DETAIL, 1.0, 'cpu')))
+    few = F.interpolate(x[:n], size=(small, small), mode='bilinear', antialias=True, align_corners=False)
+    few = F.interpolate(few, size=(side, side), mode='bilinear', align_corners=False)
+    return torch.cat((few, x[n:]))
+
+
+def augment(x, side, views=None, least_area=0.25, blur=0.0):
+    """x: N x 3 x S x S floats 0..255, in a random order -> the networks' input, side x side. views: look inside these.
+    blur: the share of them that lose detail."""
     crop = crops(len(x), least_area, x.device)
     crop = crop if views is None else inside(views, crop)
     mirror = (torch.rand(len(x), device=x.device) < 0.5).float() * 2 - 1
     crop = torch.stack((crop[:, 0] * mirror, crop[:, 1], crop[:, 2], crop[:, 3]), 1)
-    return prepare(colours(cut(x, crop, side)).clamp_(0, 255))
+    x = colours(blurred(cut(x, crop, side), blur)).clamp_(0, 255)
+    return prepare(x).contiguous(memory_format=torch.channels_last)

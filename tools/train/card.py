@@ -33,7 +33,9 @@ def lines_of(facts):
     options = ', '.join(f'{k} {v}' for k, v in c['options'].items()) or 'none'
     yield f'# {facts["name"]}'
     yield ''
-    yield f'A backbone of bnnd, trained with tools/train on {c["pictures"]} pictures of {len(c["classes"])} classes.'
+    unlabelled = c.get('unlabelled', 0)
+    yield (f'A backbone of bnnd, trained with tools/train on {c["pictures"] - unlabelled:,} pictures of {len(c["classes"])} '
+           'classes' + f' and {unlabelled:,} more, of which only the teacher spoke' * bool(unlabelled) + '.')
     yield ''
     yield '| | |'
     yield '| --- | --- |'
@@ -60,6 +62,12 @@ def lines_of(facts):
            f'{facts["held_out"]} held-out pictures, with the classifier of the training (not in the file): '
            f'{facts["top1"]:.1%}.')
     yield ''
+    if facts['accuracy']:
+        yield ('*n* pictures a class are taught, others asked; *means*: cosine class means; *LDA*: with the prior; *joint*: '
+               'logistic regression on everything at once. Measured by the training code, before conversion.')
+        yield ''
+        yield from facts['accuracy'].splitlines()
+        yield ''
     yield from lines_of_unknown(facts)
     yield '## How to rebuild'
     yield ''

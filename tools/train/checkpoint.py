@@ -71,8 +71,10 @@ def read_latents(path):
     return described['net'], described['options'], state
 
 
-def continue_from(net, state):
-    """Loads latents; a classifier of other classes stays new. Returns the names that were left out."""
+def continue_from(net, options, state):
+    """Loads latents that were trained with these options; a classifier of other classes stays new, and layers that the
+    network has more of start as the identity (Net.grown). Returns the names that were left out."""
+    state = net.grown(options, state)
     own = net.state_dict()
     missing = sorted(k for k in own if k not in state and not k.startswith('fc.'))
     if missing:

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 """How good a checkpoint's features are, for choosing between backbones, and once a release for reporting.
 
-  measure.py CHECKPOINT --tiny DIR --shared DIR [--side 64] [--report]
+  measure.py CHECKPOINT|efficientnet-lite0 --tiny DIR --shared DIR [--side 64] [--report]
+
+Prints a Markdown table, for export.py --accuracy. efficientnet-lite0: the float network of teacher.py, for comparison.
 
 --tiny: Tiny-ImageNet as prepare_tiny_imagenet.py writes it: top-1 of its validation part, with the classifier, and the
 whitening, from that part. --shared: a folder with data/cifar10-train.bin.xz (BNND_SHARED_DATA). To choose by, few-shot
@@ -21,8 +23,11 @@ import checkpoint
 import nets
 import normalise
 import pictures
+import teacher
 import train
 
+REFERENCE = 'efficientnet-lite0'
+WHOLE = (1, 1, 0, 0)   # view
 TAUGHT = (5, 20, 200)
 ASKED_MOST = 5000
 REPORTS = (('cifar10', (20, 1000)), ('cifar100', (20,)), ('fashion-mnist', (20,)))
@@ -40,21 +45,39 @@ def load_any(path):
     return checkpoint.load_net(path)
 
 
+class Reference:
+    """The float teacher's pooled numbers: what a large network makes of the same pictures."""
+    root = True    # its activation is ReLU6: they are >= 0
+
+    def __init__(self):
+        self.net = teacher.teacher_net()
+
+    def raw(self, x, side, batch=teacher.BATCH):
+        done = []
+        for i in range(0, len(x), batch):
+            b = pictures.squares(x[i:i + batch], side)
+            done.append(teacher.embed(self.net, b, np.tile(np.float32(WHOLE), (len(b), 1)), side, torch.device('cpu')))
+        return np.concatenate(done)
+
+
 class Features:
     """A network with the whitening and prior of held-out pictures."""
 
     def __init__(self, net, held_out, side):
         self.net, self.side = net, side
-        raw = normalise.features(net, held_out.x, side)
+        raw = self.raw(held_out.x)
         self.norm = normalise.whitening(raw, held_out.y, net.root)
         self.prior = normalise.prior_covariance(normalise.normalise(raw, *self.norm, net.root), held_out.y)
 
+    def raw(self, x):
+        return self.net.raw(x, self.side) if isinstance(self.net, Reference) else normalise.features(self.net, x, self.side)
+
     def __call__(self, x):
-        return normalise.normalise(normalise.features(self.net, x, self.side), *self.norm, self.net.root)
+        return normalise.normalise(self.raw(x), *self.norm, self.net.root)
 
     def print_heads(self, what, taught, asked):
         found = normalise.heads(self(taught.x), taught.y, asked[0], asked[1], self.prior)
-        print(f'{what}: ' + ', '.join(f'{name} {share:.4f}' for name, share in found.items()), flush=True)
+        print(f'| {what} | ' + ' | '.join(f'{share:.1%}' for share in found.values()) + ' |', flush=True)
 
 
 def cifar(shared, name, part):
@@ -91,7 +114,7 @@ def report(features, shared):
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('checkpoint', type=pathlib.Path)
+    p.add_argument('checkpoint', type=pathlib.Path, help='a checkpoint, latents, or ' + REFERENCE)
     p.add_argument('--tiny', type=pathlib.Path, required=True)
     p.add_argument('--shared', type=pathlib.Path, default=os.environ.get('BNND_SHARED_DATA'))
     p.add_argument('--side', type=int, default=64)
@@ -100,10 +123,15 @@ def main(argv=None):
     a = p.parse_args(argv)
     if a.threads:
         torch.set_num_threads(a.threads)
-    net, _ = load_any(a.checkpoint)
     val = pictures.load_npy(a.tiny)[1]
-    if net.fc.out_features == len(val.classes):
-        print(f'Tiny-ImageNet validation top-1: {train.top1(net, val, a.side, torch.device("cpu")):.4f}', flush=True)
+    print(f'| {a.side} px | means | LDA | joint |\n| --- | --- | --- | --- |', flush=True)
+    if str(a.checkpoint) == REFERENCE:
+        net = Reference()
+    else:
+        net, _ = load_any(a.checkpoint)
+        if net.fc.out_features == len(val.classes):
+            right = train.top1(net, val, a.side, torch.device('cpu'))
+            print(f'| Tiny-ImageNet validation, top-1 with the classifier | | | {right:.1%} |', flush=True)
     features = Features(net, val, a.side)
     if a.shared:
         (report if a.report else choose_by)(features, pathlib.Path(a.shared))

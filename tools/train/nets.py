@@ -54,6 +54,11 @@ class Net(nn.Module):
             x = writer.module(x, getattr(self, name), name)
         return writer.g.op('mean', [x], 'mean')
 
+    def grown(self, options, state):
+        """The latents `state` of a network of these options, renamed for this one. A network that can grow adds
+        layers; the others take their own options alone."""
+        return state
+
     @torch.no_grad()
     def project(self):
         """After each step of the optimiser: parameters back into their ranges."""
@@ -64,6 +69,9 @@ class Net(nn.Module):
             for module in self.modules():
                 if isinstance(module, nn.PReLU):
                     module.weight.clamp_(0, 1)
+
+
+LAYERS = (2, 2, 4)     # a stage of photo
 
 
 # --- photo -----------------------------------------------------------------------------------------------------------
@@ -101,13 +109,24 @@ class PhotoTransition(nn.Module):
         return writer.conv(writer.g.avg_pool(x, 2, f'{name}.pool'), self.pw, self.bn, f'{name}.conv')
 
 
+class EarlyPool(nn.Module):
+    """2x2 average. Odd sides, which only training meets, get windows that overlap; what is exported has even ones."""
+
+    def forward(self, x):
+        side = x.shape[-1]
+        return F.avg_pool2d(x, 2) if side % 2 == 0 else F.adaptive_avg_pool2d(x, (side + 1) // 2)
+
+    def write(self, writer, x, name):
+        return writer.g.avg_pool(x, 2, name)
+
+
 class Photo(Net):
     """channels and layers a stage; stem: channels of the first convolution; feat: size of the features; early_pool:
     2x2 average before the last 1x1 convolution (a third of the float work less); unit_slopes: PReLU in [0, 1]."""
     stages = ('stem', 'body', 'pool', 'last')
     side_multiple = 16
 
-    def __init__(self, classes, channels=(64, 128, 256), layers=(2, 2, 4), stem=32, feat=512, early_pool=False,
+    def __init__(self, classes, channels=(64, 128, 256), layers=LAYERS, stem=32, feat=512, early_pool=False,
                  unit_slopes=False):
         super().__init__()
         self.stem = nn.Sequential(
@@ -118,10 +137,34 @@ class Photo(Net):
             body += [PhotoTransition(channels[i - 1], c)] if i else []
             body += [PhotoLayer(c) for _ in range(layers[i])]
         self.body = nn.Sequential(*body)
-        self.pool = nn.AvgPool2d(2) if early_pool else nn.Identity()
+        self.pool = EarlyPool() if early_pool else nn.Identity()
         self.last = nn.Sequential(conv(channels[-1], feat, 1), batch_norm(feat), nn.ReLU())
         self.fc = nn.Linear(feat, classes)
         self.unit_slopes = bool(unit_slopes)
+        self.layers = tuple(layers)
+
+    @torch.no_grad()
+    def grown(self, options, state):
+        """Latents of the same stages with fewer layers each: the further layers of a stage compute the identity (the
+        batch norm's factor 0, slope 1), and learn from there."""
+        before = options.get('layers', LAYERS)
+        if len(before) != len(self.layers) or any(b > n for b, n in zip(before, self.layers)):
+            raise SystemExit(f'layers {list(before)} cannot grow to {list(self.layers)}')
+        made = {k: v for k, v in state.items() if not k.startswith('body.')}
+        old = new = 0
+        for i, n in enumerate(self.layers):
+            for j in range(bool(i) + n):
+                if j < bool(i) + before[i]:
+                    made.update({f'body.{new}.{k[len(f"body.{old}."):]}': v for k, v in state.items()
+                                 if k.startswith(f'body.{old}.')})
+                    old += 1
+                else:
+                    layer = self.body[new]
+                    layer.bn.weight.zero_()
+                    layer.act.weight.fill_(1)
+                    made.update({f'body.{new}.{k}': v for k, v in layer.state_dict().items()})
+                new += 1
+        return made
 
 
 # --- QuickNet --------------------------------------------------------------------------------------------------------

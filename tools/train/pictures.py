@@ -3,6 +3,7 @@
 
   FOLDER/CLASS/*.jpg                        a class a folder; FOLDER/train/CLASS and FOLDER/val/CLASS where both are there
   FOLDER/{train,val}_{x,y}.npy              as prepare_tiny_imagenet.py writes them; classes.txt may name the classes
+  FOLDER/train_x.npy                        without classes, for a teacher to speak about
   FILE.bin, FILE.bin.xz                     CIFAR-10 or CIFAR-100 (fine labels) as their authors pack them
 
 What has no held-out part of its own gets one: a share of each class, the same in every run. Pictures of a folder are
@@ -20,6 +21,7 @@ from PIL import Image, ImageOps
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
 CIFAR_SIDE = 32
 SPLIT_SEED = 1
+NO_CLASS = -1
 
 
 class Pictures:
@@ -53,14 +55,22 @@ def tensor(x, device, dtype=torch.float32):
     return torch.from_numpy(np.array(x)).to(device).permute(0, 3, 1, 2).to(dtype)
 
 
-def open_square(path, side):
+def open_upright(path, side):
+    """The picture, at twice the side or more (if it has as much)."""
     image = Image.open(path)
     image.draft('RGB', (2 * side, 2 * side))    # JPEG: decodes at a half, a quarter or an eighth where that is enough
-    image = ImageOps.exif_transpose(image).convert('RGB')
+    return ImageOps.exif_transpose(image).convert('RGB')
+
+
+def resized(image, side, box):
+    return np.asarray(image.resize((side, side), Image.BILINEAR, box))
+
+
+def open_square(path, side):
+    image = open_upright(path, side)
     w, h = image.size
     s = min(w, h)
-    box = ((w - s) // 2, (h - s) // 2, (w - s) // 2 + s, (h - s) // 2 + s)
-    return np.asarray(image.resize((side, side), Image.BILINEAR, box))
+    return resized(image, side, ((w - s) // 2, (h - s) // 2, (w - s) // 2 + s, (h - s) // 2 + s))
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
@@ -146,6 +156,43 @@ def split(pictures, share):
     mask = np.zeros(len(pictures), bool)
     mask[np.concatenate(held)] = True
     return pictures.some(np.flatnonzero(~mask)), pictures.some(np.flatnonzero(mask))
+
+
+def unlabelled(folder):
+    x = np.load(pathlib.Path(folder) / 'train_x.npy', mmap_mode='r')
+    return Pictures(x, np.full(len(x), NO_CLASS), [])
+
+
+class Rows:
+    """Arrays of pictures, one after the other, as one."""
+
+    def __init__(self, parts):
+        self.parts, self.starts = parts, np.cumsum([0] + [len(p) for p in parts])
+        self.shape, self.dtype = (int(self.starts[-1]), *parts[0].shape[1:]), parts[0].dtype
+        self.size = sum(p.size for p in parts)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        out = np.empty((len(index), *self.shape[1:]), self.dtype)
+        for part, start in zip(self.parts, self.starts):
+            here = (index >= start) & (index < start + len(part))
+            out[here] = part[index[here] - start]
+        return out
+
+    def __array__(self, dtype=None, copy=None):
+        return np.concatenate(self.parts)
+
+
+def joined(parts):
+    """Pictures after pictures, with the classes of the first."""
+    if len(parts) == 1:
+        return parts[0]
+    sides = {p.x.shape[1] for p in parts}
+    if len(sides) > 1:
+        raise SystemExit(f'pictures of sides {sorted(sides)} cannot be trained on together')
+    return Pictures(Rows([p.x for p in parts]), np.concatenate([p.y for p in parts]), parts[0].classes)
 
 
 def load(source, side, held_out=0.1, cache='.'):

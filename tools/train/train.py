@@ -3,7 +3,7 @@
 """Trains a backbone on labelled pictures; started again with the same arguments it resumes from OUT/checkpoint.pt.
 
   train.py DATA OUT [--net photo] [--options '{"layers": [2, 4, 2]}'] [--epochs 30] [--sides 0.25:32,0.62:48,1:64]
-           [--init X.latent.npz] [--teacher CACHE] [--save-latent X.latent.npz]
+           [--init X.latent.npz] [--teacher CACHE] [--also MORE:CACHE ...] [--save-latent X.latent.npz]
 
 doc/TRAINING.md walks through it. The same arguments on the same machine with one thread give the same weights, whether
 or not the run was interrupted: the randomness of each step is drawn from its number.
@@ -43,6 +43,14 @@ def schedule(text):
     return phases
 
 
+def beside(text):
+    """'MORE:CACHE' -> (folder of pictures, folder that teacher.py made of it)."""
+    folder, colon, cache = text.partition(':')
+    if not colon:
+        raise argparse.ArgumentTypeError('MORE:CACHE')
+    return pathlib.Path(folder), pathlib.Path(cache)
+
+
 class Store:
     """The training pictures, on the device if they fit there."""
 
@@ -68,7 +76,7 @@ def optimiser(net, extra, rate):
     ids = {id(p) for p in decays}
     rest = [p for _, p in named if id(p) not in ids]
     return torch.optim.AdamW([{'params': decays, 'weight_decay': WEIGHT_DECAY},
-                              {'params': rest, 'weight_decay': 0.0}], lr=rate)
+                              {'params': rest, 'weight_decay': 0.0}], lr=rate, fused=True)
 
 
 @torch.no_grad()
@@ -95,12 +103,17 @@ class Run:
             name, options, state = checkpoint.read_latents(a.init)
             if name != a.net:
                 raise SystemExit(f'{a.init} is of the network {name}')
-            left_out = checkpoint.continue_from(self.net, state)
+            left_out = checkpoint.continue_from(self.net, options, state)
             print(f'continues from {a.init}' + ', with a new classifier' * bool(left_out))
-        self.net.to(device).train()
-        self.teacher = Teacher(a.teacher, len(train), self.net.fc.in_features).to(device) if a.teacher else None
+        self.net.to(device, memory_format=torch.channels_last).train()
+        self.teacher = None
+        if a.teacher:
+            train = pictures.joined([train] + [pictures.unlabelled(folder) for folder, _ in a.also])
+            self.teacher = Teacher([a.teacher] + [cache for _, cache in a.also], len(train), self.net.fc.in_features)
+            self.teacher.to(device)
         self.optimiser = optimiser(self.net, self.teacher.named_parameters() if self.teacher else [], a.rate)
         self.store = Store(train, device)
+        self.objective = torch.compile(self.loss_of, dynamic=False) if a.compile else self.loss_of
         self.batch = min(a.batch, len(train))
         self.steps_an_epoch = len(train) // self.batch
         self.steps = max(1, int(a.epochs * self.steps_an_epoch))
@@ -115,7 +128,8 @@ class Run:
             'step': self.step, 'steps': self.steps, 'seconds': self.seconds, 'history': self.history,
             'side': a.sides[-1][1], 'store': a.store, 'held_out': a.held_out, 'data': str(a.data), 'seed': a.seed,
             'epochs': self.step / self.steps_an_epoch, 'init': str(a.init or ''), 'teacher_from': str(a.teacher or ''),
-            'pictures': len(self.store.data)})
+            'pictures': len(self.store.data), 'unlabelled': int((self.store.data.y == pictures.NO_CLASS).sum()),
+            'blur': a.blur})
 
     def resume(self):
         c = checkpoint.load(self.path)
@@ -136,23 +150,29 @@ class Run:
         if self.order is None or self.order[0] != epoch:
             rng = np.random.default_rng((self.a.seed, epoch))
             self.order = epoch, rng.permutation(len(self.store.data))
-        return np.sort(self.order[1][at * self.batch:(at + 1) * self.batch])
+        return self.order[1][at * self.batch:(at + 1) * self.batch]
 
     def side(self):
         share = self.step / self.steps
         return next(side for until, side in self.a.sides if share < until)
 
+    def loss_of(self, x, y, embeddings=None):
+        """x: input of the network; y: classes, pictures.NO_CLASS where only the teacher knows."""
+        if embeddings is None:
+            return F.cross_entropy(self.net(x), y, label_smoothing=self.a.smooth)
+        features = self.net.features(x)
+        ce = F.cross_entropy(self.net.fc(features), y, label_smoothing=SMOOTH_BESIDE_TEACHER, reduction='sum',
+                             ignore_index=pictures.NO_CLASS) / (y != pictures.NO_CLASS).sum().clamp(min=1)
+        return CE_BESIDE_TEACHER * ce + self.teacher.loss(features, embeddings)
+
     def loss(self):
         index = self.index()
         x, y = self.store.batch(index)
         if not self.teacher:
-            logits = self.net(augment.augment(x, self.side(), least_area=AREA))
-            return F.cross_entropy(logits, y, label_smoothing=self.a.smooth)
-        v = int(np.random.default_rng((self.a.seed, self.step)).integers(len(self.teacher.views)))
+            return self.objective(augment.augment(x, self.side(), None, AREA, self.a.blur), y)
+        v = int(np.random.default_rng((self.a.seed, self.step)).integers(self.teacher.n_views))
         views, embeddings = self.teacher.view(v, index, self.device)
-        features = self.net.features(augment.augment(x, self.side(), views, AREA_IN_VIEW))
-        ce = F.cross_entropy(self.net.fc(features), y, label_smoothing=SMOOTH_BESIDE_TEACHER)
-        return CE_BESIDE_TEACHER * ce + self.teacher.loss(features, embeddings)
+        return self.objective(augment.augment(x, self.side(), views, AREA_IN_VIEW, self.a.blur), y, embeddings)
 
     def one_step(self):
         torch.manual_seed(self.a.seed * 1_000_003 + self.step)
@@ -214,12 +234,16 @@ def arguments(argv=None):
     p.add_argument('--held-out', type=float, default=0.1, help='share of each class, where there is no val part')
     p.add_argument('--init', type=pathlib.Path, help='latent weights to continue from')
     p.add_argument('--teacher', type=pathlib.Path, help='folder that teacher.py made')
+    p.add_argument('--also', type=beside, action='append', default=[], metavar='MORE:CACHE',
+                   help='further pictures, whose classes do not count, and what the teacher says about them')
+    p.add_argument('--blur', type=float, default=0.0, help='share of the pictures that lose detail')
     p.add_argument('--save-latent', type=pathlib.Path, help='at the end')
     p.add_argument('--evaluate', type=int, default=1, help='every so many epochs')
     p.add_argument('--save-minutes', type=float, default=10)
     p.add_argument('--device', help='cuda or cpu: what there is')
     p.add_argument('--bfloat16', action=argparse.BooleanOptionalAction, default=None,
-                   help='gradients of binary convolutions: on a GPU')
+                   help='binary convolutions while training (binary.py): by default on a GPU')
+    p.add_argument('--compile', action='store_true', help='with torch.compile: a minute first, then nearly twice as fast')
     p.add_argument('--threads', type=int)
     p.add_argument('--seed', type=int, default=1)
     a = p.parse_args(argv)
@@ -228,7 +252,9 @@ def arguments(argv=None):
     return a
 
 
-def check_sides(a):
+def check(a):
+    if a.also and not a.teacher:
+        raise SystemExit('--also is for a --teacher')
     multiple = nets.NETS[a.net].side_multiple
     for _, side in a.sides:
         if side % multiple:
@@ -237,7 +263,7 @@ def check_sides(a):
 
 def main(argv=None):
     a = arguments(argv)
-    check_sides(a)
+    check(a)
     if a.threads:
         torch.set_num_threads(a.threads)
     device = torch.device(a.device or ('cuda' if torch.cuda.is_available() else 'cpu'))

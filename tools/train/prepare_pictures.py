@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Folders of photographs, whatever their classes, to one array for a teacher to speak about.
+
+  prepare_pictures.py OUT FOLDER... [--side 64] [--leave-out NAMES.txt]
+
+Writes OUT/train_x.npy (N x S x S x 3 bytes) for teacher.py and for train.py --also. A picture gives its central square;
+one that is longer than 1.4 gives the squares at both ends. --leave-out: names of sub-folders, one a line, that are not
+read: the classes of the validation part, where collections draw from the same source.
+"""
+import argparse
+import os
+import pathlib
+
+import numpy as np
+
+import pictures
+
+LONG = 1.4
+LEAST_SIDE = 60    # smaller pictures are passed over
+
+
+def squares_of(path, side):
+    """One or two squares of a picture, or none of a small one."""
+    image = pictures.open_upright(path, side)
+    w, h = image.size
+    s = min(w, h)
+    if s < LEAST_SIDE:
+        return []
+    ends = ((0, 0), (w - s, h - s)) if max(w, h) > LONG * s else (((w - s) // 2, (h - s) // 2),)
+    return [pictures.resized(image, side, (x, y, x + s, y + s)) for x, y in ends]
+
+
+def read(folders, side, left_out):
+    """Squares of everything below the folders that is a picture; what cannot be read is said and passed over."""
+    found = []
+    for folder in folders:
+        before = len(found)
+        for path in sorted(p for p in folder.rglob('*') if p.suffix.lower() in pictures.SUFFIXES):
+            if left_out.intersection(path.relative_to(folder).parts[:-1]):
+                continue
+            try:
+                found += squares_of(path, side)
+            except (OSError, ValueError) as e:
+                print(f'{path}: passed over: {e}')
+        print(f'{folder}: {len(found) - before} squares', flush=True)
+    return found
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('out', type=pathlib.Path)
+    p.add_argument('folder', type=pathlib.Path, nargs='+')
+    p.add_argument('--side', type=int, default=64)
+    p.add_argument('--leave-out', type=pathlib.Path)
+    a = p.parse_args(argv)
+    found = read(a.folder, a.side, set(a.leave_out.read_text().split()) if a.leave_out else set())
+    if not found:
+        raise SystemExit(f'no pictures ({", ".join(pictures.SUFFIXES)}) below {", ".join(map(str, a.folder))}')
+    a.out.mkdir(parents=True, exist_ok=True)
+    part = a.out / 'train_x.part.npy'
+    np.save(part, np.stack(found))
+    os.replace(part, a.out / 'train_x.npy')
+
+
+if __name__ == '__main__':
+    main()
