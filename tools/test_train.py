@@ -331,8 +331,11 @@ class Training(unittest.TestCase):
                      str(self.folder / 'few.npz'))
         run.go(lambda: False)
         self.assertGreater(min(run.net.body[i].bn.weight.abs().max() for i in (1, 2, 6, 7)), 1e-3)
-        with self.assertRaisesRegex(SystemExit, 'cannot grow'):
-            checkpoint.continue_from(nets.build('photo', N_CLASSES, {**more, 'layers': [1, 2]}), more, run.net.state_dict())
+        back = nets.build('photo', N_CLASSES, {**more, 'layers': [1, 2]})
+        checkpoint.continue_from(back, more, run.net.state_dict())
+        self.assertTrue(torch.equal(back.body[3].w, run.net.body[5].w))    # the last that is left, of the second stage
+        with self.assertRaisesRegex(SystemExit, 'other stages'):
+            checkpoint.continue_from(nets.build('photo', N_CLASSES, {}), more, run.net.state_dict())
 
     def test_pool_of_odd_sides(self):
         pool, x = nets.EarlyPool(), torch.arange(36.0).reshape(1, 1, 6, 6)

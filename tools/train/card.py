@@ -31,6 +31,8 @@ def milliseconds(floats, bits, board):
 def lines_of(facts):
     c, (floats, bits) = facts['checkpoint'], facts['cost']
     options = ', '.join(f'{k} {v}' for k, v in c['options'].items()) or 'none'
+    if facts['licence']:
+        yield f'<!-- SPDX-License-Identifier: {facts["licence"]} -->'
     yield f'# {facts["name"]}'
     yield ''
     unlabelled = c.get('unlabelled', 0)
@@ -58,6 +60,9 @@ def lines_of(facts):
     yield ''
     yield '## Training and accuracy'
     yield ''
+    if 'sides' in c:
+        yield (f'Batches of {c["batch"]}, learning rate {c["rate"]:g} falling to 0, blur {c["blur"]:g}; sides '
+               + ', '.join(f'{side} px until {share:.0%}' for share, side in c['sides']) + ' of the steps.')
     yield (f'{c["epochs"]:.1f} epochs, {c["seconds"] / 60:.0f} minutes. Top-1 of {len(c["classes"])} classes on '
            f'{facts["held_out"]} held-out pictures, with the classifier of the training (not in the file): '
            f'{facts["top1"]:.1%}.')
@@ -71,7 +76,8 @@ def lines_of(facts):
     yield from lines_of_unknown(facts)
     yield '## How to rebuild'
     yield ''
-    yield '    tools/train/train.py DATA OUT (the same options), then tools/train/export.py OUT/checkpoint.pt NAME.bnn'
+    yield ('With the same data and options: tools/train/train.py DATA OUT, then tools/train/export.py OUT/checkpoint.pt '
+           'NAME.bnn; doc/TRAINING.md has the commands for the shipped ones.')
 
 
 def lines_of_unknown(facts):

@@ -72,8 +72,8 @@ def read_latents(path):
 
 
 def continue_from(net, options, state):
-    """Loads latents that were trained with these options; a classifier of other classes stays new, and layers that the
-    network has more of start as the identity (Net.grown). Returns the names that were left out."""
+    """Loads latents that were trained with these options; a classifier of other classes stays new, and a network may
+    have other numbers of layers (Net.grown). Returns the names that were left out."""
     state = net.grown(options, state)
     own = net.state_dict()
     missing = sorted(k for k in own if k not in state and not k.startswith('fc.'))

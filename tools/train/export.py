@@ -3,7 +3,7 @@
 """A checkpoint to a .bnn file: folded, whitened, with the constants of Answers, a prior and a card.
 
   export.py CHECKPOINT OUT.bnn [--name NAME] [--side 64] [--episodes DATA] [--terms "whose pictures, under what terms"]
-            [--accuracy TABLE.md]
+            [--accuracy TABLE.md] [--licence MIT]
 
 The whitening and the prior covariance come from the training data's held-out part. The constants of Answers come from
 episodes on the pictures of --episodes, which should be of classes that the network was not trained on (class folders
@@ -99,7 +99,7 @@ def export(a):
     facts = {'name': a.name, 'side': side, 'checkpoint': c, 'terms': a.terms, 'episodes': a.episodes,
              'held_out': len(held_out), 'top1': train.top1(net, held_out, side, torch.device('cpu')),
              'constants': constants, 'effect': effect, 'feature_id': feature_id(model), 'cost': card.cost(model),
-             'n_features': len(mean), 'accuracy': a.accuracy.read_text() if a.accuracy else ''}
+             'n_features': len(mean), 'licence': a.licence, 'accuracy': a.accuracy.read_text() if a.accuracy else ''}
     text = card.text(facts)
     model = build_model(net, side, mean, matrix, covariance, a.name, constants, text)
     size = write(a.out, model)
@@ -117,6 +117,7 @@ def main(argv=None):
     p.add_argument('--data', help='where the training data is now')
     p.add_argument('--episodes', help='pictures of other classes')
     p.add_argument('--terms', default='Not stated by whoever trained it.')
+    p.add_argument('--licence', help='SPDX identifier, for the card')
     p.add_argument('--accuracy', type=pathlib.Path, help='what measure.py --report printed, for the card')
     p.add_argument('--most', type=int, default=10000, help='held-out pictures, evenly chosen')
     p.add_argument('--threads', type=int)

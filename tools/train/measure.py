@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: MIT
 """How good a checkpoint's features are, for choosing between backbones, and once a release for reporting.
 
-  measure.py CHECKPOINT|efficientnet-lite0 --tiny DIR --shared DIR [--side 64] [--report]
+  measure.py CHECKPOINT|efficientnet-lite0 --tiny DIR --shared DIR [--side 64] [--report [SET]]
 
 Prints a Markdown table, for export.py --accuracy. efficientnet-lite0: the float network of teacher.py, for comparison.
 
 --tiny: Tiny-ImageNet as prepare_tiny_imagenet.py writes it: top-1 of its validation part, with the classifier, and the
 whitening, from that part. --shared: a folder with data/cifar10-train.bin.xz (BNND_SHARED_DATA). To choose by, few-shot
-accuracy on CIFAR-10's *training* part alone: n pictures of each class are taught, others are asked. --report asks test
-parts: CIFAR-10, CIFAR-100 and Fashion-MNIST, which nothing may be chosen by.
+accuracy on CIFAR-10's *training* part alone: n pictures of each class are taught, others are asked. --report [SET] asks
+test parts: CIFAR-10, CIFAR-100 and Fashion-MNIST, which nothing may be chosen by.
 """
 import argparse
 import gzip
@@ -31,6 +31,7 @@ WHOLE = (1, 1, 0, 0)   # view
 TAUGHT = (5, 20, 200)
 ASKED_MOST = 5000
 REPORTS = (('cifar10', (20, 1000)), ('cifar100', (20,)), ('fashion-mnist', (20,)))
+ALL = 'all'
 FASHION = pathlib.Path('/usr/share/datasets/fashion-mnist')    # Debian's package dataset-fashion-mnist
 FASHION_SIDE = 28
 
@@ -50,7 +51,7 @@ class Reference:
     root = True    # its activation is ReLU6: they are >= 0
 
     def __init__(self):
-        self.net = teacher.teacher_net()
+        self.net = teacher.compiled(teacher.teacher_net())
 
     def raw(self, x, side, batch=teacher.BATCH):
         done = []
@@ -101,8 +102,8 @@ def choose_by(features, shared):
         features.print_heads(f'CIFAR-10 training part, {n} a class', c10.some(normalise.few(c10.y, n)[0]), asked)
 
 
-def report(features, shared):
-    for name, counts in REPORTS:
+def report(features, shared, only):
+    for name, counts in (r for r in REPORTS if only in (r[0], ALL)):
         if name == 'fashion-mnist':
             parts = fashion('train'), fashion('t10k')
         else:
@@ -118,7 +119,7 @@ def main(argv=None):
     p.add_argument('--tiny', type=pathlib.Path, required=True)
     p.add_argument('--shared', type=pathlib.Path, default=os.environ.get('BNND_SHARED_DATA'))
     p.add_argument('--side', type=int, default=64)
-    p.add_argument('--report', action='store_true')
+    p.add_argument('--report', nargs='?', const=ALL, choices=[ALL] + [name for name, _ in REPORTS])
     p.add_argument('--threads', type=int)
     a = p.parse_args(argv)
     if a.threads:
@@ -134,7 +135,10 @@ def main(argv=None):
             print(f'| Tiny-ImageNet validation, top-1 with the classifier | | | {right:.1%} |', flush=True)
     features = Features(net, val, a.side)
     if a.shared:
-        (report if a.report else choose_by)(features, pathlib.Path(a.shared))
+        if a.report:
+            report(features, pathlib.Path(a.shared), a.report)
+        else:
+            choose_by(features, pathlib.Path(a.shared))
 
 
 if __name__ == '__main__':

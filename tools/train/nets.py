@@ -55,8 +55,8 @@ class Net(nn.Module):
         return writer.g.op('mean', [x], 'mean')
 
     def grown(self, options, state):
-        """The latents `state` of a network of these options, renamed for this one. A network that can grow adds
-        layers; the others take their own options alone."""
+        """The latents `state` of a network of these options, for this one. A network that can grow adds layers or leaves
+        some out; the others take their own options alone."""
         return state
 
     @torch.no_grad()
@@ -145,25 +145,25 @@ class Photo(Net):
 
     @torch.no_grad()
     def grown(self, options, state):
-        """Latents of the same stages with fewer layers each: the further layers of a stage compute the identity (the
-        batch norm's factor 0, slope 1), and learn from there."""
+        """Latents of the same stages with other numbers of layers: what a stage has more computes the identity at first
+        (the batch norm's factor 0, slope 1), what it has less is left out."""
         before = options.get('layers', LAYERS)
-        if len(before) != len(self.layers) or any(b > n for b, n in zip(before, self.layers)):
-            raise SystemExit(f'layers {list(before)} cannot grow to {list(self.layers)}')
+        if len(before) != len(self.layers):
+            raise SystemExit(f'layers {list(before)} cannot become {list(self.layers)}: other stages')
         made = {k: v for k, v in state.items() if not k.startswith('body.')}
         old = new = 0
-        for i, n in enumerate(self.layers):
-            for j in range(bool(i) + n):
-                if j < bool(i) + before[i]:
-                    made.update({f'body.{new}.{k[len(f"body.{old}."):]}': v for k, v in state.items()
-                                 if k.startswith(f'body.{old}.')})
-                    old += 1
+        for i, (n_old, n_new) in enumerate(zip(before, self.layers)):
+            n_old, n_new = n_old + bool(i), n_new + bool(i)    # with the transition
+            for j in range(n_new):
+                if j < n_old:
+                    own = {k.split('.', 2)[2]: v for k, v in state.items() if k.startswith(f'body.{old + j}.')}
                 else:
-                    layer = self.body[new]
+                    layer = self.body[new + j]
                     layer.bn.weight.zero_()
                     layer.act.weight.fill_(1)
-                    made.update({f'body.{new}.{k}': v for k, v in layer.state_dict().items()})
-                new += 1
+                    own = layer.state_dict()
+                made.update({f'body.{new + j}.{k}': v for k, v in own.items()})
+            old, new = old + n_old, new + n_new
         return made
 
 

@@ -129,7 +129,7 @@ class Run:
             'side': a.sides[-1][1], 'store': a.store, 'held_out': a.held_out, 'data': str(a.data), 'seed': a.seed,
             'epochs': self.step / self.steps_an_epoch, 'init': str(a.init or ''), 'teacher_from': str(a.teacher or ''),
             'pictures': len(self.store.data), 'unlabelled': int((self.store.data.y == pictures.NO_CLASS).sum()),
-            'blur': a.blur})
+            'blur': a.blur, 'batch': self.batch, 'rate': a.rate, 'sides': a.sides})
 
     def resume(self):
         c = checkpoint.load(self.path)
