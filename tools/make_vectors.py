@@ -4,7 +4,8 @@
 
   make_vectors.py OUT_DIR [BACKBONES_DIR]
 
-For the tiny models (drawn here), and with BACKBONES_DIR for models/photo*.bnn: the drawn pictures of its golden files.
+For the tiny models and the shipped ones (pictures drawn here), and with BACKBONES_DIR for models/photo*-1.bnn: the
+drawn pictures of its golden files.
 The features are those of the numpy evaluator in the format's float32 order, not the engine's own.
 
 A .vec file, little-endian: "BNNVEC1\\n", u32 n, height, width, d; n x height x width x 3 bytes; n x d float32.
@@ -20,7 +21,8 @@ import make_tiny    # noqa: E402
 from bnnfile import Evaluator, read    # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-N_TINY = 24
+TRAINED = ('photo96-2', 'nano64-1')    # by tools/train
+N_TINY, N_TRAINED = 24, 4
 
 
 def vector(model, pictures):
@@ -30,14 +32,13 @@ def vector(model, pictures):
             + features.astype('<f4').tobytes())
 
 
-def tiny_pictures(model):
-    """Two-coloured pictures, noise, and the plain ones: black, white, the byte whose number is 0."""
+def drawn(model, n, n_noise, plain):
+    """Two-coloured pictures, noise, and plain ones of these bytes."""
     height, width, _ = model.tensors[model.graph.input.tensor].shape
     rng = make_tiny.Splitmix64(7)
-    drawn = make_tiny.pictures(rng, N_TINY, height, width)
-    noise = (rng.grid(8, height, width, 3, scale=128) + 128).astype('u1')
-    plain = np.stack([np.full((height, width, 3), b, 'u1') for b in (0, 255, 118)])
-    return np.concatenate([drawn, noise, plain])
+    halves = make_tiny.pictures(rng, n, height, width)
+    noise = (rng.grid(n_noise, height, width, 3, scale=128) + 128).astype('u1')
+    return np.concatenate([halves, noise, np.stack([np.full((height, width, 3), b, 'u1') for b in plain])])
 
 
 def vectors(backbones=None):
@@ -45,7 +46,10 @@ def vectors(backbones=None):
     made = {}
     for name in ('tiny', 'odd'):
         model = read(ROOT / 'tests' / 'vectors' / 'models' / f'{name}.bnn')
-        made[f'{name}.vec'] = vector(model, tiny_pictures(model))
+        made[f'{name}.vec'] = vector(model, drawn(model, N_TINY, 8, (0, 255, 118)))
+    for name in TRAINED:
+        model = read(ROOT / 'models' / f'{name}.bnn')
+        made[f'{name}.vec'] = vector(model, drawn(model, N_TRAINED, 1, (118,)))
     for side in (96, 64) if backbones else ():
         model = read(ROOT / 'models' / f'photo{side}-1.bnn')
         golden = np.load(pathlib.Path(backbones) / f'v1-{side}' / 'golden-drawn.npz')

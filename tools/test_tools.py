@@ -49,8 +49,11 @@ FEATURE_IDS = {
     'odd': '73c46e5d355ff5b341d065a2eb78b29d38fe91ebdac0817f76347694c2c814c2',
     'photo96-1': '70fc14abe346a5edd9baa66bfd93b176185d1847a01d61f3650b4bd716349d3b',
     'photo64-1': '072168496a612b2d228ea0b3ed97c5778b66e917d538e7a7a0b922e07c47b5cc',
+    'nano64-1': 'ae707885b3c1e8169eb2bac641aed017bcddbcbdafd77ef71137ba8eb4f0918a',
+    'photo96-2': 'b088fd86eace7efe9ff7662c4b0399112f074e8ef1338fb69a09987d0106fc8b',
 }
-PATHS = {'tiny': TINY, 'odd': ODD, 'photo96-1': PHOTOS[96], 'photo64-1': PHOTOS[64]}
+SHIPPED = {name: ROOT / 'models' / f'{name}.bnn' for name in make_vectors.TRAINED}
+PATHS = {'tiny': TINY, 'odd': ODD, 'photo96-1': PHOTOS[96], 'photo64-1': PHOTOS[64], **SHIPPED}
 
 
 def equal(a, b):
@@ -356,8 +359,26 @@ class Reproduction(unittest.TestCase):
                 ', '.join(f'{k:.4f}' for k in answers.deviations),
                 ', '.join(f'{s:.4f}' for s in answers.unknown_cosine)), ' '.join(card.split()))
 
+    def test_cards_of_trained(self):
+        for name, path in SHIPPED.items():
+            card, model = path.with_suffix('.md').read_text(), read(path)
+            self.assertEqual((model.graph.card.name, model.graph.card.text), (name, card))
+            self.assertIn(f'`{feature_id(model)}`', card)
+            self.assertIn(f'T = {round(model.graph.answers.temperature, 4)};', card)
+
+    def test_latents(self):
+        """The latent weights beside a model have the signs of its weights."""
+        for name, path in SHIPPED.items():
+            latents, model = np.load(path.with_suffix('.latent.npz')), read(path)
+            kernels = [latents[k] for k in latents.files if k.startswith('body.') and k.endswith('.w')]
+            made = [model.constants[op.inputs[1]] for op in model.graph.ops
+                    if op.WhichOneof('attributes') == 'binary_conv2d']
+            self.assertEqual(len(kernels), len(made), name)
+            for latent, bits in zip(kernels, made):
+                np.testing.assert_array_equal(bits == 1, latent.transpose(0, 2, 3, 1) < 0, name)    # 1 is -1
+
     def test_default(self):
-        self.assertEqual(os.readlink(ROOT / 'models' / 'default.bnn'), 'photo96-1.bnn')
+        self.assertEqual(os.readlink(ROOT / 'models' / 'default.bnn'), 'photo96-2.bnn')
 
 
 @unittest.skipUnless(datasets.shared_data(), NEEDS_SHARED)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A model changed in any byte is refused with a sentence, or it is a valid model on which a forward pass runs.
  *
- *   test_model_bytes tiny|default STRIDE
+ *   test_model_bytes tiny|shipped STRIDE
  *
- * Tiny models: every byte, changed twice (one bit, and to 0x00 or 0xFF). The default one: header, graph, both ends of
+ * Tiny models: every byte, changed twice (one bit, and to 0x00 or 0xFF). A shipped one: header, graph, both ends of
  * each tensor and 2,000 seeded bytes, changed in one of the two ways. Each change is tried with the digest as it was,
  * which must refuse it, and without looking at the digest, as if it had been recomputed: else this would be a test of
  * SHA-256 alone.
@@ -162,10 +162,10 @@ static void test_odd(void **state)
 	try_all("odd");
 }
 
-static void test_default(void **state)
+static void test_shipped(void **state)
 {
 	(void)state;
-	struct file f = file_load("models", "photo96-1");
+	struct file f = file_load("models", "nano64-1");
 	struct graph g;
 	struct err err = {0};
 	size_t n = 0;
@@ -184,7 +184,7 @@ static void test_default(void **state)
 	graph_deinit(&g);
 	for (size_t i = 0; i < SEEDED; i += stride)
 		try_byte(&f, (size_t)(splitmix64_next(&f.seed) % f.len));
-	finish(&f, "photo96-1");
+	finish(&f, "nano64-1");
 }
 
 /* Whole stretches of the graph replaced by noise, doubled, or left out: what single bytes seldom reach. */
@@ -227,13 +227,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_stretches),
 	};
-	const struct CMUnitTest whole[] = {cmocka_unit_test(test_default)};
+	const struct CMUnitTest whole[] = {cmocka_unit_test(test_shipped)};
 	if (argc != 3 || atoi(argv[2]) <= 0) {
-		fprintf(stderr, "usage: test_model_bytes tiny|default STRIDE\n");
+		fprintf(stderr, "usage: test_model_bytes tiny|shipped STRIDE\n");
 		return 2;
 	}
 	stride = (size_t)atoi(argv[2]);
 	if (!strcmp(argv[1], "tiny"))
 		return cmocka_run_group_tests_name("changed tiny models", tiny, NULL, NULL);
-	return cmocka_run_group_tests_name("the default model, changed", whole, NULL, NULL);
+	return cmocka_run_group_tests_name("a shipped model, changed", whole, NULL, NULL);
 }

@@ -153,7 +153,7 @@ int main(int argc, char **argv)
 	size_t n_sets = 0, rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : ROUNDS;
 	const char *root = getenv("BNND_SOURCE_DIR");
 	char path[4096];
-	snprintf(path, sizeof path, "%s/models/photo96-1.bnn", root ? root : ".");
+	snprintf(path, sizeof path, "%s/models/default.bnn", root ? root : ".");
 	if (argc > 3 || rounds < 1 || rounds > ROUNDS) {
 		fprintf(stderr, "usage: bench_forward [MODEL.bnn [ROUNDS, 1 to %d]]\n", ROUNDS);
 		return 2;
