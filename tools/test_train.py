@@ -46,7 +46,7 @@ N_CLASSES, N_EACH, STORED = 4, 24, 40
 SMALL = {
     'photo': ({'channels': [8, 16, 40], 'layers': [1, 1, 2], 'stem': 8, 'feat': 24}, 32),
     'photo early pool': ({'channels': [8, 16, 40], 'layers': [1, 2, 1], 'stem': 8, 'feat': 24, 'early_pool': True,
-                          'unit_slopes': True}, 48),
+                          'unit_slopes': True}, 64),
     'quicknet': ({'channels': [16, 24, 40], 'layers': [1, 1, 2]}, 64),
     'birealnet18': ({'channels': [8, 16, 40], 'layers': [2, 1, 1]}, 64),
     'reactnet_a': ({'channels': [8, 16, 32, 32, 64]}, 64),

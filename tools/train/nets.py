@@ -138,6 +138,7 @@ class Photo(Net):
             body += [PhotoLayer(c) for _ in range(layers[i])]
         self.body = nn.Sequential(*body)
         self.pool = EarlyPool() if early_pool else nn.Identity()
+        self.side_multiple = 32 if early_pool else 16    # of what runs
         self.last = nn.Sequential(conv(channels[-1], feat, 1), batch_norm(feat), nn.ReLU())
         self.fc = nn.Linear(feat, classes)
         self.unit_slopes = bool(unit_slopes)
