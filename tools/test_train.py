@@ -343,6 +343,11 @@ class Training(unittest.TestCase):
         x = x[:, :, :3, :3]
         self.assertEqual(pool(x).flatten().tolist(), [x[0, 0, i:i + 2, j:j + 2].mean() for i in (0, 1) for j in (0, 1)])
 
+    def test_last_side(self):
+        """Refused before the training, not after it by export."""
+        with self.assertRaisesRegex(SystemExit, 'multiples of 32'):
+            run_of(self.folder, '--sides', '0.5:64,1:48', '--options', json.dumps(SMALL['photo early pool'][0]))
+
     def made_up_teacher(self, name, y):
         """A folder as teacher.py makes it, whose embeddings are of the classes y."""
         folder, rng = self.folder / name, np.random.default_rng(0)

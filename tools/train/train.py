@@ -99,6 +99,7 @@ class Run:
         self.a, self.device, self.held_out = a, device, held_out.spread(VALIDATION_MOST)
         self.classes = train.classes
         self.net = nets.build(a.net, len(train.classes), a.options)
+        check_last(self.net, a)
         if a.init:
             name, options, state = checkpoint.read_latents(a.init)
             if name != a.net:
@@ -250,6 +251,13 @@ def arguments(argv=None):
     a.rate = a.rate or (1e-3 if a.init else 2e-3)
     a.store = a.store or a.sides[-1][1] * 5 // 4
     return a
+
+
+def check_last(net, a):
+    """The last side is what export.py and the engine will run."""
+    if a.sides[-1][1] % net.side_multiple:
+        raise SystemExit(f'with these options {a.net} runs at multiples of {net.side_multiple}: the last side cannot be '
+                         f'{a.sides[-1][1]}')
 
 
 def check(a):
