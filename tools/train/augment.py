@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Random views of pictures, on the device: crop, mirror, brightness, contrast, saturation.
 
-A view is (sx, sy, tx, ty): half sizes and centre of a rectangle in coordinates -1..1. (1, 1, 0, 0) is the whole picture.
+A view is (sx, sy, tx, ty): half sizes and centre of a rectangle in coordinates -1..1. WHOLE is the picture.
 """
 import torch
 import torch.nn.functional as F
 
 from nets import prepare
 
+WHOLE = (1, 1, 0, 0)    # view
 LEAST_DETAIL = 0.4   # of the side, of pictures that lose detail
 LOG_ASPECT = 0.29    # crops are at most a third longer than wide
 

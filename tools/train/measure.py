@@ -12,6 +12,7 @@ accuracy on CIFAR-10's *training* part alone: n pictures of each class are taugh
 test parts: CIFAR-10, CIFAR-100 and Fashion-MNIST, which nothing may be chosen by.
 """
 import argparse
+import functools
 import gzip
 import os
 import pathlib
@@ -19,6 +20,7 @@ import pathlib
 import numpy as np
 import torch
 
+import augment
 import checkpoint
 import nets
 import normalise
@@ -27,7 +29,6 @@ import teacher
 import train
 
 REFERENCE = 'efficientnet-lite0'
-WHOLE = (1, 1, 0, 0)   # view
 TAUGHT = (5, 20, 200)
 ASKED_MOST = 5000
 REPORTS = (('cifar10', (20, 1000)), ('cifar100', (20,)), ('fashion-mnist', (20,)))
@@ -46,35 +47,27 @@ def load_any(path):
     return checkpoint.load_net(path)
 
 
-class Reference:
-    """The float teacher's pooled numbers: what a large network makes of the same pictures."""
-    root = True    # its activation is ReLU6: they are >= 0
+def reference(side):
+    """As normalise.features of one network and side: the float teacher's pooled numbers, which are >= 0."""
+    net, whole = teacher.compiled(teacher.teacher_net()), np.tile(np.float32(augment.WHOLE), (teacher.BATCH, 1))
 
-    def __init__(self):
-        self.net = teacher.compiled(teacher.teacher_net())
-
-    def raw(self, x, side, batch=teacher.BATCH):
-        done = []
-        for i in range(0, len(x), batch):
-            b = pictures.squares(x[i:i + batch], side)
-            done.append(teacher.embed(self.net, b, np.tile(np.float32(WHOLE), (len(b), 1)), side, torch.device('cpu')))
-        return np.concatenate(done)
+    def pooled(x):
+        parts = (pictures.squares(x[i:i + teacher.BATCH], side) for i in range(0, len(x), teacher.BATCH))
+        return np.concatenate([teacher.embed(net, p, whole[:len(p)], side, torch.device('cpu')) for p in parts])
+    return pooled
 
 
 class Features:
-    """A network with the whitening and prior of held-out pictures."""
+    """pooled (bytes N x S x S x 3 -> N x d) with the whitening and prior of held-out pictures."""
 
-    def __init__(self, net, held_out, side):
-        self.net, self.side = net, side
-        raw = self.raw(held_out.x)
-        self.norm = normalise.whitening(raw, held_out.y, net.root)
-        self.prior = normalise.prior_covariance(normalise.normalise(raw, *self.norm, net.root), held_out.y)
-
-    def raw(self, x):
-        return self.net.raw(x, self.side) if isinstance(self.net, Reference) else normalise.features(self.net, x, self.side)
+    def __init__(self, pooled, root, held_out):
+        self.pooled, self.root = pooled, root
+        raw = pooled(held_out.x)
+        self.norm = normalise.whitening(raw, held_out.y, root)
+        self.prior = normalise.prior_covariance(normalise.normalise(raw, *self.norm, root), held_out.y)
 
     def __call__(self, x):
-        return normalise.normalise(self.raw(x), *self.norm, self.net.root)
+        return normalise.normalise(self.pooled(x), *self.norm, self.root)
 
     def print_heads(self, what, taught, asked):
         found = normalise.heads(self(taught.x), taught.y, asked[0], asked[1], self.prior)
@@ -127,13 +120,13 @@ def main(argv=None):
     val = pictures.load_npy(a.tiny)[1]
     print(f'| {a.side} px | means | LDA | joint |\n| --- | --- | --- | --- |', flush=True)
     if str(a.checkpoint) == REFERENCE:
-        net = Reference()
+        features = Features(reference(a.side), True, val)
     else:
         net, _ = load_any(a.checkpoint)
         if net.fc.out_features == len(val.classes):
             right = train.top1(net, val, a.side, torch.device('cpu'))
             print(f'| Tiny-ImageNet validation, top-1 with the classifier | | | {right:.1%} |', flush=True)
-    features = Features(net, val, a.side)
+        features = Features(functools.partial(normalise.features, net, side=a.side), net.root, val)
     if a.shared:
         if a.report:
             report(features, pathlib.Path(a.shared), a.report)

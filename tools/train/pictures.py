@@ -66,11 +66,14 @@ def resized(image, side, box):
     return np.asarray(image.resize((side, side), Image.BILINEAR, box))
 
 
-def open_square(path, side):
-    image = open_upright(path, side)
+def central(image, side):
     w, h = image.size
     s = min(w, h)
     return resized(image, side, ((w - s) // 2, (h - s) // 2, (w - s) // 2 + s, (h - s) // 2 + s))
+
+
+def open_square(path, side):
+    return central(open_upright(path, side), side)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------

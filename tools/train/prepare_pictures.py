@@ -27,8 +27,9 @@ def squares_of(path, side):
     s = min(w, h)
     if s < LEAST_SIDE:
         return []
-    ends = ((0, 0), (w - s, h - s)) if max(w, h) > LONG * s else (((w - s) // 2, (h - s) // 2),)
-    return [pictures.resized(image, side, (x, y, x + s, y + s)) for x, y in ends]
+    if max(w, h) <= LONG * s:
+        return [pictures.central(image, side)]
+    return [pictures.resized(image, side, box) for box in ((0, 0, s, s), (w - s, h - s, w, h))]
 
 
 def read(folders, side, left_out):

@@ -39,7 +39,7 @@ def fixed_views(n_views, n):
     sx, sy = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
     tx, ty = ((rng.random((n_views, n)) * 2 - 1) * (1 - s) for s in (sx, sy))
     views = np.stack((sx, sy, tx, ty), -1).astype('f4')
-    views[0] = (1, 1, 0, 0)
+    views[0] = augment.WHOLE
     return views
 
 
