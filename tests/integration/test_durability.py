@@ -52,6 +52,30 @@ class Restart(DaemonTest):
 				self.assertEqual(history, client.history())
 				self.assertEqual(("ready", 4), (client.status().state, client.hello.seq))
 
+	def test_an_upgrade_with_another_default_forgets_nothing(self):
+		models = self.folder()
+		for name in ("photo96-1", "photo64-1"):
+			os.symlink(os.path.join(SOURCE, "models", name + ".bnn"), os.path.join(models, name + ".bnn"))
+		os.symlink("photo96-1.bnn", os.path.join(models, "default.bnn"))
+		daemon = self.make(model=None, config=f"model:\n  dir: {models}\n").start()
+		with daemon.client() as client:
+			self.teach(client, "disc", "ring")
+			before = answers(client)
+		os.remove(os.path.join(models, "default.bnn"))
+		os.symlink("photo64-1.bnn", os.path.join(models, "default.bnn"))
+		daemon.restart()
+		with daemon.client() as client:
+			self.assertEqual("photo96-1", client.hello.model.name)
+			self.assertEqual(before, answers(client))
+			self.assertEqual("ready", client.status().state)
+		os.remove(os.path.join(models, "photo96-1.bnn"))
+		daemon.restart()
+		with daemon.client() as client:
+			self.assertEqual("photo64-1", client.hello.model.name)
+			status = client.status()
+			self.assertEqual("degraded", status.state)
+			self.check_sentence(" ".join(status.reasons), "2 classes were learned with the model 'photo96-1'")
+
 	def test_undo_after_a_restart(self):
 		daemon = self.daemon()
 		with daemon.client() as client:
@@ -278,30 +302,6 @@ class Faults(DaemonTest):
 			self.assertEqual("ready", client.status().state)
 			self.assertIn(client.hello.seq, (1, 2), "never acknowledged: may be there or not, but whole")
 			client.learn("cross", pictures("cross", 3))
-
-	def test_an_upgrade_with_another_default_forgets_nothing(self):
-		models = self.folder()
-		for name in ("photo96-1", "photo64-1"):
-			os.symlink(os.path.join(SOURCE, "models", name + ".bnn"), os.path.join(models, name + ".bnn"))
-		os.symlink("photo96-1.bnn", os.path.join(models, "default.bnn"))
-		daemon = self.make(model=None, config=f"model:\n  dir: {models}\n").start()
-		with daemon.client() as client:
-			self.teach(client, "disc", "ring")
-			before = answers(client)
-		os.remove(os.path.join(models, "default.bnn"))
-		os.symlink("photo64-1.bnn", os.path.join(models, "default.bnn"))
-		daemon.restart()
-		with daemon.client() as client:
-			self.assertEqual("photo96-1", client.hello.model.name)
-			self.assertEqual(before, answers(client))
-			self.assertEqual("ready", client.status().state)
-		os.remove(os.path.join(models, "photo96-1.bnn"))
-		daemon.restart()
-		with daemon.client() as client:
-			self.assertEqual("photo64-1", client.hello.model.name)
-			status = client.status()
-			self.assertEqual("degraded", status.state)
-			self.check_sentence(" ".join(status.reasons), "2 classes were learned with the model 'photo96-1'")
 
 	def test_a_read_only_directory_serves_what_was_learned(self):
 		daemon = self.faulty().start()
