@@ -326,6 +326,7 @@ class Reproduction(unittest.TestCase):
             self.assertEqual((VECTORS / name).read_bytes(), body, name)
 
     def test_feature_ids(self):
+        self.assertEqual(set(FEATURE_IDS), set(PATHS))
         for name, path in PATHS.items():
             self.assertEqual(feature_id(read(path)), FEATURE_IDS[name], name)
 
@@ -378,7 +379,7 @@ class Reproduction(unittest.TestCase):
                 np.testing.assert_array_equal(bits == 1, latent.transpose(0, 2, 3, 1) < 0, name)    # 1 is -1
 
     def test_default(self):
-        self.assertEqual(os.readlink(ROOT / 'models' / 'default.bnn'), 'photo96-2.bnn')
+        self.assertEqual(os.readlink(ROOT / 'models' / 'default.bnn'), make_vectors.SHIPPED[0] + '.bnn')
 
 
 @unittest.skipUnless(datasets.shared_data(), NEEDS_SHARED)
