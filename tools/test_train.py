@@ -381,6 +381,30 @@ class Training(unittest.TestCase):
         with self.assertRaises(SystemExit):
             train.check(train.arguments(['x', 'y', '--also', 'a:b']))
 
+    def test_own_classes(self):
+        """The teacher's word on the pictures' own classes: fitted, kept, and mixed with the label."""
+        data = drawn_set()
+        folder = self.made_up_teacher('teacher', data.y)
+        self.assertFalse(teacher.Teacher([folder], len(data), 8).has_own)
+        teacher.add_own(folder, data, torch.device('cpu'))
+        made = teacher.Teacher([folder], len(data), 8)
+        kept = np.load(folder / 'embeddings.npy').astype('f4')
+        aim = made.own_aim(torch.from_numpy(kept[1]))
+        self.assertEqual(aim.shape, (len(data), N_CLASSES))
+        self.assertTrue((aim.argmax(1).numpy() == data.y).all())
+        run = run_of(self.folder / 'run', '--epochs', '8', '--sides', '1:32', '--teacher', str(folder), '--options',
+                     '{"channels": [8, 16], "layers": [1, 1]}')
+        logits, y = torch.randn(6, N_CLASSES), torch.tensor([0, 1, pictures.NO_CLASS, 2, 3, pictures.NO_CLASS])
+        rows = torch.from_numpy(kept[0][:6])
+        own = F.one_hot(y.clamp(min=0), N_CLASSES) * train.LABEL_SHARE + (1 - train.LABEL_SHARE) * made.own_aim(rows)
+        each = -(own * F.log_softmax(logits, 1)).sum(1)[y >= 0]
+        self.assertAlmostEqual(run.class_loss(logits, y, rows).item(), train.OWN_BESIDE_TEACHER * each.mean().item(), 4)
+        losses = [run.one_step() for _ in range(run.steps)]
+        self.assertLess(np.mean(losses[-6:]), 0.8 * np.mean(losses[:6]))
+        other = pictures.Pictures(data.x, np.full(len(data), pictures.NO_CLASS), [])
+        teacher.add_own(self.made_up_teacher('none', data.y), other, torch.device('cpu'))
+        self.assertFalse((self.folder / 'none' / teacher.OWN).exists())
+
     def test_blur(self):
         torch.manual_seed(0)
         x = torch.rand(8, 3, 32, 32) * 255

@@ -31,6 +31,7 @@ WEIGHT_DECAY = 0.02      # of float matrices; nothing else decays
 LOG_STEPS = 100
 VALIDATION_MOST = 4000
 CE_BESIDE_TEACHER, SMOOTH_BESIDE_TEACHER = 0.5, 0.1
+OWN_BESIDE_TEACHER, LABEL_SHARE = 1.0, 0.5    # where the teacher knows the classes: its word and the label's, mixed
 AREA, AREA_IN_VIEW = 0.25, 0.75    # least share of a picture, or of a teacher's view, that a crop shows
 DEVICE_SHARE = 0.5       # of the device's free memory that the pictures may take
 
@@ -162,9 +163,18 @@ class Run:
         if embeddings is None:
             return F.cross_entropy(self.net(x), y, label_smoothing=self.a.smooth)
         features = self.net.features(x)
-        ce = F.cross_entropy(self.net.fc(features), y, label_smoothing=SMOOTH_BESIDE_TEACHER, reduction='sum',
-                             ignore_index=pictures.NO_CLASS) / (y != pictures.NO_CLASS).sum().clamp(min=1)
-        return CE_BESIDE_TEACHER * ce + self.teacher.loss(features, embeddings)
+        return self.class_loss(self.net.fc(features), y, embeddings) + self.teacher.loss(features, embeddings)
+
+    def class_loss(self, logits, y, embeddings):
+        """Of the pictures that have a class."""
+        known = y != pictures.NO_CLASS
+        smooth = 0.0 if self.teacher.has_own else SMOOTH_BESIDE_TEACHER
+        ce = F.cross_entropy(logits, y, label_smoothing=smooth, reduction='none', ignore_index=pictures.NO_CLASS)
+        weight = CE_BESIDE_TEACHER
+        if self.teacher.has_own:
+            apart = -(self.teacher.own_aim(embeddings) * F.log_softmax(logits, 1)).sum(1)
+            ce, weight = LABEL_SHARE * ce + (1 - LABEL_SHARE) * apart, OWN_BESIDE_TEACHER
+        return weight * (ce * known).sum() / known.sum().clamp(min=1)
 
     def loss(self):
         index = self.index()
