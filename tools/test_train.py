@@ -366,13 +366,15 @@ class Training(unittest.TestCase):
         np.save(self.folder / 'more' / 'train_x.npy', more.x)
         caches = self.made_up_teacher('a', data.y), self.made_up_teacher('b', more.y)
         run = run_of(self.folder / 'run', '--epochs', '2', '--sides', '1:32', '--teacher', str(caches[0]), '--also',
-                     f'{self.folder / "more"}:{caches[1]}', '--blur', '0.5', '--options',
+                     f'{self.folder / "more"}:{caches[1]}', '--blur', '0.5', '--sharpen', '0.5', '--options',
                      '{"channels": [8, 16], "layers": [1, 1]}', data=data)
         self.assertEqual(len(run.store.data), len(data) + len(more))
         index = np.array([len(data) + 3, 2, len(data)])
-        x, y = run.store.batch(index)
+        groups, y = run.store.batch(index)
         self.assertEqual(y.tolist(), [pictures.NO_CLASS, data.y[2], pictures.NO_CLASS])
-        np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), np.stack([more.x[3], data.x[2], more.x[0]]))
+        self.assertEqual([where.tolist() for where, _ in groups], [[1], [0, 2]])
+        for (_, x), part in zip(groups, (data.x[[2]], more.x[[3, 0]])):
+            np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), part)
         kept = [np.load(c / 'embeddings.npy')[1] for c in caches]
         np.testing.assert_array_equal(run.teacher.view(1, index, 'cpu')[1].numpy(),
                                       np.stack([kept[1][3], kept[0][2], kept[1][0]]))
@@ -380,6 +382,19 @@ class Training(unittest.TestCase):
         self.assertTrue(np.isfinite(losses).all())
         with self.assertRaises(SystemExit):
             train.check(train.arguments(['x', 'y', '--also', 'a:b']))
+
+    def test_sides_together(self):
+        """Pictures of two sides in one batch: each is cut from its own pixels, and stands in its place."""
+        small, large = drawn_set(), drawn_set(seed=5)
+        large = pictures.Pictures(large.x.repeat(2, 1).repeat(2, 2), np.full(len(large), pictures.NO_CLASS), [])
+        store = train.Store(pictures.joined([small, large]), torch.device('cpu'))
+        groups, _ = store.batch(np.array([len(small) + 1, 3, 0]))
+        made = augment.cut_groups(groups, torch.tensor([augment.WHOLE] * 3, dtype=torch.float32), STORED)
+        made = made.permute(0, 2, 3, 1).numpy()
+        np.testing.assert_allclose(made[1:], small.x[[3, 0]], atol=0.1)
+        halved = pictures.squares(large.x, STORED).astype('f4')
+        self.assertEqual(abs(made[0] - halved).mean((1, 2, 3)).argmin(), 1)
+        self.assertIs(pictures.joined([small]), small)
 
     def test_own_classes(self):
         """The teacher's word on the pictures' own classes: fitted, kept, and mixed with the label."""
@@ -405,14 +420,15 @@ class Training(unittest.TestCase):
         teacher.add_own(self.made_up_teacher('none', data.y), other, torch.device('cpu'))
         self.assertFalse((self.folder / 'none' / teacher.OWN).exists())
 
-    def test_blur(self):
+    def test_detail(self):
         torch.manual_seed(0)
         x = torch.rand(8, 3, 32, 32) * 255
-        made = augment.blurred(x, 0.5)
+        made = augment.detail(x, 0.5, 0.5)
         rough = (lambda p: (p[..., 1:] - p[..., :-1]).abs().mean((1, 2, 3)))
-        self.assertTrue(torch.equal(made[4:], x[4:]))
         self.assertTrue((rough(made[:4]) < 0.9 * rough(x[:4])).all())
-        self.assertTrue(torch.equal(augment.blurred(x, 0.0), x))
+        self.assertTrue((rough(made[4:6]) > rough(x[4:6])).all())
+        self.assertTrue(torch.equal(made[6:], x[6:]))
+        self.assertTrue(torch.equal(augment.detail(x, 0.0, 0.0), x))
 
     def test_teacher(self):
         """A made-up teacher: views and embeddings are used, and its loss falls."""

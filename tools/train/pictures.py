@@ -167,7 +167,7 @@ def unlabelled(folder):
 
 
 class Rows:
-    """Arrays of pictures, one after the other, as one."""
+    """Arrays, one after the other, as one; rows are taken out of it where those of all are of one shape."""
 
     def __init__(self, parts):
         self.parts, self.starts = parts, np.cumsum([0] + [len(p) for p in parts])
@@ -189,12 +189,9 @@ class Rows:
 
 
 def joined(parts):
-    """Pictures after pictures, with the classes of the first."""
+    """Pictures after pictures, with the classes of the first. Their sides may differ: groups() gives each its own."""
     if len(parts) == 1:
         return parts[0]
-    sides = {p.x.shape[1] for p in parts}
-    if len(sides) > 1:
-        raise SystemExit(f'pictures of sides {sorted(sides)} cannot be trained on together')
     return Pictures(Rows([p.x for p in parts]), np.concatenate([p.y for p in parts]), parts[0].classes)
 
 

@@ -53,21 +53,30 @@ def beside(text):
 
 
 class Store:
-    """The training pictures, on the device if they fit there."""
+    """The training pictures, on the device if they fit there; parts of different sides stay apart."""
 
     def __init__(self, data, device):
         self.data, self.device = data, device
         self.y = torch.from_numpy(data.y).to(device)
-        self.x = None
-        if device.type == 'cuda' and data.x.size < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
-            self.x = torch.from_numpy(np.array(data.x)).to(device)
+        self.parts = data.x.parts if isinstance(data.x, pictures.Rows) else [data.x]
+        self.starts = np.cumsum([0] + [len(p) for p in self.parts])
+        self.kept = None
+        if device.type == 'cuda' and sum(p.size for p in self.parts) < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.kept = [torch.from_numpy(np.array(p)).to(device) for p in self.parts]
 
     def batch(self, index):
-        """Floats 0..255, N x 3 x S x S, and labels."""
-        at = torch.from_numpy(index).to(self.device)
-        if self.x is None:
-            return pictures.tensor(self.data.x[index], self.device), self.y[at]
-        return self.x[at].permute(0, 3, 1, 2).float(), self.y[at]
+        """([(places in the batch, floats 0..255, n x 3 x S x S)] of the pictures of one side each, labels)."""
+        groups = []
+        for i, (part, start) in enumerate(zip(self.parts, self.starts)):
+            here = np.flatnonzero((index >= start) & (index < start + len(part)))
+            if len(here):
+                rows = index[here] - start
+                if self.kept:
+                    x = self.kept[i][torch.from_numpy(rows).to(self.device)].permute(0, 3, 1, 2).float()
+                else:
+                    x = pictures.tensor(part[rows], self.device)
+                groups.append((torch.from_numpy(here).to(self.device), x))
+        return groups, self.y[torch.from_numpy(index).to(self.device)]
 
 
 def optimiser(net, extra, rate):
@@ -131,7 +140,7 @@ class Run:
             'side': a.sides[-1][1], 'store': a.store, 'held_out': a.held_out, 'data': str(a.data), 'seed': a.seed,
             'epochs': self.step / self.steps_an_epoch, 'init': str(a.init or ''), 'teacher_from': str(a.teacher or ''),
             'pictures': len(self.store.data), 'unlabelled': int((self.store.data.y == pictures.NO_CLASS).sum()),
-            'blur': a.blur, 'batch': self.batch, 'rate': a.rate, 'sides': a.sides})
+            'blur': a.blur, 'sharpen': a.sharpen, 'batch': self.batch, 'rate': a.rate, 'sides': a.sides})
 
     def resume(self):
         c = checkpoint.load(self.path)
@@ -180,10 +189,11 @@ class Run:
         index = self.index()
         x, y = self.store.batch(index)
         if not self.teacher:
-            return self.objective(augment.augment(x, self.side(), None, AREA, self.a.blur), y)
+            return self.objective(augment.augment(x, self.side(), None, AREA, self.a.blur, self.a.sharpen), y)
         v = int(np.random.default_rng((self.a.seed, self.step)).integers(self.teacher.n_views))
         views, embeddings = self.teacher.view(v, index, self.device)
-        return self.objective(augment.augment(x, self.side(), views, AREA_IN_VIEW, self.a.blur), y, embeddings)
+        x = augment.augment(x, self.side(), views, AREA_IN_VIEW, self.a.blur, self.a.sharpen)
+        return self.objective(x, y, embeddings)
 
     def one_step(self):
         torch.manual_seed(self.a.seed * 1_000_003 + self.step)
@@ -248,6 +258,7 @@ def arguments(argv=None):
     p.add_argument('--also', type=beside, action='append', default=[], metavar='MORE:CACHE',
                    help='further pictures, whose classes do not count, and what the teacher says about them')
     p.add_argument('--blur', type=float, default=0.0, help='share of the pictures that lose detail')
+    p.add_argument('--sharpen', type=float, default=0.0, help='share of the others whose detail is made stronger')
     p.add_argument('--save-latent', type=pathlib.Path, help='at the end')
     p.add_argument('--evaluate', type=int, default=1, help='every so many epochs')
     p.add_argument('--save-minutes', type=float, default=10)
