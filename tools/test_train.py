@@ -32,6 +32,7 @@ import augment        # noqa: E402
 import binary         # noqa: E402
 import checkpoint     # noqa: E402
 import export         # noqa: E402
+import leave_out_near  # noqa: E402
 import nets           # noqa: E402
 import normalise      # noqa: E402
 import pictures       # noqa: E402
@@ -382,6 +383,22 @@ class Training(unittest.TestCase):
         self.assertTrue(np.isfinite(losses).all())
         with self.assertRaises(SystemExit):
             train.check(train.arguments(['x', 'y', '--also', 'a:b']))
+
+    def test_leaves_out_near(self):
+        """Copies of held-out pictures are found by their embeddings; pictures and embeddings go together."""
+        rng, more = np.random.default_rng(3), drawn_set(seed=5)
+        held_out = rng.normal(2, 1, (30, teacher.EMBEDDING)).astype('f4')
+        made = rng.normal(2, 1, (len(more), teacher.EMBEDDING)).astype(np.float16)
+        made[[4, 9]] = held_out[[7, 0]] + rng.normal(0, 0.2, (2, teacher.EMBEDDING))
+        self.assertEqual(np.flatnonzero(leave_out_near.nearest(made, held_out) > 0.8).tolist(), [4, 9])
+        folder, cache = self.folder / 'more', self.made_up_teacher('cache', more.y)
+        folder.mkdir()
+        np.save(folder / 'train_x.npy', more.x)
+        index = np.flatnonzero(~np.isin(np.arange(len(more)), [4, 9]))
+        leave_out_near.leave_out(folder, cache, self.folder / 'out', self.folder / 'out-cache', index)
+        np.testing.assert_array_equal(np.load(self.folder / 'out' / 'train_x.npy')[4], more.x[5])
+        left = teacher.Teacher([self.folder / 'out-cache'], len(index), 8)
+        np.testing.assert_array_equal(left.view(1, np.array([4]), 'cpu')[1][0], np.load(cache / 'embeddings.npy')[1][5])
 
     def test_sides_together(self):
         """Pictures of two sides in one batch: each is cut from its own pixels, and stands in its place."""
