@@ -167,6 +167,7 @@ static int run(const struct config *config)
 	struct err err = {0};
 	if (model_choose(config, &model, &reason, &err) < 0)
 		return failed(EXIT_CONFIG, &err);
+	model_log_waiting(config, model);
 	const struct bnn_info *info = bnn_model_info(model);
 	struct learned_options options = {.config = config, .model_name = info->name, .n_features = info->n_features};
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/log.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 #include "lib/image/image.h"
@@ -41,14 +42,37 @@ static bool plain_name(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == strlen(name);
 }
 
+/* "6 classes were learned with the model 'photo96-1'" */
+static void say_taught(char *text, size_t text_bytes, const struct store_current *current, uint32_t n_classes)
+{
+	char name[160];
+	text_escape(name, sizeof name, (const uint8_t *)current->model_name, strlen(current->model_name));
+	snprintf(text, text_bytes, "%u class%s learned with the model '%s'", n_classes,
+		n_classes == 1 ? " was" : "es were", name);
+}
+
 static char *missing_reason(const struct store_current *current, uint32_t n_classes, const char *used, const char *why)
 {
-	char text[1024], name[160];
-	text_escape(name, sizeof name, (const uint8_t *)current->model_name, strlen(current->model_name));
-	snprintf(text, sizeof text,
-		"%u class%s learned with the model '%s', which cannot be used (%s); '%s' runs instead", n_classes,
-		n_classes == 1 ? " was" : "es were", name, why, used);
+	char text[1024], taught[256];
+	say_taught(taught, sizeof taught, current, n_classes);
+	snprintf(text, sizeof text, "%s, which cannot be used (%s); '%s' runs instead", taught, why, used);
 	return mem_strdup(text);
+}
+
+void model_log_waiting(const struct config *config, const struct bnn_model *model)
+{
+	struct store_current current;
+	const struct bnn_info *info = bnn_model_info(model);
+	char taught[256];
+	if (!config->model || store_current_read(config->state_dir, &current) != 0 ||
+		memcmp(info->feature_id, current.feature_id, BNN_ID_BYTES) == 0)
+		return;
+	uint32_t n_classes = store_peek_classes(config->state_dir, current.feature_id);
+	if (!n_classes)
+		return;
+	say_taught(taught, sizeof taught, &current, n_classes);
+	log_line(LOG_NOTICE, "%s and wait in %s; '%s' was asked for and has a state of its own", taught,
+		config->state_dir, info->name);
 }
 
 int model_choose(const struct config *config, struct bnn_model **ret_model, char **ret_reason, struct err *err)
