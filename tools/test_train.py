@@ -433,6 +433,10 @@ class Training(unittest.TestCase):
         self.assertAlmostEqual(run.class_loss(logits, y, rows).item(), train.OWN_BESIDE_TEACHER * each.mean().item(), 4)
         losses = [run.one_step() for _ in range(run.steps)]
         self.assertLess(np.mean(losses[-6:]), 0.8 * np.mean(losses[:6]))
+        own = np.load(folder / teacher.OWN)
+        np.savez(folder / teacher.OWN, w=own['w'][:2], b=own['b'][:2])
+        with self.assertRaisesRegex(SystemExit, 'knows 2 classes, there are 4'):
+            run_of(self.folder / 'other', '--teacher', str(folder))
         other = pictures.Pictures(data.x, np.full(len(data), pictures.NO_CLASS), [])
         teacher.add_own(self.made_up_teacher('none', data.y), other, torch.device('cpu'))
         self.assertFalse((self.folder / 'none' / teacher.OWN).exists())

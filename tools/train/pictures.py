@@ -171,25 +171,26 @@ class Rows:
 
     def __init__(self, parts):
         self.parts, self.starts = parts, np.cumsum([0] + [len(p) for p in parts])
-        self.shape, self.dtype = (int(self.starts[-1]), *parts[0].shape[1:]), parts[0].dtype
-        self.size = sum(p.size for p in parts)
 
     def __len__(self):
-        return self.shape[0]
+        return int(self.starts[-1])
+
+    def touched(self, index):
+        """Of each part that index touches: its number, the places in index, and its own rows there."""
+        for i, (part, start) in enumerate(zip(self.parts, self.starts)):
+            places = np.flatnonzero((index >= start) & (index < start + len(part)))
+            if len(places):
+                yield i, places, index[places] - start
 
     def __getitem__(self, index):
-        out = np.empty((len(index), *self.shape[1:]), self.dtype)
-        for part, start in zip(self.parts, self.starts):
-            here = (index >= start) & (index < start + len(part))
-            out[here] = part[index[here] - start]
+        out = np.empty((len(index), *self.parts[0].shape[1:]), self.parts[0].dtype)
+        for i, places, rows in self.touched(index):
+            out[places] = self.parts[i][rows]
         return out
-
-    def __array__(self, dtype=None, copy=None):
-        return np.concatenate(self.parts)
 
 
 def joined(parts):
-    """Pictures after pictures, with the classes of the first. Their sides may differ: groups() gives each its own."""
+    """Pictures after pictures, with the classes of the first. Their sides may differ."""
     if len(parts) == 1:
         return parts[0]
     return Pictures(Rows([p.x for p in parts]), np.concatenate([p.y for p in parts]), parts[0].classes)

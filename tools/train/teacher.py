@@ -132,12 +132,13 @@ def add_own(out, train, device):
     w, b = fit_own([v[known] for v in kept], train.y[known], len(train.classes), device)
     right = (kept[0][known].astype('f4') @ w.T + b).argmax(1) == train.y[known]
     np.savez(out / OWN, w=w, b=b)
-    print(f'{right.mean():.1%} of the {len(known)} pictures taken for their own of {len(train.classes)} classes')
+    print(f'{right.mean():.1%} of the {len(known)} pictures, which it was fitted to, taken for their own of {len(train.classes)} '
+          'classes')
 
 
 class Teacher(nn.Module):
     """The kept embeddings, and the losses against them: direction of the embedding, the teacher's 1,000 classes, and
-    (own_loss) the classes of the first folder's pictures."""
+    (own_aim) what it takes the first folder's pictures for among their own."""
 
     def __init__(self, folders, n_pictures, n_features):
         """folders: of make(), of the pictures in their order."""

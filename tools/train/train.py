@@ -58,24 +58,21 @@ class Store:
     def __init__(self, data, device):
         self.data, self.device = data, device
         self.y = torch.from_numpy(data.y).to(device)
-        self.parts = data.x.parts if isinstance(data.x, pictures.Rows) else [data.x]
-        self.starts = np.cumsum([0] + [len(p) for p in self.parts])
+        self.rows = data.x if isinstance(data.x, pictures.Rows) else pictures.Rows([data.x])
         self.kept = None
-        if device.type == 'cuda' and sum(p.size for p in self.parts) < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
-            self.kept = [torch.from_numpy(np.array(p)).to(device) for p in self.parts]
+        size = sum(part.size for part in self.rows.parts)
+        if device.type == 'cuda' and size < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.kept = [torch.from_numpy(np.array(part)).to(device) for part in self.rows.parts]
 
     def batch(self, index):
         """([(places in the batch, floats 0..255, n x 3 x S x S)] of the pictures of one side each, labels)."""
         groups = []
-        for i, (part, start) in enumerate(zip(self.parts, self.starts)):
-            here = np.flatnonzero((index >= start) & (index < start + len(part)))
-            if len(here):
-                rows = index[here] - start
-                if self.kept:
-                    x = self.kept[i][torch.from_numpy(rows).to(self.device)].permute(0, 3, 1, 2).float()
-                else:
-                    x = pictures.tensor(part[rows], self.device)
-                groups.append((torch.from_numpy(here).to(self.device), x))
+        for i, places, rows in self.rows.touched(index):
+            if self.kept:
+                x = self.kept[i][torch.from_numpy(rows).to(self.device)].permute(0, 3, 1, 2).float()
+            else:
+                x = pictures.tensor(self.rows.parts[i][rows], self.device)
+            groups.append((torch.from_numpy(places).to(self.device), x))
         return groups, self.y[torch.from_numpy(index).to(self.device)]
 
 
@@ -122,6 +119,8 @@ class Run:
             train = pictures.joined([train] + [pictures.unlabelled(folder) for folder, _ in a.also])
             self.teacher = Teacher([a.teacher] + [cache for _, cache in a.also], len(train), self.net.fc.in_features)
             self.teacher.to(device)
+            if self.teacher.has_own and len(self.teacher.own_b) != len(self.classes):
+                raise SystemExit(f'{a.teacher} knows {len(self.teacher.own_b)} classes, there are {len(self.classes)}')
         self.optimiser = optimiser(self.net, self.teacher.named_parameters() if self.teacher else [], a.rate)
         self.store = Store(train, device)
         self.objective = torch.compile(self.loss_of, dynamic=False) if a.compile else self.loss_of
