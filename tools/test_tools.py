@@ -50,6 +50,7 @@ FEATURE_IDS = {
     'photo96-1': '70fc14abe346a5edd9baa66bfd93b176185d1847a01d61f3650b4bd716349d3b',
     'photo64-1': '072168496a612b2d228ea0b3ed97c5778b66e917d538e7a7a0b922e07c47b5cc',
     'nano64-1': 'ae707885b3c1e8169eb2bac641aed017bcddbcbdafd77ef71137ba8eb4f0918a',
+    'photo96-3': '5340b5aa9489b525672696ca5d0a21e992e4025d04a06e2d8405320968a70567',
     'photo96-2': 'b088fd86eace7efe9ff7662c4b0399112f074e8ef1338fb69a09987d0106fc8b',
 }
 SHIPPED = {name: ROOT / 'models' / f'{name}.bnn' for name in make_vectors.TRAINED}
