@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import augment
 import pictures
 import teacher
 
@@ -57,9 +56,8 @@ def main():
         torch.set_num_threads(a.threads)
     x = pictures.load(a.data, a.store, cache=a.out)[1].x
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    net, whole = teacher.teacher_net().to(device), np.tile(np.float32(augment.WHOLE), (teacher.BATCH, 1))
-    parts = (x[i:i + teacher.BATCH] for i in range(0, len(x), teacher.BATCH))
-    held_out = np.concatenate([teacher.embed(net, part, whole[:len(part)], a.side, device) for part in parts])
+    net = teacher.teacher_net().to(device)
+    held_out = teacher.embed_whole(net, pictures.batches(x, teacher.BATCH), a.side, device)
     near = nearest(np.load(a.cache / 'embeddings.npy', mmap_mode='r')[0], held_out) > a.nearer
     leave_out(a.more, a.cache, a.out, a.out_cache, np.flatnonzero(~near))
     print(f'{near.sum()} of {len(near)} left out')

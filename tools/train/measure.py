@@ -20,7 +20,6 @@ import pathlib
 import numpy as np
 import torch
 
-import augment
 import checkpoint
 import nets
 import normalise
@@ -49,11 +48,11 @@ def load_any(path):
 
 def reference(side):
     """As normalise.features of one network and side: the float teacher's pooled numbers, which are >= 0."""
-    net, whole = teacher.compiled(teacher.teacher_net()), np.tile(np.float32(augment.WHOLE), (teacher.BATCH, 1))
+    net = teacher.compiled(teacher.teacher_net())
 
     def pooled(x):
-        parts = (pictures.squares(x[i:i + teacher.BATCH], side) for i in range(0, len(x), teacher.BATCH))
-        return np.concatenate([teacher.embed(net, p, whole[:len(p)], side, torch.device('cpu')) for p in parts])
+        batches = (pictures.squares(part, side) for part in pictures.batches(x, teacher.BATCH))
+        return teacher.embed_whole(net, batches, side, torch.device('cpu'))
     return pooled
 
 

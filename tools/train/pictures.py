@@ -43,6 +43,11 @@ class Pictures:
         return self.some(np.linspace(0, len(self) - 1, n).astype(int))
 
 
+def batches(x, n):
+    """At most n of them at a time."""
+    return (x[i:i + n] for i in range(0, len(x), n))
+
+
 def squares(x, side):
     """N x S x S x 3 to the networks' side by Pillow's BILINEAR, as lib/image does it."""
     if x.shape[1] == side:
@@ -164,6 +169,14 @@ def split(pictures, share):
 def unlabelled(folder):
     x = np.load(pathlib.Path(folder) / 'train_x.npy', mmap_mode='r')
     return Pictures(x, np.full(len(x), NO_CLASS), [])
+
+
+def training_part(source, side, held_out, cache):
+    """As load()'s first, or the pictures of a folder without classes."""
+    folder = pathlib.Path(source)
+    if (folder / 'train_x.npy').exists() and not (folder / 'train_y.npy').exists():
+        return unlabelled(folder)
+    return load(source, side, held_out, cache)[0]
 
 
 class Rows:

@@ -77,6 +77,12 @@ def embed(net, x, views, side, device):
         return net.extract_features(x).float().mean((2, 3)).cpu().numpy()
 
 
+def embed_whole(net, batches, side, device):
+    """Whole pictures in batches of at most BATCH, bytes n x S x S x 3 each -> N x 1280."""
+    whole = np.tile(np.float32(augment.WHOLE), (BATCH, 1))
+    return np.concatenate([embed(net, x, whole[:len(x)], side, device) for x in batches])
+
+
 def make(x, out, n_views, side, device, compile_net=False):
     """Writes views.npy, embeddings.npy, classifier.npz; `done` counts batches."""
     out.mkdir(parents=True, exist_ok=True)
@@ -132,8 +138,8 @@ def add_own(out, train, device):
     w, b = fit_own([v[known] for v in kept], train.y[known], len(train.classes), device)
     right = (kept[0][known].astype('f4') @ w.T + b).argmax(1) == train.y[known]
     np.savez(out / OWN, w=w, b=b)
-    print(f'{right.mean():.1%} of the {len(known)} pictures, which it was fitted to, taken for their own of {len(train.classes)} '
-          'classes')
+    print(f'{right.mean():.1%} of the {len(known)} pictures, which it was fitted to, taken for their own of '
+          f'{len(train.classes)} classes')
 
 
 class Teacher(nn.Module):
@@ -192,9 +198,8 @@ def main():
     a = p.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
-    folder, device = pathlib.Path(a.data), torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    without_classes = (folder / 'train_x.npy').exists() and not (folder / 'train_y.npy').exists()
-    train = pictures.unlabelled(folder) if without_classes else pictures.load(a.data, a.store, a.held_out, a.out)[0]
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    train = pictures.training_part(a.data, a.store, a.held_out, a.out)
     make(train.x, a.out, a.views, a.side, device, a.compile)
     add_own(a.out, train, device)
 

@@ -187,11 +187,12 @@ class Run:
     def loss(self):
         index = self.index()
         x, y = self.store.batch(index)
-        if not self.teacher:
-            return self.objective(augment.augment(x, self.side(), None, AREA, self.a.blur, self.a.sharpen), y)
-        v = int(np.random.default_rng((self.a.seed, self.step)).integers(self.teacher.n_views))
-        views, embeddings = self.teacher.view(v, index, self.device)
-        x = augment.augment(x, self.side(), views, AREA_IN_VIEW, self.a.blur, self.a.sharpen)
+        views, embeddings, area = None, None, AREA
+        if self.teacher:
+            v = int(np.random.default_rng((self.a.seed, self.step)).integers(self.teacher.n_views))
+            views, embeddings = self.teacher.view(v, index, self.device)
+            area = AREA_IN_VIEW
+        x = augment.augment(x, self.side(), views, area, self.a.blur, self.a.sharpen)
         return self.objective(x, y, embeddings)
 
     def one_step(self):
