@@ -107,12 +107,17 @@ static void check_model(const char *folder, const char *name, const char *kernel
 	unsetenv("BNND_KERNELS");
 }
 
+static void check_all(const char *folder, const char *name, uint32_t n_max_ref)
+{
+	for (const struct kernels *const *k = kernels_usable(); *k; k++)
+		check_model(folder, name, (*k)->name, strcmp((*k)->name, "ref") ? UINT32_MAX : n_max_ref);
+}
+
 static void test_drawn(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++)
-		for (const struct kernels *const *k = kernels_usable(); *k; k++)
-			check_model("tests/vectors/models", drawn[i], (*k)->name, UINT32_MAX);
+		check_all("tests/vectors/models", drawn[i], UINT32_MAX);
 }
 
 static void test_shipped(void **state)
@@ -126,8 +131,7 @@ static void test_shipped(void **state)
 	assert_non_null(names);
 	rest = names;
 	for (char *name; (name = strsep(&rest, " "));)
-		for (const struct kernels *const *k = kernels_usable(); *k; k++)
-			check_model("models", name, (*k)->name, strcmp((*k)->name, "ref") ? UINT32_MAX : REF_PHOTOS);
+		check_all("models", name, REF_PHOTOS);
 	free(names);
 }
 
