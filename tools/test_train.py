@@ -354,9 +354,9 @@ class Training(unittest.TestCase):
         folder, rng = self.folder / name, np.random.default_rng(0)
         folder.mkdir()
         of_class = rng.normal(0, 1, (N_CLASSES, teacher.EMBEDDING)).astype(np.float16)
-        np.save(folder / 'views.npy', teacher.fixed_views(2, len(y)))
-        np.save(folder / 'embeddings.npy', np.stack([of_class[y]] * 2))
-        np.savez(folder / 'classifier.npz', w=rng.normal(0, 0.05, (7, teacher.EMBEDDING)).astype('f4'),
+        np.save(folder / teacher.VIEWS, teacher.fixed_views(2, len(y)))
+        np.save(folder / teacher.KEPT, np.stack([of_class[y]] * 2))
+        np.savez(folder / teacher.CLASSIFIER, w=rng.normal(0, 0.05, (7, teacher.EMBEDDING)).astype('f4'),
                  b=np.zeros(7, 'f4'))
         return folder
 
@@ -376,7 +376,7 @@ class Training(unittest.TestCase):
         self.assertEqual([where.tolist() for where, _ in groups], [[1], [0, 2]])
         for (_, x), part in zip(groups, (data.x[[2]], more.x[[3, 0]])):
             np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), part)
-        kept = [np.load(c / 'embeddings.npy')[1] for c in caches]
+        kept = [np.load(c / teacher.KEPT)[1] for c in caches]
         np.testing.assert_array_equal(run.teacher.view(1, index, 'cpu')[1].numpy(),
                                       np.stack([kept[1][3], kept[0][2], kept[1][0]]))
         losses = [run.one_step() for _ in range(run.steps)]
@@ -398,7 +398,7 @@ class Training(unittest.TestCase):
         leave_out_near.leave_out(folder, cache, self.folder / 'out', self.folder / 'out-cache', index)
         np.testing.assert_array_equal(np.load(self.folder / 'out' / 'train_x.npy')[4], more.x[5])
         left = teacher.Teacher([self.folder / 'out-cache'], len(index), 8)
-        np.testing.assert_array_equal(left.view(1, np.array([4]), 'cpu')[1][0], np.load(cache / 'embeddings.npy')[1][5])
+        np.testing.assert_array_equal(left.view(1, np.array([4]), 'cpu')[1][0], np.load(cache / teacher.KEPT)[1][5])
 
     def test_sides_together(self):
         """Pictures of two sides in one batch: each is cut from its own pixels, and stands in its place."""
@@ -417,16 +417,20 @@ class Training(unittest.TestCase):
         """The teacher's word on the pictures' own classes: fitted, kept, and mixed with the label."""
         data = drawn_set()
         folder = self.made_up_teacher('teacher', data.y)
-        self.assertFalse(teacher.Teacher([folder], len(data), 8).has_own)
+        more = ('--epochs', '8', '--sides', '1:32', '--teacher', str(folder), '--options',
+                '{"channels": [8, 16], "layers": [1, 1]}')
+        run = run_of(self.folder / 'none', *more)
+        logits, y = torch.randn(6, N_CLASSES), torch.tensor([0, 1, pictures.NO_CLASS, 2, 3, pictures.NO_CLASS])
+        self.assertFalse(run.teacher.has_own)
+        smooth = F.cross_entropy(logits, y, label_smoothing=train.SMOOTH_BESIDE_TEACHER, ignore_index=pictures.NO_CLASS)
+        self.assertAlmostEqual(run.class_loss(logits, y, None).item(), train.CE_BESIDE_TEACHER * smooth.item(), 4)
         teacher.add_own(folder, data, torch.device('cpu'))
         made = teacher.Teacher([folder], len(data), 8)
-        kept = np.load(folder / 'embeddings.npy').astype('f4')
+        kept = np.load(folder / teacher.KEPT).astype('f4')
         aim = made.own_aim(torch.from_numpy(kept[1]))
         self.assertEqual(aim.shape, (len(data), N_CLASSES))
         self.assertTrue((aim.argmax(1).numpy() == data.y).all())
-        run = run_of(self.folder / 'run', '--epochs', '8', '--sides', '1:32', '--teacher', str(folder), '--options',
-                     '{"channels": [8, 16], "layers": [1, 1]}')
-        logits, y = torch.randn(6, N_CLASSES), torch.tensor([0, 1, pictures.NO_CLASS, 2, 3, pictures.NO_CLASS])
+        run = run_of(self.folder / 'run', *more)
         rows = torch.from_numpy(kept[0][:6])
         own = F.one_hot(y.clamp(min=0), N_CLASSES) * train.LABEL_SHARE + (1 - train.LABEL_SHARE) * made.own_aim(rows)
         each = -(own * F.log_softmax(logits, 1)).sum(1)[y >= 0]
@@ -438,8 +442,8 @@ class Training(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, 'knows 2 classes, there are 4'):
             run_of(self.folder / 'other', '--teacher', str(folder))
         other = pictures.Pictures(data.x, np.full(len(data), pictures.NO_CLASS), [])
-        teacher.add_own(self.made_up_teacher('none', data.y), other, torch.device('cpu'))
-        self.assertFalse((self.folder / 'none' / teacher.OWN).exists())
+        teacher.add_own(self.made_up_teacher('unlabelled', data.y), other, torch.device('cpu'))
+        self.assertFalse((self.folder / 'unlabelled' / teacher.OWN).exists())
 
     def test_detail(self):
         torch.manual_seed(0)
@@ -461,6 +465,22 @@ class Training(unittest.TestCase):
         self.assertLess(np.mean(losses[-6:]), 0.7 * np.mean(losses[:6]))
         with self.assertRaises(SystemExit):
             run_of(self.folder / 'run2', '--teacher', str(folder), data=data.spread(50))
+
+    def test_whole_from(self):
+        """At the end pictures are seen as they will be asked about: the teacher's whole view, and most of it."""
+        data = drawn_set()
+        folder = self.made_up_teacher('teacher', data.y)
+        for beside, area in ((['--teacher', str(folder)], train.AREA_IN_VIEW), ([], train.AREA)):
+            run = run_of(self.folder / f'run{area}', '--epochs', '4', '--sides', '1:32', '--whole-from', '0.5', '--options',
+                         '{"channels": [8, 16], "layers": [1, 1]}', *beside)
+            shown = []
+            while run.step < run.steps:
+                shown.append(run.shown())
+                run.one_step()
+            half = run.steps // 2
+            self.assertEqual({area for _, area in shown[:half]}, {area})
+            self.assertEqual({view for view, _ in shown[:half]}, {0, 1} if beside else {train.WHOLE_VIEW})
+            self.assertEqual(set(shown[half:]), {(train.WHOLE_VIEW, train.AREA_WHOLE)})
 
     def test_whitening(self):
         rng = np.random.default_rng(0)

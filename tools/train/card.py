@@ -63,7 +63,8 @@ def lines_of(facts):
     if 'sides' in c:
         yield (f'Batches of {c["batch"]}, learning rate {c["rate"]:g} falling to 0, blur {c["blur"]:g}, sharpen '
                f'{c.get("sharpen", 0):g}; sides '
-               + ', '.join(f'{side} px until {share:.0%}' for share, side in c['sides']) + ' of the steps.')
+               + ', '.join(f'{side} px until {share:.0%}' for share, side in c['sides']) + ' of the steps'
+               + f'; pictures seen nearly whole from {c["whole_from"]:.0%} on' * (c.get('whole_from', 1) < 1) + '.')
     yield (f'{c["epochs"]:.1f} epochs, {c["seconds"] / 60:.0f} minutes. Top-1 of {len(c["classes"])} classes on '
            f'{facts["held_out"]} held-out pictures, with the classifier of the training (not in the file): '
            f'{facts["top1"]:.1%}.')

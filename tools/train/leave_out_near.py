@@ -20,7 +20,6 @@ import pictures
 import teacher
 
 ROWS = 4000
-FILES = ('views.npy', 'embeddings.npy')
 
 
 def nearest(made, held_out):
@@ -38,9 +37,9 @@ def leave_out(more, cache, out, out_cache, index):
     for folder in (out, out_cache):
         folder.mkdir(parents=True, exist_ok=True)
     np.save(out / 'train_x.npy', np.load(more / 'train_x.npy', mmap_mode='r')[index])
-    for name in FILES:
+    for name in (teacher.VIEWS, teacher.KEPT):
         np.save(out_cache / name, np.load(cache / name, mmap_mode='r')[:, index])
-    (out_cache / 'classifier.npz').write_bytes((cache / 'classifier.npz').read_bytes())
+    (out_cache / teacher.CLASSIFIER).write_bytes((cache / teacher.CLASSIFIER).read_bytes())
 
 
 def main():
@@ -58,7 +57,7 @@ def main():
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     net = teacher.teacher_net().to(device)
     held_out = teacher.embed_whole(net, pictures.batches(x, teacher.BATCH), a.side, device)
-    near = nearest(np.load(a.cache / 'embeddings.npy', mmap_mode='r')[0], held_out) > a.nearer
+    near = nearest(np.load(a.cache / teacher.KEPT, mmap_mode='r')[teacher.WHOLE_VIEW], held_out) > a.nearer
     leave_out(a.more, a.cache, a.out, a.out_cache, np.flatnonzero(~near))
     print(f'{near.sum()} of {len(near)} left out')
 

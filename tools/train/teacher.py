@@ -34,6 +34,8 @@ BATCHES_BETWEEN_SAVES = 20
 LEAST_AREA, MOST_AREA, LOG_ASPECT = 0.3, 0.8, 0.25
 MEAN, DEVIATION = 0.498, 0.502    # of the teacher's input
 VIEW_SEED = 5
+WHOLE_VIEW = 0             # the first view
+VIEWS, KEPT, CLASSIFIER = 'views.npy', 'embeddings.npy', 'classifier.npz'    # of one folder, the teacher's 1,000 classes
 OWN = 'own-classes.npz'    # the classifier of the pictures' own classes
 OWN_EPOCHS, OWN_BATCH, OWN_RATE, OWN_DECAY, OWN_DROPOUT, OWN_SMOOTH = 6, 500, 1e-3, 0.01, 0.2, 0.1
 
@@ -46,7 +48,7 @@ def fixed_views(n_views, n):
     sx, sy = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
     tx, ty = ((rng.random((n_views, n)) * 2 - 1) * (1 - s) for s in (sx, sy))
     views = np.stack((sx, sy, tx, ty), -1).astype('f4')
-    views[0] = augment.WHOLE
+    views[WHOLE_VIEW] = augment.WHOLE
     return views
 
 
@@ -84,14 +86,14 @@ def embed_whole(net, batches, side, device):
 
 
 def make(x, out, n_views, side, device, compile_net=False):
-    """Writes views.npy, embeddings.npy, classifier.npz; `done` counts batches."""
+    """Writes VIEWS, KEPT and CLASSIFIER; `done` counts batches."""
     out.mkdir(parents=True, exist_ok=True)
     net = teacher_net().to(device)
     net = compiled(net) if compile_net else net
     views = fixed_views(n_views, len(x))
-    np.save(out / 'views.npy', views)
-    np.savez(out / 'classifier.npz', w=net._fc.weight.detach().cpu().numpy(), b=net._fc.bias.detach().cpu().numpy())
-    state, at = out / 'done.json', out / 'embeddings.npy'
+    np.save(out / VIEWS, views)
+    np.savez(out / CLASSIFIER, w=net._fc.weight.detach().cpu().numpy(), b=net._fc.bias.detach().cpu().numpy())
+    state, at = out / 'done.json', out / KEPT
     shape = (n_views, len(x), EMBEDDING)
     done = json.loads(state.read_text())['batches'] if state.exists() and at.exists() else 0
     kept = np.lib.format.open_memmap(at, mode='r+' if done else 'w+', dtype=np.float16, shape=shape)
@@ -134,7 +136,7 @@ def add_own(out, train, device):
     known = np.flatnonzero(train.y != pictures.NO_CLASS)
     if not len(known):
         return
-    kept = np.load(out / 'embeddings.npy', mmap_mode='r')
+    kept = np.load(out / KEPT, mmap_mode='r')
     w, b = fit_own([v[known] for v in kept], train.y[known], len(train.classes), device)
     right = (kept[0][known].astype('f4') @ w.T + b).argmax(1) == train.y[known]
     np.savez(out / OWN, w=w, b=b)
@@ -150,13 +152,13 @@ class Teacher(nn.Module):
         """folders: of make(), of the pictures in their order."""
         super().__init__()
         folders = [pathlib.Path(f) for f in folders]
-        views, kept = ([np.load(f / name, mmap_mode='r') for f in folders] for name in ('views.npy', 'embeddings.npy'))
+        views, kept = ([np.load(f / name, mmap_mode='r') for f in folders] for name in (VIEWS, KEPT))
         self.n_views = min(len(v) for v in views)
         self.views = [pictures.Rows([part[v] for part in views]) for v in range(self.n_views)]
         self.kept = [pictures.Rows([part[v] for part in kept]) for v in range(self.n_views)]
         if len(self.views[0]) != len(self.kept[0]) or len(self.kept[0]) != n_pictures:
             raise SystemExit(f'{", ".join(map(str, folders))}: of {len(self.kept[0])} pictures, there are {n_pictures}')
-        fc = np.load(folders[0] / 'classifier.npz')
+        fc = np.load(folders[0] / CLASSIFIER)
         self.head = nn.Linear(n_features, EMBEDDING)    # student to teacher
         self.register_buffer('w', torch.from_numpy(fc['w']), persistent=False)
         self.register_buffer('b', torch.from_numpy(fc['b']), persistent=False)

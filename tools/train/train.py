@@ -23,7 +23,7 @@ import binary
 import checkpoint
 import nets
 import pictures
-from teacher import Teacher
+from teacher import WHOLE_VIEW, Teacher
 
 WARM_UP_STEPS = 300
 LEAST_RATE = 1e-3        # of the first learning rate, at the end
@@ -33,6 +33,7 @@ VALIDATION_MOST = 4000
 CE_BESIDE_TEACHER, SMOOTH_BESIDE_TEACHER = 0.5, 0.1
 OWN_BESIDE_TEACHER, LABEL_SHARE = 1.0, 0.5    # where the teacher knows the classes: its word and the label's, mixed
 AREA, AREA_IN_VIEW = 0.25, 0.75    # least share of a picture, or of a teacher's view, that a crop shows
+AREA_WHOLE = 0.8         # the same once --whole-from is reached
 DEVICE_SHARE = 0.5       # of the device's free memory that the pictures may take
 
 
@@ -139,7 +140,8 @@ class Run:
             'side': a.sides[-1][1], 'store': a.store, 'held_out': a.held_out, 'data': str(a.data), 'seed': a.seed,
             'epochs': self.step / self.steps_an_epoch, 'init': str(a.init or ''), 'teacher_from': str(a.teacher or ''),
             'pictures': len(self.store.data), 'unlabelled': int((self.store.data.y == pictures.NO_CLASS).sum()),
-            'blur': a.blur, 'sharpen': a.sharpen, 'batch': self.batch, 'rate': a.rate, 'sides': a.sides})
+            'blur': a.blur, 'sharpen': a.sharpen, 'batch': self.batch, 'rate': a.rate, 'sides': a.sides,
+            'whole_from': a.whole_from})
 
     def resume(self):
         c = checkpoint.load(self.path)
@@ -166,6 +168,14 @@ class Run:
         share = self.step / self.steps
         return next(side for until, side in self.a.sides if share < until)
 
+    def shown(self):
+        """(the teacher's view, least share of it that a crop shows) in this step."""
+        if self.step / self.steps >= self.a.whole_from:
+            return WHOLE_VIEW, AREA_WHOLE
+        if not self.teacher:
+            return WHOLE_VIEW, AREA
+        return int(np.random.default_rng((self.a.seed, self.step)).integers(self.teacher.n_views)), AREA_IN_VIEW
+
     def loss_of(self, x, y, embeddings=None):
         """x: input of the network; y: classes, pictures.NO_CLASS where only the teacher knows."""
         if embeddings is None:
@@ -175,23 +185,19 @@ class Run:
 
     def class_loss(self, logits, y, embeddings):
         """Of the pictures that have a class."""
-        known = y != pictures.NO_CLASS
-        smooth = 0.0 if self.teacher.has_own else SMOOTH_BESIDE_TEACHER
-        ce = F.cross_entropy(logits, y, label_smoothing=smooth, reduction='none', ignore_index=pictures.NO_CLASS)
-        weight = CE_BESIDE_TEACHER
+        known, n = y != pictures.NO_CLASS, logits.shape[1]
+        share, weight, other = 1 - SMOOTH_BESIDE_TEACHER, CE_BESIDE_TEACHER, 1 / n
         if self.teacher.has_own:
-            apart = -(self.teacher.own_aim(embeddings) * F.log_softmax(logits, 1)).sum(1)
-            ce, weight = LABEL_SHARE * ce + (1 - LABEL_SHARE) * apart, OWN_BESIDE_TEACHER
+            share, weight, other = LABEL_SHARE, OWN_BESIDE_TEACHER, self.teacher.own_aim(embeddings)
+        aim = share * F.one_hot(y.clamp(min=0), n) + (1 - share) * other
+        ce = -(aim * F.log_softmax(logits, 1)).sum(1)
         return weight * (ce * known).sum() / known.sum().clamp(min=1)
 
     def loss(self):
         index = self.index()
         x, y = self.store.batch(index)
-        views, embeddings, area = None, None, AREA
-        if self.teacher:
-            v = int(np.random.default_rng((self.a.seed, self.step)).integers(self.teacher.n_views))
-            views, embeddings = self.teacher.view(v, index, self.device)
-            area = AREA_IN_VIEW
+        view, area = self.shown()
+        views, embeddings = self.teacher.view(view, index, self.device) if self.teacher else (None, None)
         x = augment.augment(x, self.side(), views, area, self.a.blur, self.a.sharpen)
         return self.objective(x, y, embeddings)
 
@@ -259,6 +265,8 @@ def arguments(argv=None):
                    help='further pictures, whose classes do not count, and what the teacher says about them')
     p.add_argument('--blur', type=float, default=0.0, help='share of the pictures that lose detail')
     p.add_argument('--sharpen', type=float, default=0.0, help='share of the others whose detail is made stronger')
+    p.add_argument('--whole-from', type=float, default=1.0, metavar='SHARE',
+                   help='from this share of the steps on it sees pictures nearly whole, as it will be asked about them')
     p.add_argument('--save-latent', type=pathlib.Path, help='at the end')
     p.add_argument('--evaluate', type=int, default=1, help='every so many epochs')
     p.add_argument('--save-minutes', type=float, default=10)
