@@ -385,6 +385,7 @@ struct bnnd_status {
 	char preset[16];
 	uint64_t memory_bound_bytes;
 	double refuse;
+	char waiting[512]; /* a sentence, where classes that another model was taught wait in the state directory; "" */
 };
 /* Never waits for an inference or a lesson; bnnd_free it. */
 BNND_API int bnnd_status(struct bnnd_conn *conn, struct bnnd_status **ret_status, struct bnnd_error *err);

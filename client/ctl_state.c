@@ -42,6 +42,7 @@ static void status_json(const struct bnnd_status *status)
 	json_text(&json, "widths", status->widths);
 	json_double(&json, "refuse", status->refuse);
 	json_uint(&json, "memory_bound_bytes", status->memory_bound_bytes);
+	json_text(&json, "waiting", status->waiting[0] ? status->waiting : NULL);
 	json_end_line(&json);
 }
 
@@ -66,7 +67,9 @@ static void status_text(const struct ctl *ctl, const struct bnnd_status *status)
 	if (status->negatives > 0)
 		printf("             and %u picture%s of nothing in particular\n", status->negatives,
 			status->negatives == 1 ? "" : "s");
-	if (status->classes == 0 && status->n_reasons == 0)
+	if (status->waiting[0])
+		printf("             %s\n", status->waiting);
+	else if (status->classes == 0 && status->n_reasons == 0)
 		printf("  %s\n", CTL_FIRST_WORDS);
 }
 

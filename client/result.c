@@ -347,6 +347,7 @@ int result_status(const Bnnd__Reply *reply, const uint8_t *payload, size_t paylo
 	put_text(status->kernels, sizeof status->kernels, from->kernels);
 	put_text(status->widths, sizeof status->widths, from->widths);
 	put_text(status->preset, sizeof status->preset, from->preset);
+	put_text(status->waiting, sizeof status->waiting, from->waiting);
 	put_model(&status->model, from->model);
 	*(struct bnnd_status **)ret = status;
 	return 0;

@@ -9,6 +9,7 @@
 
 #include "daemon/config.h"
 #include "daemon/learned.h"
+#include "daemon/log.h"
 #include "daemon/model_choice.h"
 #include "daemon/server.h"
 #include "lib/bnn/bnn.h"
@@ -163,11 +164,13 @@ static int run(const struct config *config)
 {
 	struct bnn_model *model = NULL;
 	struct learned *learned = NULL;
-	char *reason = NULL;
+	char *reason = NULL, *waiting;
 	struct err err = {0};
 	if (model_choose(config, &model, &reason, &err) < 0)
 		return failed(EXIT_CONFIG, &err);
-	model_log_waiting(config, model);
+	waiting = model_waiting(config, model);
+	if (waiting)
+		log_line(LOG_NOTICE, "%s", waiting);
 	const struct bnn_info *info = bnn_model_info(model);
 	struct learned_options options = {.config = config, .model_name = info->name, .n_features = info->n_features};
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
@@ -184,12 +187,14 @@ static int run(const struct config *config)
 			.model = model,
 			.learned = learned,
 			.n_reasons = reason != NULL,
-			.reasons = reasons};
+			.reasons = reasons,
+			.waiting = waiting};
 		if (server_run(&parts, &err) < 0)
 			code = failed(EXIT_FAILED, &err);
 	}
 	learned_close(learned);
 	bnn_model_free(model);
+	free(waiting);
 	free(reason);
 	return code;
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/log.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 #include "lib/image/image.h"
@@ -59,20 +58,21 @@ static char *missing_reason(const struct store_current *current, uint32_t n_clas
 	return mem_strdup(text);
 }
 
-void model_log_waiting(const struct config *config, const struct bnn_model *model)
+char *model_waiting(const struct config *config, const struct bnn_model *model)
 {
 	struct store_current current;
 	const struct bnn_info *info = bnn_model_info(model);
-	char taught[256];
+	char taught[256], text[1024];
 	if (!config->model || store_current_read(config->state_dir, &current) != 0 ||
 		memcmp(info->feature_id, current.feature_id, BNN_ID_BYTES) == 0)
-		return;
+		return NULL;
 	uint32_t n_classes = store_peek_classes(config->state_dir, current.feature_id);
 	if (!n_classes)
-		return;
+		return NULL;
 	say_taught(taught, sizeof taught, &current, n_classes);
-	log_line(LOG_NOTICE, "%s and wait in %s; '%s' was asked for and has a state of its own", taught,
-		config->state_dir, info->name);
+	snprintf(text, sizeof text, "%s and wait%s in %s; '%s' was asked for and has a state of its own", taught,
+		n_classes == 1 ? "s" : "", config->state_dir, info->name);
+	return mem_strdup(text);
 }
 
 int model_choose(const struct config *config, struct bnn_model **ret_model, char **ret_reason, struct err *err)

@@ -69,6 +69,8 @@ void views_status(const struct service *service, struct scratch *scratch, Bnnd__
 	s->memory_bound_bytes = service->memory_bound_bytes;
 	s->negatives = snapshot->none ? (uint32_t)snapshot->none->samples : 0;
 	s->refuse = config->refuse;
+	if (service->parts->waiting)
+		s->waiting = scratch_text(scratch, service->parts->waiting);
 }
 
 static void class_view(const struct class_entry *entry, Bnnd__Class *ret)

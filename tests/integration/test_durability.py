@@ -77,11 +77,12 @@ class Restart(DaemonTest):
 			self.check_sentence(" ".join(status.reasons), "2 classes were learned with the model 'photo96-1'")
 
 	def test_what_waits_for_another_model_is_said(self):
-		"""Another model was asked for than the one that was taught: its classes are not lost, and the log says where."""
+		"""Another model was asked for than the one that was taught: its classes are not lost, and log and status say where."""
 		models = [os.path.join(SOURCE, "models", name + ".bnn") for name in ("photo64-1", "nano64-1")]
 		daemon = self.make(model=models[0]).start()
 		with daemon.client() as client:
 			self.teach(client, "disc", "ring")
+			self.assertEqual("", client.status().waiting)
 		daemon.stop()
 		said = "2 classes were learned with the model 'photo64-1' and wait in "
 		self.assertNotIn(said, daemon.text())
@@ -89,6 +90,8 @@ class Restart(DaemonTest):
 		with other.client() as client:
 			self.assertEqual([], client.classes())
 			self.assertEqual("ready", client.status().state)
+			self.assertIn(said + daemon.state, client.status().waiting)
+			self.assertIn(said + daemon.state, other.ctl("status")[1])
 		self.assertIn(said + daemon.state, other.text())
 		other.stop()
 		daemon.start()

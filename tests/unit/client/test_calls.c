@@ -289,6 +289,7 @@ static void results(struct fake *f)
 	status.n_reasons = 2;
 	status.reasons = reasons;
 	status.classes = 4;
+	status.waiting = (char *)"2 classes wait";
 	reply.result_case = BNND__REPLY__RESULT_DAEMON_STATUS;
 	reply.daemon_status = &status;
 	fake_reply(f, fake_expect(f, BNND__REQUEST__OP_STATUS), &reply);
@@ -332,6 +333,7 @@ void test_results(void **state)
 	assert_string_equal(status->reasons[0], "the disk is full");
 	assert_string_equal(status->reasons[1], "x\\x0Ay");
 	assert_int_equal(status->classes, 4);
+	assert_string_equal(status->waiting, "2 classes wait");
 	bnnd_free(status);
 	assert_int_equal(bnnd_class_info(conn, NULL, &info, NULL), 0);
 	assert_int_equal(info->n_lessons, 1);

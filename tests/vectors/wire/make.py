@@ -64,6 +64,8 @@ FRAMES = [
 	("reply-status", REPLY, "Reply", f"""daemon_status {{ state: "degraded" reasons: "the disk is full" version: "0.1.0" {MODEL}
 		kernels: "avx2" classes: 2 seq: 5 uptime_ms: 3600000 infer_threads: 3 widths: "8/16" preset: "default"
 		memory_bound_bytes: 201326592 negatives: 4 refuse: 0.05 }}""", 1, b""),
+	("reply-status-waiting", REPLY, "Reply", """daemon_status { state: "ready" version: "0.1.0"
+		waiting: "2 classes were learned with the model 'photo64-1' and wait" }""", 1, b""),
 	("reply-answer", REPLY, "Reply", f"""answer {{ known: true label: "mug" unknown_score: 0.125 margin: 0.5
 		top {{ label: "mug" score: 0.625 cosine: 0.75 }} top {{ label: "cup" score: 0.125 cosine: 0.25 }}
 		top {{ none: true score: 0.125 cosine: 0.25 }} seq: 5 {TIMES} }}""", 2, b""),
