@@ -478,7 +478,7 @@ class Training(unittest.TestCase):
                 shown.append(run.shown())
                 run.one_step()
             half = run.steps // 2
-            self.assertEqual({area for _, area in shown[:half]}, {area})
+            self.assertEqual({least for _, least in shown[:half]}, {area})
             self.assertEqual({view for view, _ in shown[:half]}, {0, 1} if beside else {train.WHOLE_VIEW})
             self.assertEqual(set(shown[half:]), {(train.WHOLE_VIEW, train.AREA_WHOLE)})
 
