@@ -50,12 +50,19 @@ static void say_taught(char *text, size_t text_bytes, const struct store_current
 		n_classes == 1 ? " was" : "es were", name);
 }
 
+/* A copy that is a text: what went into it may be cut, and a directory's name any bytes. */
+static char *sentence(char *text)
+{
+	text_make_printable(text);
+	return mem_strdup(text);
+}
+
 static char *missing_reason(const struct store_current *current, uint32_t n_classes, const char *used, const char *why)
 {
 	char text[1024], taught[256];
 	say_taught(taught, sizeof taught, current, n_classes);
 	snprintf(text, sizeof text, "%s, which cannot be used (%s); '%s' runs instead", taught, why, used);
-	return mem_strdup(text);
+	return sentence(text);
 }
 
 char *model_waiting(const struct config *config, const struct bnn_model *model)
@@ -72,7 +79,7 @@ char *model_waiting(const struct config *config, const struct bnn_model *model)
 	say_taught(taught, sizeof taught, &current, n_classes);
 	snprintf(text, sizeof text, "%s and wait%s in %s; '%s' was asked for and has a state of its own", taught,
 		n_classes == 1 ? "s" : "", config->state_dir, info->name);
-	return mem_strdup(text);
+	return sentence(text);
 }
 
 int model_choose(const struct config *config, struct bnn_model **ret_model, char **ret_reason, struct err *err)

@@ -98,6 +98,17 @@ class Restart(DaemonTest):
 		with daemon.client() as client:
 			self.assertEqual(2, len(client.classes()))
 
+	def test_what_waits_is_text(self):
+		"""A state directory's name may be any bytes, a protobuf string may not."""
+		models = [os.path.join(SOURCE, "models", name + ".bnn") for name in ("photo64-1", "nano64-1")]
+		state = os.path.join(self.folder(), os.fsdecode(b"st\xffate"))
+		daemon = self.make(model=models[0], state=state).start()
+		with daemon.client() as client:
+			self.teach(client, "disc")
+		daemon.stop()
+		with self.make(model=models[1], state=state).start().client() as client:
+			self.assertIn("st?ate; ", client.status().waiting)
+
 	def test_undo_after_a_restart(self):
 		daemon = self.daemon()
 		with daemon.client() as client:
