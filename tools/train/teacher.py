@@ -138,7 +138,7 @@ def add_own(out, train, device):
         return
     kept = np.load(out / KEPT, mmap_mode='r')
     w, b = fit_own([v[known] for v in kept], train.y[known], len(train.classes), device)
-    right = (kept[0][known].astype('f4') @ w.T + b).argmax(1) == train.y[known]
+    right = (kept[WHOLE_VIEW][known].astype('f4') @ w.T + b).argmax(1) == train.y[known]
     np.savez(out / OWN, w=w, b=b)
     print(f'{right.mean():.1%} of the {len(known)} pictures, which it was fitted to, taken for their own of '
           f'{len(train.classes)} classes')
