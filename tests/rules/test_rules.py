@@ -46,7 +46,7 @@ def files():
 		relative = os.path.relpath(folder, ROOT)
 		folders[:] = sorted(f for f in folders
 			if f not in SKIP_FOLDERS and not (relative == "." and f.startswith("build")))
-		for name in sorted(names):
+		for name in sorted(set(names) - SKIP_FOLDERS): # .git is a file in a second work tree
 			path = os.path.normpath(os.path.join(relative, name))
 			if not os.path.islink(os.path.join(ROOT, path)) and not path.endswith(".pyc"):
 				yield path
