@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ BNNCTL = os.path.join(BUILD, "client", "bnnctl")
 MODEL = os.path.join(SOURCE, "models", "default.bnn")
 START_S = 20 * SLOW
 STOP_S = 20 * SLOW
+SOCKET_FOLDER_MAX_BYTES = 70   # a socket's path has at most 107 bytes: what of them the scratch folder may take
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|runtime error:|SUMMARY: \w*Sanitizer")
 
 
@@ -43,6 +45,21 @@ def environment(**more):
 		if not k.startswith(("BNND_", "LISTEN_", "NOTIFY_", "WATCHDOG_", "JOURNAL_"))}
 	env.update(more)
 	return env
+
+
+def scratch_root(for_all=False):
+	"""Where scratch folders go: TMPDIR, or /tmp when a socket's path would not fit below it or, for_all, when another
+	user cannot come that far (a folder of root's own)."""
+	def reachable(folder):
+		while os.stat(folder).st_mode & stat.S_IXOTH:
+			if folder == "/":
+				return True
+			folder = os.path.dirname(folder)
+		return False
+
+	chosen = os.path.realpath(tempfile.gettempdir())
+	fits = len(os.fsencode(chosen)) <= SOCKET_FOLDER_MAX_BYTES and (not for_all or reachable(chosen))
+	return chosen if fits else "/tmp"
 
 
 class DidNotStart(Exception):
@@ -179,10 +196,20 @@ class DaemonTest(unittest.TestCase):
 
 	longMessage = True
 
-	def folder(self):
-		folder = tempfile.mkdtemp(prefix="bnnd-test-")
+	def folder(self, for_all=False):
+		"""A folder of the test's own; for_all: which every user may enter."""
+		folder = tempfile.mkdtemp(prefix="bnnd-test-", dir=scratch_root(for_all))
 		self.addCleanup(shutil.rmtree, folder, True)
+		if for_all:
+			os.chmod(folder, 0o755)
 		return folder
+
+	def copy_for_all(self, path):
+		"""A program where every user reaches it: the build folder may lie in somebody's own."""
+		copy = os.path.join(self.folder(for_all=True), os.path.basename(path))
+		shutil.copyfile(path, copy)
+		os.chmod(copy, 0o755)
+		return copy
 
 	def make(self, folder=None, **options):
 		"""A daemon that is not started yet."""

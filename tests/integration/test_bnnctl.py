@@ -39,6 +39,7 @@ class Words(Ctl):
 		code, out, _ = self.d.ctl("status")
 		self.assertEqual(DONE, code)
 		self.assertIn("ready", out)
+		self.assertEqual(DONE, self.d.ctl("status", "--check")[0])
 		code, out, err = self.d.ctl("infer", *self.files("disc", 1))
 		self.assertEqual(DONE, code)
 		self.assertIn("unknown", out)
@@ -68,10 +69,10 @@ class Words(Ctl):
 		if os.geteuid() != 0:
 			self.skipTest("needs root to become somebody else")
 		import subprocess
-		os.chmod(self.d.folder, 0o755)
-		os.chmod(self.d.socket, 0o600)
-		done = subprocess.run(WRAPPER + [BNNCTL, "--socket", self.d.socket, "status"], env=environment(), user=65534, group=65534,
-			extra_groups=[], capture_output=True, text=True)
+		daemon = self.daemon(folder=self.folder(for_all=True))
+		os.chmod(daemon.socket, 0o600)
+		done = subprocess.run(WRAPPER + [self.copy_for_all(BNNCTL), "--socket", daemon.socket, "status"], env=environment(),
+			cwd="/", user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
 		self.assertEqual(NOT_ALLOWED, done.returncode, done.stderr)
 		self.assertRegex(done.stderr, "group bnnd|usermod|adduser|gpasswd")
 
