@@ -50,6 +50,7 @@ static const struct {
 	[ARG_LIMIT] = {"limit", 0, "N", "the newest N only", "a number from 1"},
 	[ARG_EACH] = {"each", 0, NULL, "a line for each picture, too"},
 	[ARG_CONFUSION] = {"confusion", 0, NULL, "what was taken for what"},
+	[ARG_CHECK] = {"check", 0, NULL, "exit 7 when the daemon is degraded: for a monitor"},
 };
 
 /* ---- nearest --------------------------------------------------------------------------------------------------- */
@@ -442,6 +443,7 @@ void args_help(FILE *out, const struct verb *verbs, size_t n_verbs, const struct
 	fprintf(out, "\nexit codes:\n"
 		     "  0 done          1 failed (a picture that cannot be read, too)   2 usage   3 no daemon\n"
 		     "  4 not allowed   5 not found (unknown, with --fail-unknown)      6 busy or timed out\n"
+		     "  7 degraded (with status --check)\n"
 		     "\nfirst steps:\n"
 		     "  bnnctl status\n"
 		     "  bnnctl learn mug mug-*.jpg\n"

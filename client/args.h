@@ -35,6 +35,7 @@ enum arg_flag {
 	ARG_LIMIT,
 	ARG_EACH,
 	ARG_CONFUSION,
+	ARG_CHECK,
 	ARG_FLAGS, /* how many */
 };
 #define ARG_BIT(flag) (UINT32_C(1) << (flag))

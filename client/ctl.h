@@ -15,6 +15,7 @@ enum ctl_exit {
 	CTL_NOT_ALLOWED = 4,
 	CTL_NOT_FOUND = 5,
 	CTL_BUSY = 6,
+	CTL_DEGRADED = 7, /* only with status --check: a degraded daemon does what it can */
 };
 
 #define CTL_FIRST_WORDS "nothing taught yet: bnnctl learn mug mug-*.jpg"

@@ -12,7 +12,9 @@
 
 static const struct verb verbs[] = {
 	{"status", "", "Says whether the daemon is ready, with which model, and what it has learned", "",
-		"  bnnctl status\n  bnnctl --json status\n", 0, ctl_status},
+		"  bnnctl status\n  bnnctl --json status\n"
+		"  bnnctl status --check || mail -s \"bnnd needs a look\" root\n",
+		ARG_BIT(ARG_CHECK), ctl_status},
 	{"learn", "NAME FILE... | --none FILE... | --dir DIR", "Teaches a class from pictures, durably when it returns",
 		"Five to twenty pictures of one thing, from several sides, are a good start; teach it again later "
 		"with\n"

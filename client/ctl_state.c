@@ -88,8 +88,9 @@ int ctl_status(struct ctl *ctl)
 		status_json(status);
 	else
 		status_text(ctl, status);
+	bool wrong = args_has(&ctl->args, ARG_CHECK) && strcmp(status->state, "ready") != 0;
 	bnnd_free(status);
-	return CTL_DONE;
+	return wrong ? CTL_DEGRADED : CTL_DONE;
 }
 
 /* ---- classes --------------------------------------------------------------------------------------------------- */

@@ -171,6 +171,9 @@ class Degraded(DaemonTest):
 		code, out, _ = daemon.ctl("status")
 		self.assertEqual(0, code)
 		self.assertIn("degraded", out)
+		code, checked, _ = daemon.ctl("status", "--check")
+		self.assertEqual(7, code)
+		self.assertIn("degraded", checked, "the reasons are for whoever the monitor calls")
 
 	def taught(self):
 		daemon = self.daemon()
