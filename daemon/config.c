@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* daemon/config.c: see config.h. The only file that knows YAML.
  *
- * The file is a mapping of sections to mappings of scalars. Everything else, an unknown or repeated key, a value of the
- * wrong type or out of range is refused with file:line:column. */
+ * The file is a mapping of sections to mappings of scalars; "section.key: value" on the top is the same. Everything else,
+ * an unknown or repeated key, a value of the wrong type or out of range is refused with file:line:column. */
 #include <errno.h>
 #include <grp.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 
 #include "daemon/config_keys.h"
 #include "lib/base/memory.h"
+#include "lib/base/require.h"
 #include "lib/base/text.h"
 #include "proto/limits.h"
 
@@ -135,7 +136,8 @@ static int each_pair(
 
 struct applying {
 	struct config *config;
-	bool preset; /* first the preset alone, since it sets the defaults of others; then all but it */
+	bool preset;    /* first the preset alone, since it sets the defaults of others; then all but it */
+	uint64_t given; /* a bit a key that came, nested or with its dot */
 };
 
 static int apply_value(
@@ -146,6 +148,10 @@ static int apply_value(
 	const struct config_key *known = config_key_find(path);
 	if (!known)
 		return unknown_key(file, key, path, err);
+	uint64_t bit = UINT64_C(1) << (known - config_keys);
+	if (applying->given & bit)
+		return at(file, key->start_mark, "this key was given before", err);
+	applying->given |= bit;
 	if (applying->preset != (strcmp(path, "learner.preset") == 0))
 		return 0;
 	if (value->type != YAML_SCALAR_NODE)
@@ -163,6 +169,8 @@ static int apply_value(
 static int apply_section(
 	struct config_file *file, const char *path, yaml_node_t *key, yaml_node_t *value, void *ctx, struct err *err)
 {
+	if (config_key_find(path))
+		return apply_value(file, path, key, value, ctx, err);
 	if (!is_section(path))
 		return unknown_key(file, key, path, err);
 	return each_pair(file, value, path, apply_value, ctx, err);
@@ -180,6 +188,7 @@ static int load_file(const char *name, bool must_exist, struct config *config, s
 	fclose(in);
 	if (r < 0)
 		return r;
+	REQUIRE(config_keys_n <= 64); /* the bits of applying.given */
 	yaml_node_t *root = yaml_document_get_root_node(&file.document);
 	struct applying preset = {.config = config, .preset = true}, rest = {.config = config};
 	if (root)

@@ -17,16 +17,16 @@ static const char *const keeps[] = {"features", "none", NULL};
 
 #define AT(field) offsetof(struct config, field)
 const struct config_key config_keys[] = {
-	{"socket.path", CONFIG_STRING, AT(socket_path), 1, SOCKET_PATH_MAX_BYTES, NULL,
+	{"socket.path", CONFIG_PATH, AT(socket_path), 1, SOCKET_PATH_MAX_BYTES, NULL,
 		"where clients connect; unused when systemd passes a socket"},
 	{"socket.mode", CONFIG_MODE, AT(socket_mode), 0, 0777, NULL,
 		"permissions of the daemon's own socket: who reaches it may do everything"},
 	{"socket.group", CONFIG_STRING, AT(socket_group), 0, 64, NULL,
 		"group of the daemon's own socket, \"\": leave it"},
-	{"state.dir", CONFIG_STRING, AT(state_dir), 1, 4000, NULL, "what was learned: one SQLite file a backbone"},
-	{"model.path", CONFIG_STRING, AT(model), 0, 4000, NULL,
+	{"state.dir", CONFIG_PATH, AT(state_dir), 1, 4000, NULL, "what was learned: one SQLite file a backbone"},
+	{"model.path", CONFIG_PATH, AT(model), 0, 4000, NULL,
 		"the backbone (.bnn); \"\": the one that was taught last, else default.bnn in model.dir"},
-	{"model.dir", CONFIG_STRING, AT(model_dir), 1, 4000, NULL, "where the installed backbones are"},
+	{"model.dir", CONFIG_PATH, AT(model_dir), 1, 4000, NULL, "where the installed backbones are"},
 	{"infer.threads", CONFIG_UINT, AT(infer_threads), 0, 64, NULL,
 		"0: one less than there are cores, at least one"},
 	{"answers.refuse", CONFIG_SHARE, AT(refuse), 0, 0, NULL,
@@ -184,6 +184,10 @@ int config_key_set(const struct config_key *key, const char *text, struct config
 {
 	void *at = (char *)config + key->offset;
 	switch (key->type) {
+	case CONFIG_PATH:
+		if (text[0] == '~')
+			return wrong(key, err, "begins with ~, which only a shell understands: write the whole path");
+		return set_string(key, text, at, err);
 	case CONFIG_STRING:
 		return set_string(key, text, at, err);
 	case CONFIG_UINT:
@@ -206,6 +210,7 @@ void config_key_text(const struct config_key *key, const struct config *config, 
 	const char *s;
 	switch (key->type) {
 	case CONFIG_STRING:
+	case CONFIG_PATH:
 		s = *(char *const *)at;
 		snprintf(ret_text, text_bytes, "\"%s\"", s ? s : "");
 		break;

@@ -6,6 +6,7 @@
 
 enum config_type {
 	CONFIG_STRING, /* char *, "" is NULL where it may be absent */
+	CONFIG_PATH,   /* the same, of a file; no ~ is expanded */
 	CONFIG_UINT,   /* uint32_t, low..high */
 	CONFIG_MODE,   /* uint32_t, octal */
 	CONFIG_REAL,   /* double, low..high */

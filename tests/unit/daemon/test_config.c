@@ -64,6 +64,16 @@ static void test_bad(void **state)
 		{"learner:\n  eta: nan\n", ":2:8: ", "learner.eta must be a number of 0.0001 to 0.1"},
 		{"learner:\n  width: 8/64\n", ":2:10: ", "learner.width must be one of 8/8, 8/16, 8/32, float/float"},
 		{"learner:\n  epochs: 1\n  epochs: 2\n", ":3:3: ", "this key was given before"},
+		{"learner:\n  epochs: 1\nlearner.epochs: 2\n", ":3:1: ", "this key was given before"},
+		{"learner.epochs: 2\nlearner:\n  eta: 0.05\n  epochs: 1\n", ":4:3: ", "this key was given before"},
+		{"learner.preset: default\nlearner: {preset: default}\n", ":2:11: ", "this key was given before"},
+		{"learner.epochs: 2\nlearner.epochs: 2\n", ":2:1: ", "this key was given before"},
+		{"learner.epochs: 0\n", ":1:17: ", "learner.epochs must be a whole number of 1 to 100"},
+		{"learner.epochs: {a: 1}\n", ":1:17: ", "expected one value here"},
+		{"learner.epocs: 2\n", ":1:1: ", "unknown key 'learner.epocs'; the nearest is 'learner.epochs'"},
+		{"learner: {learner.epochs: 2}\n", ":1:11: ", "unknown key 'learner.learner.epochs'; the nearest"},
+		{"state:\n  dir: ~/bnnd\n", ":2:8: ", "state.dir begins with ~, which only a shell understands"},
+		{"model.path: ~pi/x.bnn\n", ":1:13: ", "model.path begins with ~"},
 		{"learner: 3\n", ":1:10: ", "expected 'key: value' lines here"},
 		{"- 1\n", ":1:1: ", "expected 'key: value' lines here"},
 		{"answers:\n  refuse: 0.07\n", ":2:11: ", "answers.refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2"},
@@ -128,6 +138,23 @@ static void test_print_reads_back(void **state)
 	config_deinit(&again);
 }
 
+/* A key may be written with its dot, as the documentation names it. */
+static void test_dotted(void **state)
+{
+	(void)state;
+	struct config config;
+	struct err err;
+	assert_int_equal(load("model.path: /usr/share/bnnd/models/nano64-2.bnn\nlearner.epochs: 7\n"
+			      "learner.preset: reference\nlearner:\n  eta: 0.05\n",
+				 &config, &err),
+		0);
+	assert_string_equal(config.model, "/usr/share/bnnd/models/nano64-2.bnn");
+	assert_int_equal(config.learner.preset, LEARN_REFERENCE);
+	assert_int_equal(config.learner.epochs, 7);
+	assert_true(config.learner.eta == 0.05);
+	config_deinit(&config);
+}
+
 /* The file that is installed: it loads, changes nothing, and names every key with its default. */
 static void test_installed_file(void **state)
 {
@@ -167,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_dotted),
 		cmocka_unit_test(test_missing_and_overrides),
 		cmocka_unit_test(test_print_reads_back),
 		cmocka_unit_test(test_installed_file),
