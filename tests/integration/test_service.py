@@ -9,7 +9,7 @@ import sys
 import time
 import unittest
 
-from daemon import BNND, BUILD, DaemonTest, DidNotStart, MODEL, SLOW, SOURCE, WRAPPER, bnnd, environment, main, picture, qemu_subset
+from daemon import BNND, DaemonTest, DidNotStart, MODEL, SLOW, SOURCE, WRAPPER, bnnd, environment, main, picture, qemu_subset
 
 
 def bnnd_run(*args, cwd=None, **env):
@@ -237,55 +237,6 @@ class Systemd(DaemonTest):
 			os.path.join(folder, "s")], env=environment(), capture_output=True, text=True, timeout=20 * SLOW)
 		self.assertNotEqual(0, done.returncode)
 		self.assertRegex(done.stderr, "socket")
-
-
-@unittest.skipIf(WRAPPER, "the native build installs")
-class Install(DaemonTest):
-	def install(self):
-		"""meson install into a folder: {name: path} of what it put there."""
-		root = self.folder()
-		done = subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root],
-			env=environment(), capture_output=True, text=True, timeout=60 * SLOW)
-		self.assertEqual(0, done.returncode, done.stdout + done.stderr)
-		return root, {name: os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names}
-
-	def test_what_is_installed_works(self):
-		_, found = self.install()
-		with open(os.path.join(SOURCE, "models", "shipped.txt"), encoding="ascii") as f:
-			shipped = {name + ".bnn" for name in f.read().split()}
-		self.assertLessEqual(shipped | {"bnnd", "bnnctl", "bnnd.h", "bnnd.service", "bnnd.socket", "bnnd.conf", "default.bnn",
-			"libbnnd.so.0", "bnnd.pc"}, set(found))
-		self.assertNotIn("bnnd-faulty", found)
-		daemon = self.daemon(executable=found["bnnd"], model=found["default.bnn"])
-		self.serves(daemon)
-		with open(found["bnnd"], "rb") as f:
-			self.assertNotIn(b"BNND_FAULT", f.read(), "the shipped daemon has no hook")
-
-	@unittest.skipUnless(shutil.which("systemd-analyze") and shutil.which("systemd-sysusers"), "systemd is not installed")
-	def test_systemd_understands_its_files(self):
-		root, found = self.install()
-		# The program must be where the unit says: look at the unit with the path that it has here.
-		with open(found["bnnd.service"], encoding="utf-8") as f:
-			unit = f.read()
-		self.assertRegex(unit, "(?m)^ExecStart=/.*/bnnd$")
-		for line in ("Type=notify", "RuntimeDirectoryPreserve=yes", "Requires=bnnd.socket", "Restart=on-failure",
-				"RestartPreventExitStatus=2 78"):
-			self.assertIn(line + "\n", unit)
-		units = self.folder()
-		with open(os.path.join(units, "bnnd.service"), "w", encoding="utf-8") as f:
-			f.write(unit.replace("ExecStart=/", f"ExecStart={root}/"))
-		shutil.copy(found["bnnd.socket"], units)
-		done = subprocess.run(["systemd-analyze", "verify", "--man=no", os.path.join(units, "bnnd.service")],
-			env=environment(SYSTEMD_UNIT_PATH=units + ":"), capture_output=True, text=True)
-		if "Failed to initialize manager" in done.stderr:
-			self.skipTest("systemd-analyze does not run here: " + done.stderr.strip())
-		complaints = [line for line in done.stderr.splitlines() if "bnnd" in line]
-		self.assertEqual([], complaints)
-		os.makedirs(os.path.join(units, "etc"))
-		done = subprocess.run(["systemd-sysusers", f"--root={units}", found["bnnd.conf"]], capture_output=True, text=True)
-		self.assertEqual(0, done.returncode, done.stderr)
-		with open(os.path.join(units, "etc", "passwd"), encoding="utf-8") as f:
-			self.assertRegex(f.read(), "(?m)^bnnd:.*nologin$")
 
 
 class Many(DaemonTest):
