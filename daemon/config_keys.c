@@ -40,7 +40,7 @@ const struct config_key config_keys[] = {
 		"bits forward/backward; a state keeps the widths it was taught with"},
 	{"learner.epochs", CONFIG_UINT, AT(learner.epochs), 1, 100, NULL, "passes over a lesson's pictures"},
 	{"learner.eta", CONFIG_REAL, AT(learner.eta), 1e-4, 0.1, NULL, "learning rate"},
-	{"learner.minibatch", CONFIG_UINT, AT(learner.minibatch), 1, 256, NULL, "pictures a step"},
+	{"learner.minibatch", CONFIG_UINT, AT(learner.minibatch), 1, 256, NULL, "pictures a step, at most"},
 	{"learner.momentum", CONFIG_REAL, AT(learner.momentum), 0, 0.9, NULL, "of SGD"},
 	{"learner.decay", CONFIG_REAL, AT(learner.decay), 0, 0.01, NULL, "weight decay"},
 	{"learner.others", CONFIG_UINT, AT(learner.others), 0, 10000, NULL,

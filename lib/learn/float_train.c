@@ -78,7 +78,7 @@ static void step(struct float_state *f, const struct learn_settings *s, size_t b
 int train_float(const struct train_job *job, double *ret_tw, struct learn_report *report)
 {
 	const struct learn_lesson *lesson = job->lesson;
-	const size_t minibatch = job->settings->minibatch, d = lesson->d, n_rows = lesson->k + 1;
+	const size_t n_batches = train_batches(job->settings, lesson->n), d = lesson->d, n_rows = lesson->k + 1;
 	struct float_state f = {
 		.d = d,
 		.n_rows = n_rows,
@@ -95,11 +95,11 @@ int train_float(const struct train_job *job, double *ret_tw, struct learn_report
 	bool stopped = false;
 	for (uint32_t epoch = 0; epoch < job->settings->epochs && !stopped; epoch++) {
 		random_shuffle(lesson->seq, epoch, lesson->n, order);
-		for (size_t from = 0; from < lesson->n && !stopped; from += minibatch) {
-			size_t batch = lesson->n - from < minibatch ? lesson->n - from : minibatch;
-			for (size_t i = from; i < from + batch; i++)
+		for (size_t b = 0; b < n_batches && !stopped; b++) {
+			struct train_batch batch = train_batch(job->settings, lesson->n, b);
+			for (size_t i = batch.from; i < batch.to; i++)
 				add_gradient(&f, lesson->q + order[i] * d, lesson->y[order[i]], job->others);
-			step(&f, job->settings, batch, report);
+			step(&f, job->settings, batch.to - batch.from, report);
 			stopped = job->stop && job->stop(job->stop_ctx);
 		}
 	}

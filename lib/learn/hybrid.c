@@ -238,18 +238,18 @@ static void step(struct hybrid *h, size_t batch, struct learn_report *report)
 int train_hybrid(const struct train_job *job, double *ret_tw, struct learn_report *report)
 {
 	const struct learn_lesson *lesson = job->lesson;
-	const size_t minibatch = job->settings->minibatch;
+	const size_t n_batches = train_batches(job->settings, lesson->n);
 	struct hybrid h;
 	hybrid_init(job, &h);
 	uint32_t *order = mem_zalloc(lesson->n, sizeof *order);
 	bool stopped = false;
 	for (uint32_t epoch = 0; epoch < job->settings->epochs && !stopped; epoch++) {
 		random_shuffle(lesson->seq, epoch, lesson->n, order);
-		for (size_t from = 0; from < lesson->n && !stopped; from += minibatch) {
-			size_t batch = lesson->n - from < minibatch ? lesson->n - from : minibatch;
-			for (size_t i = from; i < from + batch; i++)
+		for (size_t b = 0; b < n_batches && !stopped; b++) {
+			struct train_batch batch = train_batch(job->settings, lesson->n, b);
+			for (size_t i = batch.from; i < batch.to; i++)
 				add_gradient(&h, lesson->q + order[i] * h.d, lesson->y[order[i]]);
-			step(&h, batch, report);
+			step(&h, batch.to - batch.from, report);
 			stopped = job->stop && job->stop(job->stop_ctx);
 		}
 	}

@@ -113,6 +113,15 @@ def consolidate(cw, past, tw, cur, preset):
     return out
 
 
+def minibatches(s, order):
+    """An epoch's order cut into ceil(n / b) minibatches: as even as can be, in reference with a short last one."""
+    n, b = len(order), s['minibatch']
+    if s['preset'] == REFERENCE:
+        return [order[i:i + b] for i in range(0, n, b)]
+    count = -(-n // b)
+    return [order[i * n // count:(i + 1) * n // count] for i in range(count)]
+
+
 def lesson_int(q, y, k_classes, qb, s, others, start):
     """The integer loop; start: per class (m, e) to reload, or None. Returns real rows and
     (updates, lost, steps, halved)."""
@@ -127,9 +136,7 @@ def lesson_int(q, y, k_classes, qb, s, others, start):
     eta_q, beta, lam_q = round(s['eta'] * 2**20), round(2**15 * (1 - s['momentum'])), round(s['decay'] * 2**20)
     updates = lost = steps = halved = 0
     for epoch in range(s['epochs']):
-        order = shuffle(len(q), s['seq'], epoch)
-        for i in range(0, len(order), s['minibatch']):
-            batch = order[i:i + s['minibatch']]
+        for batch in minibatches(s, shuffle(len(q), s['seq'], epoch)):
             G = [[0] * d for _ in range(rows)]
             F = [[clamp(rshift(x, qb - QF), 127) for x in r] for r in m]
             for j in batch:
@@ -191,9 +198,8 @@ def lesson_float(q, y, k_classes, s, others, start):
             W[k] = row
     V = np.zeros_like(W)
     for epoch in range(s['epochs']):
-        order = shuffle(len(q), s['seq'], epoch)
-        for i in range(0, len(order), s['minibatch']):
-            batch, G = order[i:i + s['minibatch']], np.zeros_like(W)
+        for batch in minibatches(s, shuffle(len(q), s['seq'], epoch)):
+            G = np.zeros_like(W)
             for j in batch:
                 z = np.zeros(rows)
                 for c in range(d):
@@ -341,6 +347,8 @@ CASES = {
                  [(2, 1e-3), (2, 1e-9)], 0),
     'saturation': (settings(REFERENCE, 17, minibatch=2, eta=0.1, decay=0.01), 64, [3, 3], [(4, 3e9), (4, 2e5)], 0),
     'd512': (settings(DEFAULT, 18, epochs=3, minibatch=4), 512, [3, 3], [None, (20, 1.0)], 1),
+    'over-a-batch': (settings(DEFAULT, 19, epochs=3), 64, [33], [None], 0),
+    'reference-over-a-batch': (settings(REFERENCE, 20, minibatch=32, eta=0.05), 64, [20, 13], [None, (30, 0.4)], 0),
 }
 
 

@@ -35,30 +35,31 @@ def lessons_of(order, taught, n_lessons, rng):
 class Run:
     """One set, its q, and each seed's plan."""
 
-    def __init__(self, a, backbone, scratch):
-        pictures, _, asked, self.asked_labels, plans = sets.draws(a.set, a.seeds, TAUGHT)
+    def __init__(self, a, backbone, scratch, taught=TAUGHT):
+        pictures, _, asked, self.asked_labels, plans = sets.draws(a.set, a.seeds, taught)
         self.learner = sets.Learner(a.program, scratch)
-        whole = a.set == 'cifar10'
+        whole = a.set != 'fashion'    # taught and asked pictures come from one part
         index = np.unique(np.concatenate([t for _, taught, _ in plans for t in taught]))    # those taught in any seed
         index = np.arange(len(pictures)) if whole else index
         self.q = backbone.q(a.set + '-taught', pictures[index])
         self.asked_q = self.q if whole else backbone.q(a.set + '-asked', asked)
         self.plans = [(order, [np.searchsorted(index, t) for t in taught], ask) for order, taught, ask in plans]
 
-    def accuracy(self, n_lessons, **settings):
-        """Accuracies a seed, and the report's rows of all of them."""
+    def accuracy(self, n_lessons, pictures=None, **settings):
+        """Accuracies a seed, and the report's rows of all of them. pictures: of each class, the first so many alone."""
         right, reports = [], []
         for seed, (order, taught, ask) in enumerate(self.plans):
-            lessons = lessons_of(order, taught, n_lessons, np.random.default_rng([seed, n_lessons]))
+            lessons = lessons_of(order, [t[:pictures] for t in taught], n_lessons, np.random.default_rng([seed, n_lessons]))
             ids, _, _, report = self.learner.run(self.q, lessons, self.asked_q[ask], **settings)
             right.append((ids - 1 == self.asked_labels[ask]).mean())
             reports.append(report)
         return np.array(right), np.concatenate(reports)
 
-    def yardstick(self, f):
+    def yardstick(self, f, pictures=None):
         right = []
         for _, taught, ask in self.plans:
-            y = np.repeat(np.arange(sets.CLASSES), [len(t) for t in taught])
+            taught = [t[:pictures] for t in taught]
+            y = np.repeat(np.arange(len(taught)), [len(t) for t in taught])
             right.append((f(self.q[np.concatenate(taught)], y, self.asked_q[ask]) == self.asked_labels[ask]).mean())
         return np.array(right)
 

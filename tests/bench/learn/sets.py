@@ -25,12 +25,14 @@ def skip(why):
     sys.exit(77)
 
 
-def cifar10_train():
-    path = pathlib.Path(os.environ.get('BNND_SHARED_DATA', '')) / 'data' / 'cifar10-train.bin.xz'
+def cifar_train(name):
+    """name: cifar10 or cifar100 (by its 100 fine classes)."""
+    path = pathlib.Path(os.environ.get('BNND_SHARED_DATA', '')) / 'data' / (name + '-train.bin.xz')
     if not os.environ.get('BNND_SHARED_DATA') or not path.exists():
-        skip('BNND_SHARED_DATA does not name the folder with data/cifar10-train.bin.xz')
-    rows = np.frombuffer(lzma.open(path).read(), np.uint8).reshape(-1, 3073)
-    return rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0].astype(int)
+        skip('BNND_SHARED_DATA does not name the folder with data/%s-train.bin.xz' % name)
+    labels = {'cifar10': 1, 'cifar100': 2}[name]
+    rows = np.frombuffer(lzma.open(path).read(), np.uint8).reshape(-1, labels + 3072)
+    return rows[:, labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, labels - 1].astype(int)
 
 
 def fashion(part):
@@ -118,34 +120,34 @@ class Learner:
         return answers['id'].astype(int), answers['cosine'], answers['threshold'], report
 
 
-def arguments(doc):
-    """The arguments of both benches."""
+def arguments(doc, more_sets=(), seeds=5):
+    """The arguments of the benches."""
     import argparse
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('program', help='BUILD/tests/bench/learn/learn_bench')
     p.add_argument('model', help='models/default.bnn')
-    p.add_argument('--set', choices=('cifar10', 'fashion'), default='cifar10', help='tuning set or report set')
-    p.add_argument('--seeds', type=int, default=5)
+    p.add_argument('--set', choices=('cifar10', 'fashion', *more_sets), default='cifar10', help='tuning set or report set')
+    p.add_argument('--seeds', type=int, default=seeds)
     p.add_argument('--cache', default=os.path.join(os.environ.get('TMPDIR', '/tmp'), 'bnnd-learn-bench'))
     return p.parse_args()
 
 
 def draws(name, seeds, taught):
     """Pictures and labels to teach from and to ask, and for each seed (class order, indices of the taught pictures a
-    class, indices of the asked ones). CIFAR-10: both from the training part, 500 others a class asked. Fashion-MNIST:
-    taught from the training part, all 10,000 test pictures asked."""
-    if name == 'cifar10':
-        pictures, labels = cifar10_train()
-        asked, asked_labels = pictures, labels
-    else:
+    class, indices of the asked ones). CIFAR-10 and CIFAR-100: both from the training part, 500 (100) others a class
+    asked. Fashion-MNIST: taught from the training part, all 10,000 test pictures asked."""
+    if name == 'fashion':
         pictures, labels = fashion('train')
         asked, asked_labels = fashion('t10k')
-    plans = []
+    else:
+        pictures, labels = asked, asked_labels = cifar_train(name)
+    classes, plans = labels.max() + 1, []
+    others = 500 if name == 'cifar10' else 100
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        order = [rng.permutation(np.flatnonzero(labels == c)) for c in range(CLASSES)]
-        ask = np.concatenate([o[taught:taught + 500] for o in order]) if name == 'cifar10' else np.arange(len(asked))
-        plans.append((rng.permutation(CLASSES), [o[:taught] for o in order], ask))
+        order = [rng.permutation(np.flatnonzero(labels == c)) for c in range(classes)]
+        ask = np.arange(len(asked)) if name == 'fashion' else np.concatenate([o[taught:taught + others] for o in order])
+        plans.append((rng.permutation(classes), [o[:taught] for o in order], ask))
     return pictures, labels, asked, asked_labels, plans
 
 

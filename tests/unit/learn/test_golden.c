@@ -17,7 +17,8 @@
 
 static const char *const cases[] = {"first-one", "first-several", "seen-one", "seen-and-new", "remainder", "past-cap",
 	"decay", "zero-row", "no-others", "large-sequence", "reference-first-one", "reference-several",
-	"reference-seen", "reference-seen-alone", "reference-zero-row", "overflow", "saturation", "d512"};
+	"reference-seen", "reference-seen-alone", "reference-zero-row", "overflow", "saturation", "d512",
+	"over-a-batch", "reference-over-a-batch"};
 enum { N_CASES = sizeof cases / sizeof *cases, FILE_MAX_BYTES = 1 << 20, CLASSES_MAX = 8 };
 
 struct reader {

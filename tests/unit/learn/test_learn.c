@@ -360,6 +360,23 @@ static void test_lesson_refusals(void **state)
 	}
 }
 
+/* Cosine of a row and the mean of the n pictures of its lesson, less the mean of all numbers, as rows are. */
+static double along_mean(const struct learn_row *row, const int8_t *q, size_t n)
+{
+	double w[D], mean[D] = {0}, offset = 0, dot = 0, ww = 0, mm = 0;
+	learn_row_values(row, w);
+	for (size_t i = 0; i < n * D; i++) {
+		mean[i % D] += q[i];
+		offset += q[i] / (double)D;
+	}
+	for (size_t i = 0; i < D; i++) {
+		dot += w[i] * (mean[i] - offset);
+		ww += w[i] * w[i];
+		mm += (mean[i] - offset) * (mean[i] - offset);
+	}
+	return dot / sqrt(ww * mm);
+}
+
 /* A one-class row points along the class mean; equal lessons give equal bits, another seq other ones. */
 static void test_lesson_direction(void **state)
 {
@@ -386,19 +403,11 @@ static void test_lesson_direction(void **state)
 		struct learn_row *row;
 		assert_int_equal(learn_train(&s, &lesson, NULL, NULL, &row, NULL, NULL), 0);
 		assert_int_equal(learn_row_past(row), N);
-		double w[D], dot = 0, ww = 0, mm = 0, offset = 0;
+		double w[D], ww = 0;
 		learn_row_values(row, w);
-		for (size_t k = 0; k < N * D; k++)
-			offset += q[k] / (double)(N * D);
-		for (size_t k = 0; k < D; k++) {
-			double mean = -offset;
-			for (size_t j = 0; j < N; j++)
-				mean += q[j * D + k] / (double)N;
-			dot += w[k] * mean;
+		for (size_t k = 0; k < D; k++)
 			ww += w[k] * w[k];
-			mm += mean * mean;
-		}
-		assert_true(dot / sqrt(ww * mm) > 0.98);
+		assert_true(along_mean(row, q, N) > 0.98);
 		assert_true(fabs(ww - 1) < 1e-3);
 		learn_row_encode(row, &forms[i], &bytes[i]);
 		learn_row_free(row);
@@ -452,6 +461,33 @@ static void test_extremes(void **state)
 		if (!decays) {
 			assert_true(fabs(moved[LEARN_8_16] / moved[LEARN_FLOAT] - 1) < 1e-2);
 			assert_true(fabs(moved[LEARN_8_32] / moved[LEARN_FLOAT] - 1) < 1e-3);
+		}
+	}
+}
+
+/* A lesson that is one picture over a full minibatch: no picture may count more than the others do. */
+static void test_lesson_over_a_minibatch(void **state)
+{
+	(void)state;
+	enum { MOST = 129, B = 32 };
+	static int8_t q[MOST * D];
+	static uint32_t y[MOST];
+	const struct learn_row *old = NULL;
+	struct learn_settings s;
+	fill(q, MOST, 0);
+	for (enum learn_width width = LEARN_8_8; width <= LEARN_FLOAT; width++) {
+		for (size_t n = 1; n <= MOST; n++) {
+			struct learn_lesson lesson = {.seq = n, .d = D, .n = n, .k = 1, .q = q, .y = y, .old = &old};
+			struct learn_report report;
+			struct learn_row *row;
+			learn_settings_preset(LEARN_DEFAULT, &s);
+			s.width = width;
+			assert_int_equal(learn_train(&s, &lesson, NULL, NULL, &row, &report, NULL), 0);
+			assert_int_equal(report.steps, s.epochs * ((n + B - 1) / B));
+			if (along_mean(row, q, n) < 0.999)
+				fail_msg("%s, %zu pictures: the row is %.3f along their mean", learn_width_name(width),
+					n, along_mean(row, q, n));
+			learn_row_free(row);
 		}
 	}
 }
@@ -527,6 +563,7 @@ int main(void)
 		cmocka_unit_test(test_lesson_stop),
 		cmocka_unit_test(test_lesson_refusals),
 		cmocka_unit_test(test_lesson_direction),
+		cmocka_unit_test(test_lesson_over_a_minibatch),
 		cmocka_unit_test(test_lesson_several),
 		cmocka_unit_test(test_extremes),
 	};
