@@ -267,6 +267,9 @@ static void read_rows(struct jpeg_reader *reader)
 		if (y >= crop->y && y - crop->y < crop->height)
 			resizer_row(&reader->resizer, crop_of_row(reader));
 	}
+	int r = resizer_finish(&reader->resizer, reader->err);
+	if (r < 0)
+		give_up(reader, r);
 }
 
 /* Returns by the end or by longjmp from anything it calls; the caller frees. */

@@ -5,6 +5,8 @@
 #include "lib/image/image.h"
 
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
@@ -112,6 +114,8 @@ int decode_raw(const struct decode_job *job, struct err *err)
 		else
 			resizer_row(&z, raw_row(picture, &geometry.crop, y, line));
 	}
+	if (r == 0)
+		r = resizer_finish(&z, err);
 	free(line);
 	resizer_deinit(&z);
 	return r;
@@ -125,6 +129,7 @@ int image_to_input(const struct image_picture *picture, const struct image_input
 	REQUIRE(input->width >= 1 && input->width <= IMAGE_INPUT_MAX_SIDE && input->height >= 1 &&
 		input->height <= IMAGE_INPUT_MAX_SIDE && input->fit >= IMAGE_FIT_COVER &&
 		input->fit <= IMAGE_FIT_STRETCH);
+	memset(ret_pixels, 0, (size_t)input->width * input->height * 3); /* they may be another's picture */
 	int r = geometry_check(picture, err);
 	if (r < 0)
 		return r;

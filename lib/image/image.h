@@ -67,7 +67,9 @@ struct image_limits {
 };
 
 /* Writes input->height x input->width x 3 bytes (R, G, B) to ret_pixels. One thread per call, no state kept.
- * Rows are written as they come, so after an error ret_pixels holds anything. limits may be NULL: 32 MiB, no stop.
+ * What was in ret_pixels is cleared first, and 0 is returned only when every pixel was written: nobody sees a part of the
+ * picture that was decoded before. After an error ret_pixels holds anything of this picture. limits may be NULL: 32 MiB,
+ * no stop.
  * Errors: ERR_INVALID_ARGUMENT (broken, truncated, raw size wrong, roi or rotate out of range, a format that is
  * recognised but not read: the sentence has the command that converts it), ERR_RESOURCE_EXHAUSTED (over a limit),
  * ERR_DEADLINE_EXCEEDED. */

@@ -184,9 +184,15 @@ void resizer_row(struct resizer *z, const uint8_t *rgb)
 		emit(z, z->next_out++);
 }
 
-bool resizer_is_done(const struct resizer *z)
+int resizer_finish(const struct resizer *z, struct err *err)
 {
-	return z->next_row == z->geometry.crop.height && z->next_out == z->y.n;
+	if (z->next_row == z->geometry.crop.height && z->next_out == z->y.n)
+		return 0;
+	int r = err_set(err, ERR_INVALID_ARGUMENT, "the picture is broken: %u of the %u rows that are needed came",
+		z->next_row, z->geometry.crop.height);
+	if (err)
+		err->field = "picture";
+	return r;
 }
 
 void resizer_deinit(struct resizer *z)

@@ -44,8 +44,9 @@ int resizer_init(struct resizer *z, const struct decode_job *job, const struct g
 /* The next row of the crop: geometry.crop.width x 3 bytes. Call it geometry.crop.height times. */
 void resizer_row(struct resizer *z, const uint8_t *rgb);
 
-/* True when every row has come, so every pixel is written. */
-bool resizer_is_done(const struct resizer *z);
+/* After the last row: 0 when every row has come, so that every pixel is written; ERR_INVALID_ARGUMENT otherwise. A decoder
+ * that returns 0 has called it. */
+int resizer_finish(const struct resizer *z, struct err *err);
 
 /* Frees what init made; an all-zero resizer is fine. */
 void resizer_deinit(struct resizer *z);

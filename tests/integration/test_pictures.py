@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """JPEG and PNG in their variants, over the socket: what the network sees is what Pillow shows."""
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -12,6 +14,10 @@ def save(image, format, **options):
 	out = io.BytesIO()
 	image.save(out, format, **options)
 	return bnnd.Picture(out.getvalue())
+
+
+def chunk(kind, data):
+	return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 class Variants(DaemonTest):
@@ -108,6 +114,21 @@ class Variants(DaemonTest):
 		self.assertEqual([(s.label, s.cosine) for s in png.top], [(s.label, s.cosine) for s in raw.top])
 		self.assertEqual(b"ring", jpeg.top[0].label)
 		self.assertLess(abs(jpeg.top[0].cosine - png.top[0].cosine), 0.1)
+
+	def test_nobody_sees_the_picture_before(self):
+		"""Files that announce more pixels than they have: refused, and the one thread's buffer is never answered with."""
+		secret = pixels("waves", 9, self.side, self.side)
+		n = self.side
+		header = lambda height, interlaced=0: chunk(b"IHDR", struct.pack(">IIBBBBB", n, height, 8, 2, 0, 0, interlaced))
+		rows = lambda height: chunk(b"IDAT", zlib.compress(bytes((3 * n + 1) * height)))
+		end = chunk(b"IEND", b"")
+		for parts in ((header(1), rows(1), header(n), end), (header(1), header(n), rows(1), end), (header(n), rows(1), end),
+				(header(n), rows(1)), (header(n, 1), rows(n + 8), header(n), end), (header(n), rows(n), chunk(b"IHDR", b""))):
+			self.client.infer(bnnd.Picture.array(secret))
+			with self.assertRaises(bnnd.Error) as caught:
+				self.client.look(bnnd.Picture(b"\x89PNG\r\n\x1a\n" + b"".join(parts)))
+			self.assertEqual((bnnd.Code.INVALID_ARGUMENT, "picture"), (caught.exception.code, caught.exception.field))
+		self.assertTrue(self.d.running())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 /* tests/unit/image/vectors.c: see vectors.h. Reads the whole file once; cases point into it. */
 #include "tests/unit/image/vectors.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -131,18 +132,51 @@ const struct vector *vectors_find(const struct vectors *v, const char *name)
 	return NULL;
 }
 
-int decode_tight(const struct image_picture *picture, const struct image_input *input,
-	const struct image_limits *limits, uint8_t **ret_pixels, struct err *err)
+static int decode_over(const struct image_picture *picture, const struct image_input *input,
+	const struct image_limits *limits, uint8_t before, uint8_t **ret_pixels, struct err *err)
 {
 	struct image_picture copy = *picture;
 	uint8_t *bytes = mem_dup(picture->bytes, picture->len_bytes);
-	uint8_t *pixels = mem_zalloc((size_t)input->width * input->height, 3);
+	size_t n = (size_t)input->width * input->height * 3;
+	uint8_t *pixels = mem_zalloc(n, 1);
+	memset(pixels, before, n);
 	copy.bytes = bytes;
 	int r = image_to_input(&copy, input, limits, pixels, err);
 	free(bytes);
+	*ret_pixels = pixels;
+	return r;
+}
+
+int decode_tight(const struct image_picture *picture, const struct image_input *input,
+	const struct image_limits *limits, uint8_t **ret_pixels, struct err *err)
+{
+	uint8_t *pixels;
+	int r = decode_over(picture, input, limits, 0, &pixels, err);
 	if (r == 0 && ret_pixels)
 		*ret_pixels = pixels;
 	else
 		free(pixels);
 	return r;
+}
+
+int decode_twice(const struct image_picture *picture, const struct image_input *input,
+	const struct image_limits *limits, uint8_t **ret_pixels, struct err *err)
+{
+	static const uint8_t before[] = {0x5A, 0xC3};
+	uint8_t *pixels[2];
+	int r[2];
+	for (int i = 0; i < 2; i++) {
+		mallopt(M_PERTURB, before[i] ^ 0x77); /* a sanitizer's malloc has its own way */
+		r[i] = decode_over(picture, input, limits, before[i], &pixels[i], err);
+	}
+	mallopt(M_PERTURB, 0);
+	assert_int_equal(r[0], r[1]);
+	/* After an error, too: nothing of the picture before is left. */
+	assert_memory_equal(pixels[0], pixels[1], (size_t)input->width * input->height * 3);
+	free(pixels[1]);
+	if (r[0] == 0 && ret_pixels)
+		*ret_pixels = pixels[0];
+	else
+		free(pixels[0]);
+	return r[0];
 }

@@ -41,3 +41,8 @@ uint8_t *noise_make(uint64_t seed, size_t n);
  * bytes are copied likewise. Returns its result; *ret_pixels (NULL allowed) is the caller's on success. */
 int decode_tight(const struct image_picture *picture, const struct image_input *input,
 	const struct image_limits *limits, uint8_t **ret_pixels, struct err *err);
+
+/* decode_tight twice, over different bytes of another picture and in memory that malloc filled with different bytes:
+ * fails the test when a single pixel, or the result, depends on either. *ret_pixels as above. */
+int decode_twice(const struct image_picture *picture, const struct image_input *input,
+	const struct image_limits *limits, uint8_t **ret_pixels, struct err *err);
