@@ -16,7 +16,6 @@ void inbox_init(struct inbox *in)
 void inbox_deinit(struct inbox *in)
 {
 	free(in->body);
-	free(in->payload);
 	inbox_init(in);
 }
 
@@ -61,24 +60,12 @@ enum inbox_event inbox_feed(struct inbox *in, const uint8_t **bytes, size_t *n)
 	return INBOX_FRAME;
 }
 
-void inbox_accept(struct inbox *in, bool keep_payload)
+void inbox_accept(struct inbox *in, uint8_t *payload)
 {
 	REQUIRE(in->state == INBOX_AT_HEADER && in->header_fault == 0);
 	in->body = mem_zalloc(1, in->header.body_bytes);
-	if (keep_payload && in->header.payload_bytes) {
-		/* Not zeroed: pages that never come are never touched. */
-		in->payload = malloc(in->header.payload_bytes);
-		REQUIRE(in->payload);
-	}
+	in->payload = in->header.payload_bytes ? payload : NULL;
 	enter(in, INBOX_IN_BODY);
-}
-
-uint8_t *inbox_take_payload(struct inbox *in)
-{
-	REQUIRE(in->state == INBOX_AT_FRAME);
-	uint8_t *payload = in->payload;
-	in->payload = NULL;
-	return payload;
 }
 
 bool inbox_busy(const struct inbox *in)

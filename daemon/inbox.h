@@ -3,8 +3,8 @@
  *
  *   feed -> HEADER -> (the owner decides: inbox_accept) -> feed -> FRAME -> feed ...
  *
- * Nothing is allocated for a frame before its header was accepted, and a payload that was not accepted is counted and
- * thrown away. */
+ * Nothing is allocated for a frame before its header was accepted, and a payload goes where the owner said, or is
+ * counted and thrown away. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 enum inbox_event {
 	INBOX_MORE,   /* all bytes are taken, the frame goes on */
 	INBOX_HEADER, /* header and header_fault are there: call inbox_accept, or feed no more */
-	INBOX_FRAME,  /* header, body and (when it was kept) payload are complete; they live until the next feed */
+	INBOX_FRAME,  /* header, body and (when it was kept) payload are complete; they are known until the next feed */
 };
 
 struct inbox {
@@ -26,7 +26,7 @@ struct inbox {
 	struct frame_header header;
 	int header_fault; /* 0 or FRAME_E_*: then the frame cannot be accepted */
 	uint8_t *body;
-	uint8_t *payload; /* NULL: none, or thrown away */
+	uint8_t *payload; /* the owner's; NULL: none, or thrown away */
 };
 
 void inbox_init(struct inbox *inbox);
@@ -35,11 +35,9 @@ void inbox_deinit(struct inbox *inbox);
 /* Takes bytes from *bytes, *n (both move) up to the next event. After an event, call again even with no byte left. */
 enum inbox_event inbox_feed(struct inbox *inbox, const uint8_t **bytes, size_t *n);
 
-/* After INBOX_HEADER: read on. keep_payload false: the payload is thrown away as it comes. */
-void inbox_accept(struct inbox *inbox, bool keep_payload);
-
-/* After INBOX_FRAME: the payload is the caller's (free). NULL: there is none. */
-uint8_t *inbox_take_payload(struct inbox *inbox);
+/* After INBOX_HEADER: read on. The payload is put at `payload`, which has room for header.payload_bytes and stays until
+ * INBOX_FRAME; NULL: it is thrown away as it comes. */
+void inbox_accept(struct inbox *inbox, uint8_t *payload);
 
 /* Has a frame begun and is not complete? */
 bool inbox_busy(const struct inbox *inbox);

@@ -130,12 +130,12 @@ static void infer_run(struct job *base, void *thread)
 
 /* ---- on the loop ------------------------------------------------------------------------------------------------- */
 
-static void picture_from(const Bnnd__Picture *from, const struct op_input *input, struct image_picture *ret)
+static void picture_from(const Bnnd__Picture *from, const struct payload *payload, struct image_picture *ret)
 {
 	static const uint8_t nothing[1];
 	*ret = (struct image_picture){.source = IMAGE_ENCODED,
-		.bytes = input->payload ? input->payload : nothing,
-		.len_bytes = input->payload_bytes};
+		.bytes = payload->bytes ? payload->bytes : nothing,
+		.len_bytes = payload->len_bytes};
 	if (!from)
 		return;
 	ret->rotate = from->rotate;
@@ -163,10 +163,8 @@ struct infer_job *infer_job_new(
 	job->service = request->service;
 	job->request = request;
 	job->what = what;
-	picture_from(picture, input, &job->picture);
-	job->payload = input->payload;
-	job->payload_bytes = input->payload_bytes;
-	input->payload = NULL;
+	job->payload = payload_take(&input->payload);
+	picture_from(picture, &job->payload, &job->picture);
 	job->snapshot = snapshot_ref(request->service->snapshot);
 	job->received_us = request->received_us;
 	job->deadline_us = request->deadline_us;
@@ -175,9 +173,8 @@ struct infer_job *infer_job_new(
 
 void infer_job_free(struct infer_job *job)
 {
-	service_payload_release(job->service, job->payload_bytes);
+	payload_drop(&job->payload);
 	snapshot_unref(job->snapshot);
-	free(job->payload);
 	free(job->q);
 	free(job->png);
 	free(job);

@@ -32,8 +32,7 @@ struct infer_job {
 	struct err why; /* why it was cancelled */
 	enum infer_what what;
 	struct image_picture picture;
-	uint8_t *payload;
-	size_t payload_bytes;
+	struct payload payload;
 	struct snapshot *snapshot;
 	uint64_t received_us, deadline_us;
 	uint32_t n_top;

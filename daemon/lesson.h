@@ -18,6 +18,7 @@
 #include "daemon/keyset.h"
 #include "daemon/learned.h"
 #include "daemon/list.h"
+#include "daemon/quota.h"
 #include "daemon/snapshot.h"
 #include "lib/base/err.h"
 
@@ -33,7 +34,6 @@ struct lesson_limits {
 enum lesson_state { LESSON_LOOKUP, LESSON_OPEN, LESSON_WAITS, LESSON_LEARNS };
 
 struct lesson_sample;
-struct quota_user;
 struct request;
 struct session;
 struct lesson_group; /* one class of a lesson */
@@ -53,9 +53,10 @@ struct lesson {
 	struct lesson_sample **samples; /* in order of arrival; refused ones are gone */
 	uint32_t n_pending, n_accepted, n_known;
 	uint64_t next_order;
-	/* The caller's: whose it is (NULL: the connection is gone), and the commit that waits for the adds. */
+	/* The caller's: whose it is (NULL: the connection is gone), what the user is charged, and the commit that waits for
+	 * the adds. */
 	struct session *owner;
-	struct quota_user *user;
+	struct quota_charge charge;
 	struct request *commit;
 	uint32_t commit_added;
 };

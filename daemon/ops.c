@@ -133,11 +133,10 @@ static int op_check(const struct session *session, const struct op *op, const Bn
 	return 0;
 }
 
-void ops_dispatch(struct session *session, const struct frame_header *header, const uint8_t *body, uint8_t *payload,
-	size_t payload_bytes)
+void ops_dispatch(
+	struct session *session, const struct frame_header *header, const uint8_t *body, struct payload payload)
 {
-	struct service *service = session->service;
-	struct op_input input = {.payload = payload, .payload_bytes = payload_bytes};
+	struct op_input input = {.payload = payload};
 	const struct op *op = NULL;
 	ProtobufCMessage *message;
 	struct err err;
@@ -145,28 +144,26 @@ void ops_dispatch(struct session *session, const struct frame_header *header, co
 	if (header->flags & FRAME_MORE)
 		r = err_set(&err, ERR_INVALID_ARGUMENT, "no operation takes a request in several frames");
 	if (r == 0)
-		r = decode_body(&service->arena, &bnnd__request__descriptor, body, header->body_bytes, &message, &err);
+		r = decode_body(
+			&session->service->arena, &bnnd__request__descriptor, body, header->body_bytes, &message, &err);
 	if (r == 0) {
 		input.message = (const Bnnd__Request *)message;
 		op = op_find(input.message->op_case);
-		r = op_check(session, op, input.message, payload_bytes, &err);
+		r = op_check(session, op, input.message, payload.len_bytes, &err);
 	}
 	if (r != 0) {
-		free(payload);
-		service_payload_release(service, payload_bytes);
+		payload_drop(&input.payload);
 		reply_refuse(session, header->request_id, &err);
 		return;
 	}
 	struct request *request = request_new(session, header->request_id, op);
 	if (input.message->timeout_ms)
 		request->deadline_us = request->received_us + (uint64_t)input.message->timeout_ms * 1000;
-	if (op->lane != OP_LOOP && request_charge(request, &err) != 0) {
-		free(payload);
-		service_payload_release(service, payload_bytes);
+	if (op->lane != OP_LOOP && request_charge(request, &err) != 0)
 		reply_error(request, &err);
-		return;
-	}
-	op->handle(request, &input);
+	else
+		op->handle(request, &input);
+	payload_drop(&input.payload);
 }
 
 int label_from(const ProtobufCBinaryData *data, const char *field, struct label *ret_label, struct err *err)

@@ -16,8 +16,7 @@ enum op_lane {
 
 struct op_input { /* borrowed but for the payload */
 	const Bnnd__Request *message;
-	uint8_t *payload; /* the handler's; charged with payload_bytes until service_payload_release */
-	size_t payload_bytes;
+	struct payload payload; /* the handler's, if it takes it; what is left is dropped behind it */
 };
 
 struct op {
@@ -34,9 +33,9 @@ struct op {
 const struct op *op_find(Bnnd__Request__OpCase code);
 const struct op *op_at(size_t i); /* NULL: i is behind the last; for tests that walk the table */
 
-/* One complete request frame. Takes the payload (NULL: none) and its charge over. */
-void ops_dispatch(struct session *session, const struct frame_header *header, const uint8_t *body, uint8_t *payload,
-	size_t payload_bytes);
+/* One complete request frame. Takes the payload over. */
+void ops_dispatch(
+	struct session *session, const struct frame_header *header, const uint8_t *body, struct payload payload);
 
 /* ops_picture.c */
 void op_infer(struct request *request, struct op_input *input);

@@ -22,7 +22,7 @@ static void end_lesson(struct service *service, struct lesson *lesson, const cha
 		lesson->owner->lesson_gone = lesson->number;
 		lesson->owner->lesson_gone_why = why ? why : "it is committed";
 	}
-	quota_release(&service->quota, lesson->user, QUOTA_LESSONS);
+	quota_release(&lesson->charge);
 	lesson_end(&service->lessons, lesson);
 	service_watch_lessons(service);
 }
@@ -110,7 +110,7 @@ static int begin(struct request *request, const Bnnd__LessonBegin *ask, struct l
 		.dry_run = ask->dry_run,
 		.has_if_seq = ask->guard != NULL,
 		.if_seq = ask->guard ? ask->guard->if_seq : 0};
-	struct quota_user *user;
+	struct quota_charge charge;
 	bool has_key;
 	int r = key_from(&ask->key, false, &has_key, key, err);
 	if (r != 0)
@@ -121,15 +121,15 @@ static int begin(struct request *request, const Bnnd__LessonBegin *ask, struct l
 	if (!keyset_has(&service->lessons.committed, key))
 		r = may_open(service, options.has_if_seq, options.if_seq, err);
 	if (r == 0)
-		r = quota_charge(&service->quota, session->peer.uid, QUOTA_LESSONS, &user, err);
+		r = quota_charge(&service->quota, session->peer.uid, QUOTA_LESSONS, 1, &charge, err);
 	if (r != 0)
 		return r;
 	r = lesson_begin(&service->lessons, &options, clock_us(), ret_lesson, err);
 	if (r != 0) {
-		quota_release(&service->quota, user, QUOTA_LESSONS);
+		quota_release(&charge);
 		return r;
 	}
-	(*ret_lesson)->user = user;
+	(*ret_lesson)->charge = charge;
 	(*ret_lesson)->owner = session;
 	session->lesson = (*ret_lesson)->number;
 	service_watch_lessons(service);
@@ -364,8 +364,6 @@ void op_lesson_add(struct request *request, struct op_input *input)
 	if (r == 0)
 		r = lesson_add(&service->lessons, lesson, &label, service->snapshot, clock_us(), &order, &err);
 	if (r != 0) {
-		free(input->payload);
-		service_payload_release(service, input->payload_bytes);
 		reply_error(request, &err);
 		return;
 	}

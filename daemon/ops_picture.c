@@ -144,8 +144,6 @@ void op_infer(struct request *request, struct op_input *input)
 		err.limit = TOP_MAX;
 	}
 	if (r != 0) {
-		free(input->payload);
-		service_payload_release(request->service, input->payload_bytes);
 		reply_error(request, &err);
 		return;
 	}

@@ -1,32 +1,76 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/quota.h: what each uid holds: connections, requests in flight, open lessons.
+/* daemon/quota.h: shares: how much of each thing one user may hold, and what each holds now.
  *
- * Everything a peer makes the daemon hold is charged to its uid; an entry lives while it holds anything. Loop thread. */
+ * Everything that a peer makes the daemon hold is charged to its uid, as dbus-broker does (src/util/user.c): of what the
+ * others left, a user may hold at most
+ *
+ *     1 / (n + 1)      n: the users that hold some of it, the asker counted in
+ *
+ * So one user alone gets half, and whoever comes next still finds something: of users who each take all they may, the
+ * k-th gets 1 / k(k + 1) of all, between 1/k and 1/k^2 of what was left to him. Nobody is ever made to give back: a share
+ * is looked at when somebody wants more.
+ *
+ * Root and the uid of the daemon itself are users like the others, and have a reserve besides: whatever the others do,
+ * who looks after the machine can connect and ask.
+ *
+ * A charge gives itself back; an entry of a user lives while it holds anything. Loop thread. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "daemon/list.h"
 #include "lib/base/err.h"
 
-enum quota_kind { QUOTA_SESSIONS, QUOTA_IN_FLIGHT, QUOTA_LESSONS, QUOTA_KINDS };
+enum quota_kind {
+	QUOTA_SESSIONS,    /* connections */
+	QUOTA_TURNED_AWAY, /* connections too many that are being told so */
+	QUOTA_IN_FLIGHT,   /* requests that are not answered yet, those of lost connections too */
+	QUOTA_PAYLOAD,     /* bytes of pictures, from the header that announces them until they are computed */
+	QUOTA_LESSONS,     /* open lessons */
+	QUOTA_KINDS
+};
+
+struct quota_limit {
+	uint64_t total;   /* all users together */
+	uint64_t reserve; /* of it: for root and the daemon's own uid alone */
+	uint64_t most;    /* one user, whatever is left; 0: its share alone decides */
+};
 
 struct quota_user {
 	struct list link;
 	uid_t uid;
-	uint32_t held[QUOTA_KINDS];
+	uint64_t held[QUOTA_KINDS];
 };
 
 struct quota {
-	struct list users;
-	uint32_t max[QUOTA_KINDS];
+	struct list users; /* those that hold something: as many as are connected at most */
+	uid_t own_uid;
+	struct quota_limit limits[QUOTA_KINDS];
 };
 
-void quota_init(struct quota *quota, uint32_t max_sessions, uint32_t max_in_flight, uint32_t max_lessons);
+/* What a user holds of one kind; all zero: nothing. */
+struct quota_charge {
+	struct quota_user *user;
+	enum quota_kind kind;
+	uint64_t amount;
+};
+
+/* The usual limit: an eighth of the total is the reserve. */
+struct quota_limit quota_limit_of(uint64_t total, uint64_t most);
+
+void quota_init(struct quota *quota, uid_t own_uid, const struct quota_limit limits[QUOTA_KINDS]);
 void quota_deinit(struct quota *quota);
 
-/* Charges one; *ret_user is the uid's entry, to be given back to quota_release. ERR_RESOURCE_EXHAUSTED: the uid has its
- * share already, nothing is charged. */
-int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, struct quota_user **ret_user, struct err *err);
-void quota_release(struct quota *quota, struct quota_user *user, enum quota_kind kind);
+/* The formula: how much one of n users may hold in all, `left` being what the others did not take. */
+uint64_t quota_share(uint64_t left, size_t n);
+/* How much of this kind the uid may hold in all, as things are now. */
+uint64_t quota_may_hold(const struct quota *quota, uid_t uid, enum quota_kind kind);
+
+/* Charges; *ret_charge is written on success and goes back through quota_release. ERR_RESOURCE_EXHAUSTED with
+ * retry_after_ms: that would be over the uid's share, nothing is charged. */
+int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount, struct quota_charge *ret_charge,
+	struct err *err);
+/* Gives back what is charged, if anything is. */
+void quota_release(struct quota_charge *charge);

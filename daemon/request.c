@@ -41,7 +41,7 @@ int request_charge(struct request *request, struct err *err)
 	struct session *s = request->session;
 	int r = request_room(s, err);
 	if (r == 0)
-		r = quota_charge(&s->service->quota, s->peer.uid, QUOTA_IN_FLIGHT, &request->user, err);
+		r = quota_charge(&s->service->quota, s->peer.uid, QUOTA_IN_FLIGHT, 1, &request->in_flight, err);
 	if (r != 0)
 		return r;
 	s->n_in_flight++;
@@ -51,8 +51,8 @@ int request_charge(struct request *request, struct err *err)
 
 void request_free(struct request *request)
 {
-	if (request->user) {
-		quota_release(&request->service->quota, request->user, QUOTA_IN_FLIGHT);
+	if (request->in_flight.amount) {
+		quota_release(&request->in_flight);
 		request->service->n_requests--;
 		if (request->session)
 			request->session->n_in_flight--;
@@ -91,7 +91,7 @@ void requests_stop(struct session *s)
 	{
 		struct request *request = LIST_ENTRY(node, struct request, link);
 		request->session = NULL;
-		if (request->user)
+		if (request->in_flight.amount)
 			s->n_in_flight--;
 	}
 	for (struct list *node; (node = list_take(&requests));) {

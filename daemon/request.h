@@ -8,18 +8,18 @@
 #include <stdint.h>
 
 #include "daemon/list.h"
+#include "daemon/quota.h"
 #include "lib/base/err.h"
 
 struct op;
-struct quota_user;
 struct service;
 struct session;
 
 struct request {
 	struct list link; /* in session->requests */
 	struct service *service;
-	struct session *session; /* NULL: the connection is gone, nobody waits */
-	struct quota_user *user; /* NULL: not charged (the loop answers it at once) */
+	struct session *session;       /* NULL: the connection is gone, nobody waits */
+	struct quota_charge in_flight; /* nothing: the loop answers it at once */
 	uint32_t id;
 	const struct op *op;
 	uint64_t received_us;

@@ -84,20 +84,6 @@ void service_publish(struct service *service, struct snapshot *snapshot)
 	log_line(LOG_INFO, "%s", sentence);
 }
 
-bool service_payload_charge(struct service *service, size_t bytes)
-{
-	if (bytes > PAYLOAD_BUDGET_BYTES - service->payload_bytes)
-		return false;
-	service->payload_bytes += bytes;
-	return true;
-}
-
-void service_payload_release(struct service *service, size_t bytes)
-{
-	REQUIRE(bytes <= service->payload_bytes);
-	service->payload_bytes -= bytes;
-}
-
 /* ---- events of the loop ------------------------------------------------------------------------------------------ */
 
 static void on_tick(uv_timer_t *timer)
@@ -261,7 +247,14 @@ static void service_init(struct service *service, const struct server_parts *par
 		.fit = (enum image_fit)service->model->fit};
 	memcpy(service->input.background, service->model->background, sizeof service->input.background);
 	list_init(&service->sessions);
-	quota_init(&service->quota, SESSIONS_PER_UID, IN_FLIGHT_PER_UID, config->lesson_per_uid);
+	const struct quota_limit shares[QUOTA_KINDS] = {
+		[QUOTA_SESSIONS] = quota_limit_of(config->sessions_max, 0),
+		[QUOTA_TURNED_AWAY] = quota_limit_of(TURNED_AWAY_MAX, 0),
+		[QUOTA_IN_FLIGHT] = quota_limit_of(IN_FLIGHT_MAX, 0),
+		[QUOTA_PAYLOAD] = quota_limit_of(PAYLOAD_BUDGET_BYTES, 0),
+		[QUOTA_LESSONS] = quota_limit_of(config->sessions_max, config->lesson_per_uid),
+	};
+	quota_init(&service->quota, geteuid(), shares);
 	struct lesson_limits limits = {.n_features = service->model->n_features,
 		.features_bytes = LESSON_FEATURES_MAX_BYTES,
 		.pictures = config->lesson_max_pictures,

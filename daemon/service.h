@@ -41,11 +41,9 @@ struct service {
 
 	struct list sessions;
 	size_t n_sessions;
-	size_t n_turned_away; /* of them: one too many, told so and about to end */
-	size_t n_requests;    /* charged and not answered, those of lost connections too */
+	size_t n_requests; /* charged and not answered, those of lost connections too */
 	struct quota quota;
 	struct lessons lessons;
-	size_t payload_bytes; /* held by sessions and jobs: at most PAYLOAD_BUDGET_BYTES */
 
 	struct decode_arena arena; /* one body at a time */
 	void *arena_memory;
@@ -56,10 +54,6 @@ enum { SERVICE_STAGING_BYTES = 64 << 10 };
 
 /* Takes over one reference; a state other than the present one becomes the state, and STATUS says so. */
 void service_publish(struct service *service, struct snapshot *snapshot);
-
-/* Charges a payload to the budget. false: it is spent. */
-bool service_payload_charge(struct service *service, size_t bytes);
-void service_payload_release(struct service *service, size_t bytes);
 
 /* The clock for lesson.idle_s runs only while lessons are open. */
 void service_watch_lessons(struct service *service);

@@ -21,9 +21,7 @@
 #include "proto/limits.h"
 
 enum {
-	LINGER_MS = 1000,     /* after the last reply, for the peer to read it before the socket goes */
-	TURNED_AWAY_MAX = 16, /* connections beyond the limit that are told why; more are just closed */
-	RETRY_MS = 100,       /* advice with RESOURCE_EXHAUSTED */
+	LINGER_MS = 1000, /* after the last reply, for the peer to read it before the socket goes */
 };
 
 static void session_update(struct session *s);
@@ -48,17 +46,13 @@ void session_close(struct session *s)
 	s->state = SESSION_CLOSED;
 	requests_stop(s);
 	ops_drop_lesson(s, "its connection was closed");
-	service_payload_release(service, s->charged_bytes);
-	s->charged_bytes = 0;
 	inbox_deinit(&s->inbox);
+	payload_drop(&s->payload);
 	outbox_deinit(&s->outbox);
 	free(s->stash);
 	s->stash = NULL;
 	s->stash_bytes = 0;
-	if (s->user)
-		quota_release(&service->quota, s->user, QUOTA_SESSIONS);
-	else
-		service->n_turned_away--;
+	quota_release(&s->charge);
 	list_remove(&s->link);
 	service->n_sessions--;
 	uv_poll_stop(&s->poll);
@@ -77,27 +71,24 @@ void session_end(struct session *s)
 	s->end_us = clock_us() + LINGER_MS * 1000;
 	requests_stop(s);
 	ops_drop_lesson(s, "its connection was closed");
-	service_payload_release(s->service, s->charged_bytes);
-	s->charged_bytes = 0;
 	inbox_deinit(&s->inbox);
+	payload_drop(&s->payload);
 	free(s->stash);
 	s->stash = NULL;
 	s->stash_bytes = 0;
 	session_update(s);
 }
 
-/* May there be one more? */
+/* May there be one more? Else it is told why, or, when too many are being told already, not even charged. */
 static int session_admit(struct session *s, struct err *err)
 {
-	struct service *service = s->service;
-	size_t n = service->n_sessions - service->n_turned_away;
-	if (n < service->config->sessions_max)
-		return quota_charge(&service->quota, s->peer.uid, QUOTA_SESSIONS, &s->user, err);
-	int r = err_set(err, ERR_RESOURCE_EXHAUSTED, "the daemon has %zu connections: the limit is %u", n,
-		service->config->sessions_max);
-	err->field = "session.max";
-	err->limit = service->config->sessions_max;
-	err->retry_after_ms = 10 * RETRY_MS;
+	struct quota *quota = &s->service->quota;
+	int r = access_peer(s->fd, &s->peer, err);
+	if (r != 0)
+		return r;
+	r = quota_charge(quota, s->peer.uid, QUOTA_SESSIONS, 1, &s->charge, err);
+	if (r != 0)
+		(void)quota_charge(quota, s->peer.uid, QUOTA_TURNED_AWAY, 1, &s->charge, NULL);
 	return r;
 }
 
@@ -107,10 +98,10 @@ void session_open(struct service *service, int fd)
 	struct err err;
 	s->service = service;
 	s->fd = fd;
-	int r = access_peer(fd, &s->peer, &err);
-	if (r == 0)
-		r = session_admit(s, &err);
-	if (r != 0 && service->n_turned_away >= TURNED_AWAY_MAX) {
+	int r = session_admit(s, &err);
+	if (r != 0)
+		log_line(LOG_WARNING, "connection of uid %u refused: %s", (unsigned)s->peer.uid, err.text);
+	if (!s->charge.user) {
 		close(fd);
 		free(s);
 		return;
@@ -125,13 +116,11 @@ void session_open(struct service *service, int fd)
 	REQUIRE(uv_timer_init(&service->loop, &s->timer) == 0);
 	s->poll.data = s->timer.data = s;
 	s->n_handles = 2;
-	if (r != 0) {
-		service->n_turned_away++;
-		log_line(LOG_WARNING, "connection of uid %u refused: %s", (unsigned)s->peer.uid, err.text);
+	s->hello_us = clock_us() + HELLO_MS * 1000;
+	if (r != 0)
 		reply_fault(s, 0, &err);
-		return;
-	}
-	session_update(s);
+	else
+		session_update(s);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -228,19 +217,10 @@ static void header_over_limit(struct session *s)
 /* May this payload be read? Else the request is answered now and the payload thrown away. */
 static int header_charge(struct session *s, struct err *err)
 {
-	size_t bytes = s->inbox.header.payload_bytes;
 	int r = request_room(s, err);
 	if (r != 0)
 		return r;
-	if (!service_payload_charge(s->service, bytes)) {
-		r = err_set(err, ERR_RESOURCE_EXHAUSTED, "the daemon holds as many pictures as it may: ask again soon");
-		err->field = "payload";
-		err->limit = PAYLOAD_BUDGET_BYTES;
-		err->retry_after_ms = RETRY_MS;
-		return r;
-	}
-	s->charged_bytes = bytes;
-	return 0;
+	return payload_new(&s->service->quota, s->peer.uid, s->inbox.header.payload_bytes, &s->payload, err);
 }
 
 static void session_on_header(struct session *s)
@@ -253,7 +233,7 @@ static void session_on_header(struct session *s)
 		return;
 	}
 	s->refused = s->inbox.header.payload_bytes > 0 && header_charge(s, &err) != 0;
-	inbox_accept(&s->inbox, !s->refused);
+	inbox_accept(&s->inbox, s->payload.bytes);
 	if (s->refused)
 		reply_refuse(s, s->inbox.header.request_id, &err);
 }
@@ -276,11 +256,8 @@ static void session_on_frame(struct session *s)
 			request->stop(request, &cancelled);
 		break;
 	}
-	default: {
-		size_t payload_bytes = s->charged_bytes;
-		s->charged_bytes = 0; /* the payload and its charge are the request's from here */
-		ops_dispatch(s, h, s->inbox.body, inbox_take_payload(&s->inbox), payload_bytes);
-	}
+	default:
+		ops_dispatch(s, h, s->inbox.body, payload_take(&s->payload));
 	}
 }
 
@@ -379,7 +356,7 @@ static uint64_t session_next_us(const struct session *s)
 		return s->end_us;
 	if (s->paused_us)
 		return s->paused_us + (uint64_t)s->service->config->session_stall_s * 1000000;
-	return s->frame_us;
+	return s->state == SESSION_NEW ? s->hello_us : s->frame_us;
 }
 
 /* Brings the loop's handles in line with the session's state. */
@@ -443,6 +420,11 @@ static void session_on_timer(uv_timer_t *timer)
 		log_line(LOG_INFO, "connection of uid %u closed: it did not read %zu bytes of replies for %u s",
 			(unsigned)s->peer.uid, s->outbox.bytes, s->service->config->session_stall_s);
 		session_close(s);
+	} else if (s->state == SESSION_NEW) {
+		err_set(&err, ERR_DEADLINE_EXCEEDED, "no Hello came within %d ms: it is a client's first frame",
+			HELLO_MS);
+		err.limit = HELLO_MS;
+		reply_fault(s, 0, &err);
 	} else if (s->frame_us) {
 		bool known = s->inbox.state > INBOX_AT_HEADER && s->inbox.header.kind == FRAME_REQUEST && !s->refused;
 		err_set(&err, ERR_DEADLINE_EXCEEDED, "a frame must be complete %d ms after its first byte",

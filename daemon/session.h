@@ -16,6 +16,7 @@
 #include "daemon/access.h"
 #include "daemon/inbox.h"
 #include "daemon/outbox.h"
+#include "daemon/payload.h"
 #include "daemon/request.h"
 #include "daemon/service.h"
 
@@ -25,7 +26,7 @@ struct session {
 	int fd;
 	struct peer peer;
 	enum role role;
-	struct quota_user *user; /* NULL: one connection too many, turned away */
+	struct quota_charge charge; /* a connection, or one too many that is told so */
 	uv_poll_t poll;
 	uv_timer_t timer;
 	int n_handles; /* the loop has not let go of */
@@ -36,9 +37,9 @@ struct session {
 	bool in_feed;
 
 	struct inbox inbox;
-	size_t charged_bytes; /* payload of the frame in the inbox */
-	bool refused;         /* that frame is answered already */
-	uint8_t *stash;       /* read, but not fed: reading has paused */
+	struct payload payload; /* of the frame in the inbox */
+	bool refused;           /* that frame is answered already */
+	uint8_t *stash;         /* read, but not fed: reading has paused */
 	size_t stash_at, stash_bytes;
 
 	struct outbox outbox;
@@ -48,6 +49,7 @@ struct session {
 	uint64_t lesson_gone; /* the last that ended without a commit, and why */
 	const char *lesson_gone_why;
 
+	uint64_t hello_us;  /* NEW: when the hello must be complete */
 	uint64_t frame_us;  /* when the frame in the inbox must be complete, 0: none has begun */
 	uint64_t paused_us; /* since when reading pauses, 0: it does not */
 	uint64_t end_us;    /* ENDING: when we stop waiting */

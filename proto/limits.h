@@ -13,15 +13,19 @@ enum {
 
 	DECODE_ARENA_BYTES = 256 << 10, /* what one body may unpack to */
 
-	SESSIONS_MAX = 64, /* connections */
-	SESSIONS_PER_UID = 32,
-	IN_FLIGHT_PER_SESSION = 16, /* requests */
-	IN_FLIGHT_PER_UID = 64,
-	PAYLOAD_BUDGET_BYTES = 64 << 20, /* payloads held, all connections together; charged from the header */
-	OUTPUT_MARK_BYTES = 1 << 20,     /* unread replies above which reading from a connection pauses */
-	LANE_QUEUE_MAX = 64,             /* jobs waiting in the infer lane, each of its two queues */
-	LEARN_QUEUE_MAX = 8,             /* changes waiting in the learn lane */
-	ACCEPT_PAUSE_MS = 100,           /* after EMFILE */
+	HELLO_MS = 5000, /* from the connection to its complete Hello */
+
+	/* Of all users together; what one may have of it, its share, is daemon/quota.h's. */
+	SESSIONS_MAX = 64,               /* connections */
+	TURNED_AWAY_MAX = 16,            /* connections beyond that which are told why; more are just closed */
+	IN_FLIGHT_MAX = 128,             /* requests */
+	PAYLOAD_BUDGET_BYTES = 64 << 20, /* payloads held; charged from the header */
+
+	IN_FLIGHT_PER_SESSION = 16,
+	OUTPUT_MARK_BYTES = 1 << 20, /* unread replies above which reading from a connection pauses */
+	LANE_QUEUE_MAX = 64,         /* jobs waiting in the infer lane, each of its two queues */
+	LEARN_QUEUE_MAX = 8,         /* changes waiting in the learn lane */
+	ACCEPT_PAUSE_MS = 100,       /* after EMFILE */
 
 	LESSON_KEY_BYTES = 16,
 	LESSONS_PER_UID = 4,

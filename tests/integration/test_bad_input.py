@@ -241,7 +241,8 @@ class Frames(DaemonTest):
 			self.assertEqual(0, raw.reply()[1].status.code)
 
 	def test_too_many_connections(self):
-		d = self.daemon(config="session:\n  max: 4\n")
+		"""The share of the only user, of 8 the half of 7 and the one that is kept for who looks after the machine."""
+		d = self.daemon(config="session:\n  max: 8\n")
 		clients = [d.client() for _ in range(4)]
 		try:
 			with d.raw() as raw:

@@ -11,7 +11,7 @@ from bnnd.wire import HEADER, Kind, encode_frame
 Code = bnnd.Code
 m = bnnd.messages()
 PAYLOAD_MAX = 8 << 20
-BUDGET = 64 << 20
+BUDGET, RESERVE = 64 << 20, 8 << 20
 
 
 def infer_frame(number, p, **more):
@@ -59,14 +59,15 @@ class Pressure(DaemonTest):
 			self.assertEqual(list(range(1, 9001)) + [9999], numbers)
 
 	def test_the_payload_budget(self):
-		"""Headers that promise more than the daemon may hold: refused at once, thrown away, and given back."""
+		"""Headers that promise more than a user may have the daemon hold: refused at once, thrown away, and given back."""
 		d = self.daemon()
-		held = [d.raw() for _ in range(BUDGET // PAYLOAD_MAX)]
+		may = (BUDGET - RESERVE) // 2 + RESERVE  # the daemon's own user
+		held = [d.raw() for _ in range(may // PAYLOAD_MAX + 1)]
 		try:
 			body = m.Request(infer=m.Infer()).SerializeToString()
-			for raw in held:
+			for raw, promised in zip(held, [PAYLOAD_MAX] * (len(held) - 1) + [may % PAYLOAD_MAX]):
 				raw.hello()
-				raw.send(HEADER.pack(len(body), PAYLOAD_MAX, 1, Kind.REQUEST, 0) + body)
+				raw.send(HEADER.pack(len(body), promised, 1, Kind.REQUEST, 0) + body)
 			with d.raw() as raw:
 				raw.hello()
 				time.sleep(0.2 * SLOW)
@@ -74,7 +75,7 @@ class Pressure(DaemonTest):
 				raw.send(infer_frame(5, p))
 				got, reply, _ = raw.reply()
 				self.assertEqual(5, got)
-				self.assertEqual((Code.RESOURCE_EXHAUSTED, "payload", BUDGET),
+				self.assertEqual((Code.RESOURCE_EXHAUSTED, "payload", may),
 					(reply.status.code, reply.status.field, reply.status.limit))
 				self.assertGreater(reply.status.retry_after_ms, 0)
 				for raw_held in held:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rules of lessons, quotas and keys, without a socket. */
+/* The rules of lessons and keys, without a socket. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,6 @@
 
 #include "daemon/keyset.h"
 #include "daemon/lesson.h"
-#include "daemon/quota.h"
 #include "lib/base/random.h"
 
 enum { D = 8 };
@@ -251,33 +250,6 @@ static void only_open_and_quiet_lessons_are_idle(void **state)
 	lessons_deinit(&lessons);
 }
 
-static void quotas_a_user(void **state)
-{
-	(void)state;
-	struct quota quota;
-	struct quota_user *a = NULL, *b = NULL, *c = NULL;
-	struct err err;
-	quota_init(&quota, 2, 1, 1);
-	assert_int_equal(quota_charge(&quota, 1000, QUOTA_SESSIONS, &a, &err), 0);
-	assert_int_equal(quota_charge(&quota, 1000, QUOTA_SESSIONS, &b, &err), 0);
-	assert_ptr_equal(a, b);
-	assert_int_equal(quota_charge(&quota, 1000, QUOTA_SESSIONS, &b, &err), -ERR_RESOURCE_EXHAUSTED);
-	assert_int_equal(err.limit, 2);
-	assert_int_equal(quota_charge(&quota, 1001, QUOTA_SESSIONS, &c, &err), 0);
-	assert_ptr_not_equal(a, c);
-	assert_int_equal(quota_charge(&quota, 1000, QUOTA_LESSONS, &b, &err), 0);
-	assert_int_equal(quota_charge(&quota, 1000, QUOTA_LESSONS, &b, &err), -ERR_RESOURCE_EXHAUSTED);
-	assert_string_equal(err.field, "lesson.per_uid");
-	quota_release(&quota, a, QUOTA_SESSIONS);
-	quota_release(&quota, a, QUOTA_SESSIONS);
-	assert_int_equal(a->held[QUOTA_LESSONS], 1); /* still there: it holds a lesson */
-	quota_release(&quota, a, QUOTA_LESSONS);
-	assert_true(quota.users.next == quota.users.prev && quota.users.next == &c->link);
-	quota_release(&quota, c, QUOTA_SESSIONS);
-	assert_true(list_empty(&quota.users));
-	quota_deinit(&quota);
-}
-
 static void keys_are_remembered(void **state)
 {
 	(void)state;
@@ -308,7 +280,6 @@ int main(void)
 		cmocka_unit_test(one_key_one_lesson),
 		cmocka_unit_test(limits_are_named),
 		cmocka_unit_test(only_open_and_quiet_lessons_are_idle),
-		cmocka_unit_test(quotas_a_user),
 		cmocka_unit_test(keys_are_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
