@@ -133,7 +133,7 @@ void learn_job_publish(struct learn_job *job)
 	if (job->snapshot)
 		service_publish(job->service, job->snapshot);
 	job->snapshot = NULL;
-	if (job->has_outcome && job->has_key && !job->dry_run && job->outcome.entry->seq)
+	if (job->has_outcome && job->has_key && job->outcome.written)
 		keyset_add(&job->service->lessons.committed, job->key);
 }
 

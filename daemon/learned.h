@@ -42,6 +42,7 @@ struct change_guard {
 struct change_outcome {
 	struct change_entry *entry;
 	struct change_entry *undid; /* undo: what it took back, or NULL */
+	bool written;               /* a change was made: not by a dry run, a repeated key, a lesson of nothing new */
 	bool repeated;              /* the key was known: entry is the first result */
 	bool undone;                /* and it was undone since */
 };

@@ -189,7 +189,7 @@ int learned_forget(struct learned *learned, const struct label *label, const str
 		history_push(learned, entry);
 		learned_publish(learned);
 	}
-	*ret_outcome = (struct change_outcome){.entry = entry};
+	*ret_outcome = (struct change_outcome){.entry = entry, .written = !guard->dry_run};
 	return 0;
 }
 
@@ -247,7 +247,7 @@ int learned_rename(struct learned *learned, const struct label *old_label, const
 		history_push(learned, entry);
 		learned_publish(learned);
 	}
-	*ret_outcome = (struct change_outcome){.entry = entry};
+	*ret_outcome = (struct change_outcome){.entry = entry, .written = !guard->dry_run};
 	return 0;
 }
 
@@ -279,7 +279,7 @@ static int restore(struct learned *learned, enum store_op op, uint64_t target, c
 		change_entry_free(undid);
 		return r;
 	}
-	*ret_outcome = (struct change_outcome){.entry = entry, .undid = undid};
+	*ret_outcome = (struct change_outcome){.entry = entry, .undid = undid, .written = !guard->dry_run};
 	return 0;
 }
 

@@ -272,9 +272,10 @@ int learned_teach(struct learned *learned, const struct lesson_work *work, const
 	}
 	if (r == 0) {
 		entry->us = monotonic_us() - started;
-		if (t.k && !guard->dry_run)
+		bool written = t.k && !guard->dry_run;
+		if (written)
 			teaching_publish(&t, entry);
-		*ret_outcome = (struct change_outcome){.entry = entry};
+		*ret_outcome = (struct change_outcome){.entry = entry, .written = written};
 	} else {
 		change_entry_free(entry);
 	}

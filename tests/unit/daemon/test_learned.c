@@ -180,6 +180,7 @@ static void test_teach(void **state)
 	assert_int_equal(teach("mug", 103, 5, NULL, &outcome, &err), 0);
 	assert_int_equal(outcome.entry->n_classes, 0);
 	assert_int_equal(outcome.entry->seq, 5);
+	assert_false(outcome.written); /* so its key is not kept */
 	change_outcome_deinit(&outcome);
 	assert_same_after_reopening();
 	taught("a", 0, 2);
@@ -199,10 +200,12 @@ static void test_guards(void **state)
 	char *before, *after;
 	assert_int_equal(teach("mug", 0, EACH, &guard, &outcome, &err), 0);
 	assert_false(outcome.repeated);
+	assert_true(outcome.written);
 	change_outcome_deinit(&outcome);
 	before = seen();
 	assert_int_equal(teach("mug", 50, EACH, &guard, &outcome, &err), 0);
 	assert_true(outcome.repeated);
+	assert_false(outcome.written);
 	assert_int_equal(outcome.entry->seq, 1);
 	assert_int_equal(outcome.entry->classes[0].samples, EACH);
 	assert_int_equal(outcome.entry->classes[0].label.len_bytes, 3);
@@ -210,6 +213,7 @@ static void test_guards(void **state)
 	assert_int_equal(teach("cup", 0, EACH, &old, &outcome, &err), -ERR_ABORTED);
 	assert_int_equal(teach("cup", 0, EACH, &dry, &outcome, &err), 0);
 	assert_int_equal(outcome.entry->seq, 0);
+	assert_false(outcome.written);
 	assert_int_equal(outcome.entry->classes[0].samples, EACH);
 	change_outcome_deinit(&outcome);
 	after = seen();

@@ -271,6 +271,39 @@ static void keys_are_remembered(void **state)
 	keyset_deinit(&set);
 }
 
+static void key_of(uint64_t i, uint8_t ret_key[STORE_KEY_BYTES])
+{
+	uint64_t words[2] = {splitmix64_next(&i), i};
+	memcpy(ret_key, words, sizeof words);
+}
+
+/* As many as the store remembers and no more: the oldest goes, the others are found, also with the table shaken. */
+static void keys_are_bounded(void **state)
+{
+	(void)state;
+	enum { ALL = KEYSET_MAX + KEYSET_MAX / 2 + 7 };
+	struct keyset set;
+	uint8_t key[STORE_KEY_BYTES];
+	keyset_init(&set);
+	for (uint64_t i = 0; i < ALL; i++) {
+		key_of(i, key);
+		keyset_add(&set, key);
+		if (i % 1000 == 0)
+			keyset_add(&set, key); /* known: nothing goes for it */
+	}
+	assert_int_equal(set.n, KEYSET_MAX);
+	assert_int_equal(set.n_keys, KEYSET_MAX);
+	for (uint64_t i = 0; i < ALL; i++) {
+		key_of(i, key);
+		assert_int_equal(keyset_has(&set, key), i >= ALL - KEYSET_MAX);
+	}
+	size_t taken = 0;
+	for (size_t i = 0; i < set.n_places; i++)
+		taken += set.places[i] != 0;
+	assert_int_equal(taken, KEYSET_MAX);
+	keyset_deinit(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +314,7 @@ int main(void)
 		cmocka_unit_test(limits_are_named),
 		cmocka_unit_test(only_open_and_quiet_lessons_are_idle),
 		cmocka_unit_test(keys_are_remembered),
+		cmocka_unit_test(keys_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
