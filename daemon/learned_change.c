@@ -30,14 +30,14 @@ void change_outcome_deinit(struct change_outcome *outcome)
 /* ---- asking again ---- */
 
 struct finding {
-	struct label_table *labels;
+	struct label_wants labels;
 	struct change_outcome *outcome;
 };
 
 static int finding_entry(void *ctx, const struct store_entry *stored)
 {
 	struct finding *f = ctx;
-	f->outcome->entry = record_decode(stored, label_table_at, f->labels);
+	f->outcome->entry = record_decode(stored, &f->labels);
 	f->outcome->undone = stored->undone;
 	f->outcome->repeated = true;
 	return 0;
@@ -59,13 +59,14 @@ int learned_find_key(struct learned *learned, const uint8_t key[STORE_KEY_BYTES]
 	struct finding finding = {.outcome = &outcome};
 	if (store_mode(learned->store) == STORE_CLOSED)
 		return 1;
-	finding.labels = label_table_load(learned->store, err);
-	if (!finding.labels)
-		return -ERR_DATA_LOSS;
 	int r = store_find_key(learned->store, key, finding_entry, &finding, err);
-	label_table_free(finding.labels);
-	if (r != 0)
+	if (r == 0)
+		r = labels_find(&finding.labels, learned->store, err);
+	if (r != 0) {
+		label_wants_drop(&finding.labels);
+		change_entry_free(outcome.entry);
 		return r;
+	}
 	if (outcome.entry->op == STORE_OP_UNDO)
 		outcome.undid = entry_undone_by(learned, outcome.entry->restored_seq);
 	*ret_outcome = outcome;
@@ -183,9 +184,7 @@ int learned_forget(struct learned *learned, const struct label *label, const str
 		return r;
 	}
 	if (!guard->dry_run) {
-		size_t i = class_node_place(learned->nodes, learned->n_nodes, id);
-		class_node_unref(learned->nodes[i]);
-		memmove(learned->nodes + i, learned->nodes + i + 1, (--learned->n_nodes - i) * sizeof *learned->nodes);
+		class_node_unref(learned_take(learned, id));
 		history_push(learned, entry);
 		learned_publish(learned);
 	}
@@ -196,11 +195,10 @@ int learned_forget(struct learned *learned, const struct label *label, const str
 /* The same class under another label: rows are immutable, so the new node has a copy. */
 static struct class_node *node_renamed(struct learned *learned, const struct class_node *old, const struct label *label)
 {
-	struct class_node *node = class_node_new(old->entry.id, old->entry.n_lessons, old->entry.n_digests);
-	memcpy((void *)node->entry.lessons, old->entry.lessons, old->entry.n_lessons * sizeof *old->entry.lessons);
+	struct class_node *node = class_node_new(old->entry.id, old->entry.n_digests);
+	node->entry.newest = class_lesson_ref(old->entry.newest);
 	memcpy((void *)node->entry.digests, old->entry.digests, old->entry.n_digests * DIGEST_BYTES);
 	node->entry.label = *label;
-	node->entry.samples = old->entry.samples;
 	uint8_t *bytes;
 	size_t len_bytes;
 	learn_row_encode(old->row, &bytes, &len_bytes);
@@ -240,10 +238,7 @@ int learned_rename(struct learned *learned, const struct label *old_label, const
 		return r;
 	}
 	if (!guard->dry_run) {
-		size_t i = class_node_place(learned->nodes, learned->n_nodes, class->id);
-		struct class_node *old = learned->nodes[i];
-		learned->nodes[i] = node_renamed(learned, old, new_label);
-		class_node_unref(old);
+		learned_put(learned, node_renamed(learned, class_node_of(class), new_label));
 		history_push(learned, entry);
 		learned_publish(learned);
 	}
@@ -270,7 +265,7 @@ static int restore(struct learned *learned, enum store_op op, uint64_t target, c
 		free(result);
 		REQUIRE(r <= 0);
 		if (r == 0)
-			r = learned_reload(learned, err);
+			r = learned_follow(learned, entry, err);
 		else
 			learned_publish(learned);
 	}

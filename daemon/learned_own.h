@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/learned_own.h: what learned.c (open, load, publish) and learned_change.c (the changes) share. */
+/* daemon/learned_own.h: what learned.c (open, publish), learned_load.c and the changes share. */
 #pragma once
 
+#include "daemon/labels.h"
 #include "daemon/learned.h"
 #include "daemon/record.h"
 #include "daemon/snapshot_own.h"
@@ -24,12 +25,13 @@ struct learned {
 	char *reasons[LEARNED_REASONS_MAX + 1]; /* found at load; the store's own comes on top when publishing */
 };
 
-/* Everything anew from the store: at start and after undo or rollback. */
+/* learned_load.c. Everything anew from the store, and published. */
 int learned_reload(struct learned *learned, struct err *err);
+void learned_forget_all(struct learned *learned);
+/* After an undo or rollback, whose entry has its seq: what it touched, and published. */
+int learned_follow(struct learned *learned, const struct change_entry *entry, struct err *err);
+/* Puts a node in its place, instead of the class's present one; takes one out (NULL: there is none). References move. */
+void learned_put(struct learned *learned, struct class_node *node);
+struct class_node *learned_take(struct learned *learned, uint32_t class_id);
 /* Makes learned->snapshot from the fields above. */
 void learned_publish(struct learned *learned);
-/* Labels as they were at any time, for entries read back from the store. */
-struct label_table;
-struct label_table *label_table_load(struct store *store, struct err *err);                 /* NULL: err says why */
-bool label_table_at(void *table, uint32_t class_id, uint64_t seq, struct label *ret_label); /* a record_label_fn */
-void label_table_free(struct label_table *table);

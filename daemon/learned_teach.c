@@ -146,7 +146,8 @@ static struct change_entry *teaching_entry(const struct teaching *t)
 			.label = *t->classes[i].label,
 			.samples = t->classes[i].samples,
 			.is_new = !t->classes[i].old};
-		uint64_t all = t->classes[i].samples + (t->classes[i].old ? t->classes[i].old->entry.samples : 0);
+		uint64_t all =
+			t->classes[i].samples + (t->classes[i].old ? class_samples(&t->classes[i].old->entry) : 0);
 		if (all < fewest)
 			fewest = (uint32_t)all;
 	}
@@ -210,8 +211,7 @@ static struct class_node *teaching_node(struct teaching *t, size_t k, const stru
 	const struct class_entry *old = c->old ? &c->old->entry : NULL;
 	size_t n_old = old ? old->n_digests : 0, limit = t->learned->config->samples_per_class;
 	size_t all = n_old + c->samples, skip = limit && all > limit ? all - limit : 0, n = 0;
-	size_t n_lessons = old ? old->n_lessons : 0;
-	struct class_node *node = class_node_new(c->id, n_lessons + 1, all - skip);
+	struct class_node *node = class_node_new(c->id, all - skip);
 	uint8_t(*digests)[DIGEST_BYTES] = (void *)node->entry.digests;
 	for (size_t i = 0; i < n_old; i++, n++)
 		if (n >= skip)
@@ -219,12 +219,9 @@ static struct class_node *teaching_node(struct teaching *t, size_t k, const stru
 	for (size_t i = 0; i < t->n; i++)
 		if (t->y[i] == k && n++ >= skip)
 			memcpy(digests[n - 1 - skip], t->digests[i], DIGEST_BYTES);
-	struct class_lesson *lessons = (void *)node->entry.lessons;
-	if (old)
-		memcpy(lessons, old->lessons, n_lessons * sizeof *lessons);
-	lessons[n_lessons] = (struct class_lesson){.seq = entry->seq, .time_ms = entry->time_ms, .samples = c->samples};
+	node->entry.newest =
+		class_lesson_new(old ? class_lesson_ref(old->newest) : NULL, entry->seq, entry->time_ms, c->samples);
 	node->entry.label = *c->label;
-	node->entry.samples = (old ? old->samples : 0) + c->samples;
 	node->row = c->row;
 	c->row = NULL;
 	return node;
@@ -233,19 +230,8 @@ static struct class_node *teaching_node(struct teaching *t, size_t k, const stru
 static void teaching_publish(struct teaching *t, const struct change_entry *entry)
 {
 	struct learned *learned = t->learned;
-	for (size_t k = 0; k < t->k; k++) {
-		struct class_node *node = teaching_node(t, k, entry);
-		size_t at = class_node_place(learned->nodes, learned->n_nodes, node->entry.id);
-		if (at < learned->n_nodes && learned->nodes[at]->entry.id == node->entry.id) {
-			class_node_unref(learned->nodes[at]);
-			learned->nodes[at] = node;
-			continue;
-		}
-		learned->nodes = mem_realloc(learned->nodes, learned->n_nodes + 1, sizeof *learned->nodes);
-		memmove(learned->nodes + at + 1, learned->nodes + at, (learned->n_nodes - at) * sizeof *learned->nodes);
-		learned->nodes[at] = node;
-		learned->n_nodes++;
-	}
+	for (size_t k = 0; k < t->k; k++)
+		learned_put(learned, teaching_node(t, k, entry));
 	history_push(learned, entry);
 	learned_publish(learned);
 }

@@ -56,7 +56,7 @@ void record_encode(const struct change_entry *entry, uint8_t **ret_bytes, size_t
 	free(taught);
 }
 
-struct change_entry *record_decode(const struct store_entry *stored, record_label_fn *label, void *ctx)
+struct change_entry *record_decode(const struct store_entry *stored, struct label_wants *wants)
 {
 	Bnndrecord__Record *record = bnndrecord__record__unpack(NULL, stored->result_bytes, stored->result);
 	struct change_entry *entry = change_entry_new(record ? record->n_classes : 0);
@@ -71,10 +71,11 @@ struct change_entry *record_decode(const struct store_entry *stored, record_labe
 		class->is_new = record->classes[i]->is_new;
 		/* A rename names the class as it was before, a lesson as it was with it. */
 		uint64_t at = stored->op == STORE_OP_RENAME ? stored->seq - 1 : stored->seq;
-		label(ctx, class->id, at, &class->label);
+		if (wants)
+			label_want(wants, class->id, at, &class->label);
 	}
-	if (stored->op == STORE_OP_RENAME && entry->n_classes == 1)
-		label(ctx, entry->classes[0].id, stored->seq, &entry->new_label);
+	if (wants && stored->op == STORE_OP_RENAME && entry->n_classes == 1)
+		label_want(wants, entry->classes[0].id, stored->seq, &entry->new_label);
 	if (record) {
 		entry->already_known = record->already_known;
 		entry->us = record->us;

@@ -2,20 +2,18 @@
 /* daemon/record.h: a change's stored result <-> struct change_entry. Labels are looked up, never stored. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/labels.h"
 #include "daemon/snapshot.h"
 #include "lib/store/store.h"
 
-/* The label that a class had at a time; false: none is known. */
-typedef bool record_label_fn(void *ctx, uint32_t class_id, uint64_t seq, struct label *ret_label);
-
 /* *ret_bytes belongs to the caller (free). */
 void record_encode(const struct change_entry *entry, uint8_t **ret_bytes, size_t *ret_len_bytes);
-/* A new entry (change_entry_free). A result that cannot be read gives an entry without classes: history never fails. */
-struct change_entry *record_decode(const struct store_entry *stored, record_label_fn *label, void *ctx);
+/* A new entry (change_entry_free). A result that cannot be read gives an entry without classes: history never fails. Its
+ * labels are wanted and not there before labels_find; wants NULL: they stay away. */
+struct change_entry *record_decode(const struct store_entry *stored, struct label_wants *wants);
 
 /* n_classes zeroed classes. */
 struct change_entry *change_entry_new(size_t n_classes);

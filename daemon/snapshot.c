@@ -16,13 +16,11 @@ struct snapshot_box {
 	struct history_node **history;
 };
 
-struct class_node *class_node_new(uint32_t id, size_t n_lessons, size_t n_digests)
+struct class_node *class_node_new(uint32_t id, size_t n_digests)
 {
 	struct class_node *node = mem_zalloc(1, sizeof *node);
 	atomic_init(&node->refs, 1);
 	node->entry.id = id;
-	node->entry.n_lessons = n_lessons;
-	node->entry.lessons = mem_zalloc(n_lessons, sizeof *node->entry.lessons);
 	node->entry.n_digests = n_digests;
 	node->entry.digests = mem_zalloc(n_digests, DIGEST_BYTES);
 	return node;
@@ -38,7 +36,7 @@ void class_node_unref(struct class_node *node)
 {
 	if (!node || atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	free((void *)node->entry.lessons);
+	class_lesson_unref(node->entry.newest);
 	free((void *)node->entry.digests);
 	learn_row_free(node->row);
 	free(node);
@@ -60,6 +58,44 @@ size_t class_node_place(struct class_node *const *nodes, size_t n, uint32_t id)
 			high = middle;
 	}
 	return low;
+}
+
+struct lesson_link {
+	struct class_lesson seen; /* first: a lesson is its link */
+	atomic_uint refs;
+};
+
+const struct class_lesson *class_lesson_new(
+	const struct class_lesson *before, uint64_t seq, int64_t time_ms, uint32_t samples)
+{
+	struct lesson_link *link = mem_zalloc(1, sizeof *link);
+	atomic_init(&link->refs, 1);
+	link->seen = (struct class_lesson){.seq = seq,
+		.time_ms = time_ms,
+		.samples = samples,
+		.n = 1 + (before ? before->n : 0),
+		.samples_all = samples + (before ? before->samples_all : 0),
+		.first_ms = before ? before->first_ms : time_ms,
+		.before = before};
+	return &link->seen;
+}
+
+const struct class_lesson *class_lesson_ref(const struct class_lesson *lesson)
+{
+	if (lesson)
+		atomic_fetch_add_explicit(&((struct lesson_link *)lesson)->refs, 1, memory_order_relaxed);
+	return lesson;
+}
+
+void class_lesson_unref(const struct class_lesson *lesson)
+{
+	while (lesson) { /* a loop: there may be as many as there were lessons */
+		struct lesson_link *link = (struct lesson_link *)lesson;
+		if (atomic_fetch_sub_explicit(&link->refs, 1, memory_order_acq_rel) != 1)
+			return;
+		lesson = lesson->before;
+		free(link);
+	}
 }
 
 struct history_node *history_node_new(struct change_entry *entry)

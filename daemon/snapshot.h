@@ -26,21 +26,34 @@ struct label {
 	uint8_t len_bytes; /* 0: none */
 };
 
-struct class_lesson {
+struct class_lesson { /* a lesson of a class, and what it came after; successive snapshots share them */
 	uint64_t seq;
 	int64_t time_ms;
 	uint32_t samples;
+	/* with those before it */
+	size_t n;
+	uint64_t samples_all;
+	int64_t first_ms;
+	const struct class_lesson *before; /* NULL: this is the first */
 };
 
 struct class_entry { /* one taught class */
 	uint32_t id;
 	struct label label;
-	uint64_t samples; /* pictures taught in all */
-	size_t n_lessons;
-	const struct class_lesson *lessons; /* the oldest first */
+	const struct class_lesson *newest; /* lesson; NULL: none is known */
 	size_t n_digests;
 	const uint8_t (*digests)[DIGEST_BYTES]; /* of the kept pictures, the oldest first */
 };
+
+/* Pictures that were taught of it in all, and in how many lessons. */
+static inline uint64_t class_samples(const struct class_entry *class)
+{
+	return class->newest ? class->newest->samples_all : 0;
+}
+static inline size_t class_lessons(const struct class_entry *class)
+{
+	return class->newest ? class->newest->n : 0;
+}
 
 struct taught_class {
 	uint32_t id;

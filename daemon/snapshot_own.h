@@ -12,8 +12,8 @@ struct class_node { /* entry and row never change once the node is in a snapshot
 	struct learn_row *row; /* owned */
 };
 
-/* A node of one reference with room for lessons and digests, which the maker fills. */
-struct class_node *class_node_new(uint32_t id, size_t n_lessons, size_t n_digests);
+/* A node of one reference with room for digests, which the maker fills; its lessons are given later. */
+struct class_node *class_node_new(uint32_t id, size_t n_digests);
 struct class_node *class_node_ref(struct class_node *node);
 void class_node_unref(struct class_node *node); /* NULL allowed */
 /* The node behind a class of a snapshot. */
@@ -21,6 +21,12 @@ struct class_node *class_node_of(const struct class_entry *entry);
 
 /* Where the id is, or belongs, among nodes of ascending ids: the first that is not smaller; n when all are. */
 size_t class_node_place(struct class_node *const *nodes, size_t n, uint32_t id);
+
+/* A lesson after another, whose reference it takes over (NULL: the first). */
+const struct class_lesson *class_lesson_new(
+	const struct class_lesson *before, uint64_t seq, int64_t time_ms, uint32_t samples);
+const struct class_lesson *class_lesson_ref(const struct class_lesson *lesson); /* NULL allowed */
+void class_lesson_unref(const struct class_lesson *lesson);                     /* NULL allowed */
 
 struct history_node {
 	atomic_uint refs;

@@ -67,7 +67,7 @@ void views_status(const struct service *service, struct scratch *scratch, Bnnd__
 	s->widths = (char *)learn_width_name(config->learner.width);
 	s->preset = (char *)(config->learner.preset == LEARN_REFERENCE ? "reference" : "default");
 	s->memory_bound_bytes = service->memory_bound_bytes;
-	s->negatives = snapshot->none ? (uint32_t)snapshot->none->samples : 0;
+	s->negatives = snapshot->none ? (uint32_t)class_samples(snapshot->none) : 0;
 	s->refuse = config->refuse;
 	if (service->parts->waiting)
 		s->waiting = scratch_text(scratch, service->parts->waiting);
@@ -78,11 +78,11 @@ static void class_view(const struct class_entry *entry, Bnnd__Class *ret)
 	bnnd__class__init(ret);
 	ret->label = bytes_of(&entry->label);
 	ret->none = entry->label.len_bytes == 0;
-	ret->samples = entry->samples;
-	ret->lessons = (uint32_t)entry->n_lessons;
-	if (entry->n_lessons) {
-		ret->first_ms = entry->lessons[0].time_ms;
-		ret->last_ms = entry->lessons[entry->n_lessons - 1].time_ms;
+	ret->samples = class_samples(entry);
+	ret->lessons = (uint32_t)class_lessons(entry);
+	if (entry->newest) {
+		ret->first_ms = entry->newest->first_ms;
+		ret->last_ms = entry->newest->time_ms;
 	}
 }
 
@@ -127,16 +127,15 @@ int views_class(const struct snapshot *snapshot, const uint8_t *label, size_t le
 	bnnd__class_info__init(info);
 	info->summary = scratch_alloc(scratch, 1, sizeof *info->summary);
 	class_view(entry, info->summary);
-	info->n_lessons = entry->n_lessons < PAGE_MAX ? entry->n_lessons : PAGE_MAX;
-	info->lessons = scratch_alloc(scratch, info->n_lessons, sizeof *info->lessons);
-	for (size_t i = 0; i < info->n_lessons; i++) {
-		const struct class_lesson *from = &entry->lessons[entry->n_lessons - 1 - i];
+	const struct class_lesson *from = entry->newest;
+	info->lessons = scratch_alloc(scratch, PAGE_MAX, sizeof *info->lessons);
+	for (; from && info->n_lessons < PAGE_MAX; from = from->before) {
 		Bnnd__ClassLesson *row = scratch_alloc(scratch, 1, sizeof *row);
 		bnnd__class_lesson__init(row);
 		row->seq = from->seq;
 		row->time_ms = from->time_ms;
 		row->samples = from->samples;
-		info->lessons[i] = row;
+		info->lessons[info->n_lessons++] = row;
 	}
 	return 0;
 }

@@ -6,6 +6,13 @@
  * undone, undos and rollbacks included. So an undo that was itself rolled back undoes nothing. */
 #include "lib/store/internal.h"
 
+uint64_t store_entry_before(const struct store_entry *entry)
+{
+	bool restores = entry->op == STORE_OP_UNDO || entry->op == STORE_OP_ROLLBACK;
+	/* A damaged row must not turn a walk around. */
+	return restores && entry->restored < entry->seq ? entry->restored : entry->seq - 1;
+}
+
 /* The walk, as the gap (low, high) of undone changes that it looks at; asked with falling seqs. */
 struct walk {
 	sqlite3_stmt *restores; /* seq, restored; the newest first */
@@ -86,6 +93,18 @@ int store_history(struct store *store, uint64_t before_seq, size_t n, store_entr
 	return give(store, stmt, fn, ctx, &given, err);
 }
 
+int store_lessons(struct store *store, store_entry_fn *fn, void *ctx, struct err *err)
+{
+	struct err own;
+	err = err ? err : &own;
+	sqlite3_stmt *stmt = NULL;
+	int r = store->db ? sql_prepare(store->db,
+				    "SELECT " CHANGE_COLUMNS " FROM change WHERE op = 1 ORDER BY seq DESC", &stmt, err)
+			  : 0;
+	size_t given = 0;
+	return r != 0 || !stmt ? r : give(store, stmt, fn, ctx, &given, err);
+}
+
 int store_find_key(
 	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err)
 {
@@ -110,9 +129,11 @@ int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err
 	if (!store->db)
 		return 0;
 	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(store->db, "SELECT key, seq FROM change WHERE key IS NOT NULL ORDER BY seq", &stmt, err);
+	int r = sql_prepare(
+		store->db, "SELECT key, seq FROM change WHERE seq > ?1 AND key IS NOT NULL ORDER BY seq", &stmt, err);
 	if (r != 0)
 		return r;
+	sqlite3_bind_int64(stmt, 1, (int64_t)store->seq - STORE_KEYS_KEPT);
 	while ((r = sql_step(stmt, err)) == 1)
 		if (sqlite3_column_bytes(stmt, 0) == STORE_KEY_BYTES)
 			fn(ctx, sqlite3_column_blob(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1));

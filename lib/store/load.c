@@ -6,6 +6,7 @@
  * without any good row, or without any good label, is left out whole. Refuses nothing: what is lost is reported. */
 #include "lib/store/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/memory.h"
@@ -81,15 +82,35 @@ static void report(store_damage_fn *fn, void *ctx, const struct store_item *item
 		fn(ctx, &damage);
 }
 
-static int judge(struct store *store, store_damage_fn *damage, void *ctx, struct verdicts *verdicts, struct err *err)
+/* Of the change ?2: what died with it, what it brought. */
+#define TOUCHED                                                                                                        \
+	"SELECT class_id FROM item WHERE died = ?2 UNION ALL"                                                          \
+	" SELECT class_id FROM item WHERE id >= (SELECT item_first FROM change WHERE seq = ?2)"
+#define BY_CLASS " ORDER BY class_id, kind, age"
+
+/* The living items of all classes, or of those that a change touched (0: all); and_where narrows it further. */
+static int prepare_living(
+	struct store *store, uint64_t touched_by, const char *and_where, sqlite3_stmt **ret_stmt, struct err *err)
 {
-	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(store->db,
-		"SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind <= 2 ORDER BY class_id, kind, age", &stmt,
-		err);
+	char sql[400];
+	snprintf(sql, sizeof sql, "SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 %s%s" BY_CLASS, and_where,
+		touched_by ? " AND class_id IN (" TOUCHED ")" : "");
+	int r = sql_prepare(store->db, sql, ret_stmt, err);
 	if (r != 0)
 		return r;
-	sqlite3_bind_int64(stmt, 1, ALIVE);
+	sqlite3_bind_int64(*ret_stmt, 1, ALIVE);
+	if (touched_by)
+		sqlite3_bind_int64(*ret_stmt, 2, (int64_t)touched_by);
+	return 0;
+}
+
+static int judge(struct store *store, uint64_t touched_by, store_damage_fn *damage, void *ctx,
+	struct verdicts *verdicts, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = prepare_living(store, touched_by, "AND kind <= 2", &stmt, err);
+	if (r != 0)
+		return r;
 	while ((r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
@@ -108,19 +129,33 @@ static int judge(struct store *store, store_damage_fn *damage, void *ctx, struct
 	return r;
 }
 
-static bool left_out(const struct verdicts *verdicts, uint32_t class_id)
+/* Those on one class; asked with ascending ids, so that each is looked at once. */
+static struct verdicts verdicts_on(struct verdicts *left, uint32_t class_id)
 {
-	for (size_t i = 0; i < verdicts->n; i++)
-		if (verdicts->list[i].class_id == class_id && verdicts->list[i].good_id == 0)
+	struct verdicts on = {0};
+	while (left->n > 0 && left->list->class_id < class_id) {
+		left->list++;
+		left->n--;
+	}
+	on.list = left->list;
+	while (on.n < left->n && on.list[on.n].class_id == class_id)
+		on.n++;
+	return on;
+}
+
+static bool left_out(const struct verdicts *on_class)
+{
+	for (size_t i = 0; i < on_class->n; i++)
+		if (on_class->list[i].good_id == 0)
 			return true;
 	return false;
 }
 
-static int64_t replacement(const struct verdicts *verdicts, int64_t id)
+static int64_t replacement(const struct verdicts *on_class, int64_t id)
 {
-	for (size_t i = 0; i < verdicts->n; i++)
-		if (verdicts->list[i].id == id)
-			return verdicts->list[i].good_id;
+	for (size_t i = 0; i < on_class->n; i++)
+		if (on_class->list[i].id == id)
+			return on_class->list[i].good_id;
 	return 0;
 }
 
@@ -149,21 +184,20 @@ static int deliver_by_id(struct store *store, int64_t id, struct delivery *deliv
 	return r;
 }
 
-static int deliver(struct store *store, store_damage_fn *damage, const struct verdicts *verdicts,
+static int deliver(struct store *store, uint64_t touched_by, store_damage_fn *damage, struct verdicts verdicts,
 	struct delivery *delivery, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 ORDER BY class_id, kind, age",
-		&stmt, err);
+	int r = prepare_living(store, touched_by, "", &stmt, err);
 	if (r != 0)
 		return r;
-	sqlite3_bind_int64(stmt, 1, ALIVE);
 	while (delivery->answer == 0 && (r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
-		if (left_out(verdicts, row.item.class_id))
+		struct verdicts on_class = verdicts_on(&verdicts, row.item.class_id);
+		if (left_out(&on_class))
 			continue;
-		int64_t id = row.good ? 0 : replacement(verdicts, row.id);
+		int64_t id = row.good ? 0 : replacement(&on_class, row.id);
 		if (row.good)
 			delivery->answer = delivery->fn(delivery->ctx, &row.item);
 		else if (id != 0)
@@ -177,7 +211,8 @@ static int deliver(struct store *store, store_damage_fn *damage, const struct ve
 	return r < 0 ? r : 0;
 }
 
-int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err)
+static int load(struct store *store, uint64_t touched_by, store_item_fn *fn, store_damage_fn *damage, void *ctx,
+	struct err *err)
 {
 	struct err own;
 	err = err ? err : &own;
@@ -185,11 +220,37 @@ int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, 
 		return 0;
 	struct verdicts verdicts = {0};
 	struct delivery delivery = {.fn = fn, .ctx = ctx};
-	int r = judge(store, damage, ctx, &verdicts, err);
+	int r = judge(store, touched_by, damage, ctx, &verdicts, err);
 	if (r == 0)
-		r = deliver(store, damage, &verdicts, &delivery, err);
+		r = deliver(store, touched_by, damage, verdicts, &delivery, err);
 	free(verdicts.list);
 	return open_finish_read(store, r, delivery.answer, err);
+}
+
+int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err)
+{
+	return load(store, 0, fn, damage, ctx, err);
+}
+
+int store_load_touched(
+	struct store *store, uint64_t seq, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err)
+{
+	return load(store, seq, fn, damage, ctx, err);
+}
+
+int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *ctx, struct err *err)
+{
+	struct err own;
+	err = err ? err : &own;
+	sqlite3_stmt *stmt = NULL;
+	int r = store->db ? sql_prepare(store->db, TOUCHED, &stmt, err) : 0;
+	if (r != 0 || !stmt)
+		return r;
+	sqlite3_bind_int64(stmt, 2, (int64_t)seq);
+	while ((r = sql_step(stmt, err)) == 1)
+		fn(ctx, (uint32_t)sqlite3_column_int64(stmt, 0));
+	sqlite3_finalize(stmt);
+	return open_finish_read(store, r, 0, err);
 }
 
 int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
@@ -200,7 +261,7 @@ int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *
 		return 0;
 	sqlite3_stmt *stmt = NULL;
 	int answer = 0;
-	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE kind = 2 ORDER BY id", &stmt, err);
+	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE kind = 2 ORDER BY id DESC", &stmt, err);
 	if (r != 0)
 		return r;
 	while (answer == 0 && (r = sql_step(stmt, err)) == 1) {

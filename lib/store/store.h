@@ -82,6 +82,12 @@ typedef void store_damage_fn(void *ctx, const struct store_damage *damage);
  * This and every other read: a file that is broken below the items (ERR_DATA_LOSS) or a disk that cannot be read
  * (ERR_UNAVAILABLE): the store is STORE_CLOSED from then on, forget what fn was given. */
 int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err);
+/* The same of the classes alone that the change seq, the newest, touched; and which they are, those that died with it,
+ * too (once or twice each, in any order). The cost is that of the change, not of all that is known. */
+int store_load_touched(
+	struct store *store, uint64_t seq, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err);
+typedef void store_class_fn(void *ctx, uint32_t class_id);
+int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *ctx, struct err *err);
 
 /* One mutation. */
 struct store_put { /* a new item; a living row or label of the same class dies with this change */
@@ -124,8 +130,8 @@ int store_restore(struct store *store, uint64_t target_seq, const struct store_c
  * *ret_target, or ERR_FAILED_PRECONDITION "nothing to undo". */
 int store_undo_target(struct store *store, uint64_t *ret_target, struct err *err);
 
-/* Every label item ever, living or dead, the oldest first: so that a history can name a class that is forgotten now.
- * Only kind, class_id, born, data and len_bytes are filled. Bad ones are left out. */
+/* Every label item ever, living or dead, the newest first: so that a history can name a class that is forgotten now, and
+ * stop (fn) when it has what it wants. Only kind, class_id, born, data and len_bytes are filled. Bad ones are left out. */
 int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err);
 
 struct store_entry { /* of the history */
@@ -137,14 +143,19 @@ struct store_entry { /* of the history */
 	const uint8_t *result; /* NULL and 0 when the change's CRC is wrong */
 	size_t result_bytes;
 };
+/* Whose state the change was made of: the seqs that are in force lie along these, down to 0. Always below its own. */
+uint64_t store_entry_before(const struct store_entry *entry);
 typedef int store_entry_fn(void *ctx, const struct store_entry *entry);
 /* The newest first, below before_seq (0: from the newest), at most n. */
 int store_history(struct store *store, uint64_t before_seq, size_t n, store_entry_fn *fn, void *ctx, struct err *err);
 
+/* The lessons (STORE_OP_LEARN) among them alone, all of them, until fn stops. */
+int store_lessons(struct store *store, store_entry_fn *fn, void *ctx, struct err *err);
+
 /* Positive outcome 1: no such key. Else fn is called once. */
 int store_find_key(
 	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err);
-/* Every kept key (for an index in memory), the oldest first. */
+/* Every kept key (for an index in memory), of the STORE_KEYS_KEPT newest changes, the oldest first. */
 typedef void store_key_fn(void *ctx, const uint8_t key[STORE_KEY_BYTES], uint64_t seq);
 int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err);
 

@@ -17,7 +17,8 @@
 
 enum { N_CLASSES = 1000, N_HISTORY = 120 };
 
-static struct class_entry entries[N_CLASSES], none = {.samples = 3};
+static const struct class_lesson of_none = {.samples = 3, .n = 1, .samples_all = 3};
+static struct class_entry entries[N_CLASSES], none = {.newest = &of_none};
 static const struct class_entry *by_label[N_CLASSES];
 static struct class_lesson lessons_of_one[250];
 static struct taught_class taught[LESSON_MAX_CLASSES];
@@ -37,10 +38,15 @@ static void long_label(struct label *label, int i)
 static struct snapshot big_snapshot(void)
 {
 	for (int i = 0; i < 250; i++)
-		lessons_of_one[i] = (struct class_lesson){.seq = (uint64_t)i + 1, .time_ms = 1000 + i, .samples = 2};
+		lessons_of_one[i] = (struct class_lesson){.seq = (uint64_t)i + 1,
+			.time_ms = 1000 + i,
+			.samples = 2,
+			.n = (size_t)i + 1,
+			.samples_all = 2 * ((uint64_t)i + 1),
+			.first_ms = 1000,
+			.before = i ? &lessons_of_one[i - 1] : NULL};
 	for (int i = 0; i < N_CLASSES; i++) {
-		entries[i] = (struct class_entry){
-			.id = (uint32_t)i + 1, .samples = 500, .n_lessons = 250, .lessons = lessons_of_one};
+		entries[i] = (struct class_entry){.id = (uint32_t)i + 1, .newest = &lessons_of_one[249]};
 		long_label(&entries[i].label, i);
 		by_label[i] = &entries[i];
 	}

@@ -236,7 +236,7 @@ static void test_labels_living_and_dead(void **state)
 	learn(f->store, 2, "C", "jug", "x");
 	char text[64] = "";
 	assert_int_equal(store_labels(f->store, add_label, text, NULL), 0);
-	assert_string_equal(text, "1=cup@1 2=mug@2 2=jug@4 ");
+	assert_string_equal(text, "2=jug@4 2=mug@2 1=cup@1 ");
 }
 
 static void test_current(void **state)
