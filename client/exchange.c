@@ -200,6 +200,8 @@ int conn_pump(struct bnnd_conn *conn, int64_t deadline, struct bnnd_error *err)
 static void iov_advance(struct iovec *iov, size_t n_iov, size_t n)
 {
 	for (size_t i = 0; i < n_iov; i++) {
+		if (iov[i].iov_len == 0)
+			continue; /* may be no memory at all (no payload), to which nothing may be added, not even 0 */
 		size_t step = n < iov[i].iov_len ? n : iov[i].iov_len;
 		iov[i].iov_base = (uint8_t *)iov[i].iov_base + step;
 		iov[i].iov_len -= step;
