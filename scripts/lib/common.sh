@@ -13,8 +13,9 @@ PACKAGES_PYTHON=(python3-numpy python3-pil python3-protobuf)
 # systemd: for systemd-socket-activate and sysusers alone; no running systemd is needed.
 PACKAGES_TEST=("${PACKAGES_BUILD[@]}" libcmocka-dev "${PACKAGES_PYTHON[@]}" systemd)
 PACKAGES_DEMO=("${PACKAGES_BUILD[@]}" "${PACKAGES_PYTHON[@]}" dataset-fashion-mnist fonts-dejavu-core)
-# The sanitizers' libraries come with gcc.
+# gcc's sanitizers come with it, clang's and libFuzzer do not.
 PACKAGES_ALL=("${PACKAGES_TEST[@]}")
+PACKAGES_FUZZ=("${PACKAGES_BUILD[@]}" clang libclang-rt-dev llvm) # llvm: names in the stacks that are printed
 PACKAGES_CROSS=(gcc-aarch64-linux-gnu qemu-user)
 PACKAGES_SYSROOT=(libc6-dev linux-libc-dev libcmocka-dev "${PACKAGES_RUN_DEV[@]}") # unpacked, never installed
 
@@ -23,6 +24,9 @@ die() {
 	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
 	exit 1
 }
+
+# meson's for a build under clang's sanitizers, with the fuzzers.
+FUZZ_OPTIONS=(-Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -Ddebug=true)
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then

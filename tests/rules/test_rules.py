@@ -38,7 +38,7 @@ SKIP_FOLDERS = {".git", "__pycache__", "node_modules"}
 NO_SPDX = re.compile(r"(^|/)(LICENSE|\.gitignore|\.clang-format|\.clang-tidy|\.gitattributes)$|\.(bnn|png|jpe?g|bin|raw"
 	r"|npy|npz|json|golden|hex|svg|f32|q8|db|txt)$")
 # Made by a script from data: reading them is nobody's task.
-GENERATED = re.compile(r"^tests/vectors/|^models/")
+GENERATED = re.compile(r"^tests/vectors/|^models/|^tests/fuzz/corpus/")
 
 
 def files():
