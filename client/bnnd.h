@@ -13,19 +13,26 @@
  *		printf("%s\n", answer.known ? answer.label : "unknown");
  *	bnnd_close(conn);
  *
- * and teaching it a class (each picture is answered before the next is sent; see bnnd_lesson_options for the fast way):
+ * and teaching it a class over the same connection (each picture is answered before the next is sent; see
+ * bnnd_lesson_options for the fast way):
  *
  *	struct bnnd_lesson *lesson;
- *	struct bnnd_change *change;
- *	bnnd_lesson_begin(conn, NULL, &lesson, NULL, &err);
- *	for (...)
- *		bnnd_lesson_add(lesson, "mug", &picture, 0, &err);
- *	if (bnnd_lesson_commit(lesson, &change, &err) == 0)
- *		bnnd_free(change);
+ *	struct bnnd_change *change = NULL;
+ *	int r = bnnd_lesson_begin(conn, NULL, &lesson, NULL, &err);
+ *	for (size_t i = 0; r >= 0 && i < n_pictures; i++)
+ *		r = bnnd_lesson_add(lesson, "mug", &pictures[i], 0, &err);
+ *	if (r >= 0)
+ *		r = bnnd_lesson_commit(lesson, &change, &err);
+ *	else
+ *		bnnd_lesson_abort(lesson);
+ *	if (r < 0)
+ *		printf("%s\n", err.message);
+ *	bnnd_free(change);
  *
  * Results. 0 is success. A negative result is minus one of enum bnnd_code; *err then has the sentence for people. A
- * positive result is one of the function's own outcomes, described with it. err may be NULL. Results in ret_... are
- * written on success only.
+ * positive result is one of the function's own outcomes, described with it. err may be NULL. A pointer in ret_... is NULL
+ * unless the call succeeded, so that what releases it (bnnd_close, bnnd_free, bnnd_lesson_abort) may be called in any
+ * case; other results in ret_... are written on success only.
  *
  * Lifetimes. Structures that the caller passes in (answers, errors) are plain memory. What a function returns by a
  * pointer it allocated is one block with everything in it: release it with bnnd_free. Pictures are borrowed for the

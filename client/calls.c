@@ -63,6 +63,7 @@ int bnnd_infer(struct bnnd_conn *conn, const struct bnnd_picture *picture, const
 int bnnd_embed(struct bnnd_conn *conn, const struct bnnd_picture *picture, struct bnnd_embedding **ret_embedding,
 	struct bnnd_error *err)
 {
+	*ret_embedding = NULL;
 	struct conn_picture parts;
 	int r = conn_picture_fill(conn, picture, &parts, err);
 	if (r != 0)
@@ -78,6 +79,7 @@ int bnnd_embed(struct bnnd_conn *conn, const struct bnnd_picture *picture, struc
 int bnnd_look(
 	struct bnnd_conn *conn, const struct bnnd_picture *picture, struct bnnd_look **ret_look, struct bnnd_error *err)
 {
+	*ret_look = NULL;
 	struct conn_picture parts;
 	int r = conn_picture_fill(conn, picture, &parts, err);
 	if (r != 0)
@@ -92,6 +94,7 @@ int bnnd_look(
 
 int bnnd_status(struct bnnd_conn *conn, struct bnnd_status **ret_status, struct bnnd_error *err)
 {
+	*ret_status = NULL;
 	Bnnd__GetStatus get = BNND__GET_STATUS__INIT;
 	Bnnd__Request request = BNND__REQUEST__INIT;
 	request.op_case = BNND__REQUEST__OP_STATUS;
@@ -103,6 +106,7 @@ int bnnd_status(struct bnnd_conn *conn, struct bnnd_status **ret_status, struct 
 
 int bnnd_classes(struct bnnd_conn *conn, struct bnnd_class_list **ret_list, struct bnnd_error *err)
 {
+	*ret_list = NULL;
 	struct result_classes pages = {0};
 	char after[BNND_LABEL_MAX_BYTES + 1] = "";
 	do {
@@ -116,9 +120,11 @@ int bnnd_classes(struct bnnd_conn *conn, struct bnnd_class_list **ret_list, stru
 			free(pages.list);
 			return r;
 		}
-		if (pages.n_page > 0)
-			memcpy(after, pages.list->classes[pages.list->n - 1].label, sizeof after);
-	} while (pages.more && pages.n_page > 0 && after[0]);
+		const char *last = pages.n_page > 0 ? pages.list->classes[pages.list->n - 1].label : "";
+		if (strcmp(last, after) <= 0)
+			break; /* not in order: asking on would never end */
+		memcpy(after, last, sizeof after);
+	} while (pages.more);
 	*ret_list = pages.list;
 	return 0;
 }
@@ -126,6 +132,7 @@ int bnnd_classes(struct bnnd_conn *conn, struct bnnd_class_list **ret_list, stru
 int bnnd_class_info(
 	struct bnnd_conn *conn, const char *label, struct bnnd_class_info **ret_info, struct bnnd_error *err)
 {
+	*ret_info = NULL;
 	int r = label ? conn_label_check(label, "label", err) : 0;
 	if (r != 0)
 		return r;
@@ -140,6 +147,7 @@ int bnnd_class_info(
 
 int bnnd_history(struct bnnd_conn *conn, uint32_t max, struct bnnd_history **ret_history, struct bnnd_error *err)
 {
+	*ret_history = NULL;
 	struct result_history pages = {0};
 	uint64_t before = 0;
 	do {
@@ -204,6 +212,7 @@ static int change_call(
 int bnnd_forget(struct bnnd_conn *conn, const char *label, const struct bnnd_change_options *options,
 	struct bnnd_change **ret_change, struct bnnd_error *err)
 {
+	*ret_change = NULL;
 	int r = label ? conn_label_check(label, "label", err) : 0;
 	if (r != 0)
 		return r;
@@ -228,6 +237,7 @@ int bnnd_forget(struct bnnd_conn *conn, const char *label, const struct bnnd_cha
 int bnnd_rename(struct bnnd_conn *conn, const char *old_label, const char *new_label,
 	const struct bnnd_change_options *options, struct bnnd_change **ret_change, struct bnnd_error *err)
 {
+	*ret_change = NULL;
 	int r = conn_label_check(old_label, "old_label", err);
 	if (r == 0)
 		r = conn_label_check(new_label, "new_label", err);
@@ -249,6 +259,7 @@ int bnnd_rename(struct bnnd_conn *conn, const char *old_label, const char *new_l
 int bnnd_undo(struct bnnd_conn *conn, const struct bnnd_change_options *options, struct bnnd_change **ret_change,
 	struct bnnd_error *err)
 {
+	*ret_change = NULL;
 	struct change_parts parts;
 	change_fill(options, &parts);
 	Bnnd__Undo undo = BNND__UNDO__INIT;
@@ -263,6 +274,7 @@ int bnnd_undo(struct bnnd_conn *conn, const struct bnnd_change_options *options,
 int bnnd_rollback(struct bnnd_conn *conn, uint64_t seq, const struct bnnd_change_options *options,
 	struct bnnd_change **ret_change, struct bnnd_error *err)
 {
+	*ret_change = NULL;
 	struct change_parts parts;
 	change_fill(options, &parts);
 	Bnnd__Rollback rollback = BNND__ROLLBACK__INIT;

@@ -72,6 +72,7 @@ int bnnd_connect_fd(
 	int fd, const struct bnnd_connect_options *options, struct bnnd_conn **ret_conn, struct bnnd_error *err)
 {
 	static const struct bnnd_connect_options defaults;
+	*ret_conn = NULL;
 	options = options ? options : &defaults;
 	struct bnnd_conn *conn = calloc(1, sizeof *conn);
 	uint8_t *in = malloc(CONN_BUFFER_BYTES);
@@ -103,6 +104,7 @@ int bnnd_connect_fd(
 int bnnd_connect_with(const char *path, const struct bnnd_connect_options *options, struct bnnd_conn **ret_conn,
 	struct bnnd_error *err)
 {
+	*ret_conn = NULL; /* callers close it whatever came of it */
 	uint32_t timeout_ms = options && options->timeout_ms ? options->timeout_ms : BNND_DEFAULT_TIMEOUT_MS;
 	int64_t deadline = timeout_ms == BNND_NO_TIMEOUT ? CONN_NEVER : conn_now_ms() + timeout_ms;
 	if (!path)

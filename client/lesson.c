@@ -28,6 +28,9 @@ int bnnd_lesson_begin(struct bnnd_conn *conn, const struct bnnd_lesson_options *
 	struct bnnd_lesson **ret_lesson, struct bnnd_change **ret_first, struct bnnd_error *err)
 {
 	static const struct bnnd_lesson_options defaults;
+	*ret_lesson = NULL;
+	if (ret_first)
+		*ret_first = NULL;
 	options = options ? options : &defaults;
 	if (conn->lesson)
 		return error_set(err, BNND_ORIGIN_CALL, BNND_FAILED_PRECONDITION,
@@ -59,7 +62,6 @@ int bnnd_lesson_begin(struct bnnd_conn *conn, const struct bnnd_lesson_options *
 			*ret_first = begun.first;
 		else
 			free(begun.first);
-		*ret_lesson = NULL;
 		return BNND_LESSON_DONE_BEFORE;
 	}
 	lesson->conn = conn;
@@ -191,6 +193,7 @@ static int send_abort(struct bnnd_lesson *lesson)
 int bnnd_lesson_commit(struct bnnd_lesson *lesson, struct bnnd_change **ret_change, struct bnnd_error *err)
 {
 	struct bnnd_error own;
+	*ret_change = NULL;
 	err = err ? err : &own;
 	int r = bnnd_lesson_wait(lesson, err);
 	if (r == 0) {

@@ -208,6 +208,9 @@ static void pages(struct fake *f)
 	FAKE_CHECK(f, f->request->classes->after.len == 1 && f->request->classes->after.data[0] == 'b');
 	class_page(f, id, second, 1, 0);
 	class_page(f, fake_expect(f, BNND__REQUEST__OP_CLASSES), NULL, 0, 0);
+	/* A daemon that never comes to an end is not followed for ever. */
+	class_page(f, fake_expect(f, BNND__REQUEST__OP_CLASSES), second, 1, 1);
+	class_page(f, fake_expect(f, BNND__REQUEST__OP_CLASSES), first, 3, 1);
 
 	history_page(f, fake_expect(f, BNND__REQUEST__OP_HISTORY), 12, 4, 1);
 	id = fake_expect(f, BNND__REQUEST__OP_HISTORY);
@@ -216,7 +219,7 @@ static void pages(struct fake *f)
 	id = fake_expect(f, BNND__REQUEST__OP_HISTORY);
 	FAKE_CHECK(f, f->request->history->limit == 3);
 	history_page(f, id, 12, 4, 1);
-	/* A daemon that never comes to an end is not followed for ever. */
+	/* Nor here. */
 	history_page(f, fake_expect(f, BNND__REQUEST__OP_HISTORY), 12, 1, 1);
 	history_page(f, fake_expect(f, BNND__REQUEST__OP_HISTORY), 12, 1, 1);
 	(void)fake_read(f);
@@ -239,6 +242,9 @@ void test_pages(void **state)
 	bnnd_free(list);
 	assert_int_equal(bnnd_classes(conn, &list, NULL), 0);
 	assert_int_equal(list->n, 0);
+	bnnd_free(list);
+	assert_int_equal(bnnd_classes(conn, &list, NULL), 0);
+	assert_int_equal(list->n, 4);
 	bnnd_free(list);
 	assert_int_equal(bnnd_history(conn, 0, &history, NULL), 0);
 	assert_int_equal(history->n, 6);
