@@ -2,28 +2,34 @@
 """Client: one connection, blocking calls; Lesson: a conversation with pipelined pictures.
 
 Invariant: every request that was sent gets exactly one final reply, and replies are read while sending, so neither side
-can wait for the other with full buffers.
+can wait for the other with full buffers. A connection that was lost once (ConnectionLost) stays lost: every further call
+says the same. What the daemon sends is checked as a stranger's: nothing but Error, ConnectionLost and TimeoutError comes
+of it.
 """
 import os
 import select
 import time
 
 from . import wire
-from .wire import ConnectionLost, Error, Kind, messages
+from .wire import Code, ConnectionLost, Error, Kind, messages
 
 DEFAULT_SOCKET = "/run/bnnd/bnnd.sock"
 RECEIVE_BYTES = 1 << 18
 
 
 def label_bytes(label):
-	return label.encode("utf-8") if isinstance(label, str) else bytes(label)
+	if isinstance(label, str):
+		return label.encode("utf-8", "surrogateescape")  # as file names come; the daemon says what is wrong with it
+	if isinstance(label, (bytes, bytearray)):
+		return bytes(label)
+	raise TypeError(f"a label is str or bytes, not {type(label).__name__}")
 
 
 class Picture:
 	"""A JPEG or PNG file as it is, or raw pixels; with the region and rotation to look at."""
 
 	def __init__(self, payload, raw=None, rotate=0, roi=None):
-		self.payload = bytes(payload)
+		self.payload = bytes(memoryview(payload))
 		self.raw = raw          # (width, height, channels); None: a JPEG or PNG file
 		self.rotate = rotate    # degrees clockwise
 		self.roi = roi          # (x, y, width, height), fractions
@@ -63,6 +69,8 @@ class Client:
 		self._replies = {}      # request id -> (Reply, payload), arrived and not yet asked for
 		self._open = set()      # request ids without a reply
 		self._next_id = 1
+		self._write_closed = False  # sending failed: what the daemon said before it closed is still read
+		self._lost = None       # the sentence, once the connection is lost
 		try:
 			self._send(wire.encode_frame(Kind.HELLO, 0,
 				messages().Hello(major=wire.MAJOR, minor=wire.MINOR, software=software).SerializeToString()))
@@ -79,85 +87,118 @@ class Client:
 
 	def close(self):
 		self._sock.close()
+		self._lost = self._lost or "the connection was closed"
 
 	# ---- frames ----
 
+	def _lose(self, sentence):
+		"""Nothing that comes from there can be trusted any more."""
+		self._lost = sentence
+		self._sock.close()
+		raise ConnectionLost(sentence)
+
+	def _check(self):
+		if self._lost:
+			raise ConnectionLost(self._lost)
+
 	def _read_some(self):
+		"""What is there; False at the end of the stream."""
 		try:
 			data = self._sock.recv(RECEIVE_BYTES)
 		except BlockingIOError:
-			return
+			return True
 		except ConnectionResetError:
-			data = b""
-		if not data:
-			raise ConnectionLost("the daemon closed the connection")
+			return False
 		self._reader.feed(data)
+		return bool(data)
+
+	def _next_frame(self):
+		try:
+			return self._reader.next()
+		except ConnectionLost as e:
+			self._lose(str(e))
+
+	def _parse(self, message, frame):
+		try:
+			return wire.parse(message, frame.body)
+		except ConnectionLost as e:
+			self._lose(str(e))
 
 	def _take_replies(self):
-		while (frame := self._reader.next()) is not None:
+		while (frame := self._next_frame()) is not None:
 			if frame.kind == Kind.EVENT:
 				continue
-			if frame.kind != Kind.REPLY or frame.request_id not in self._open:
-				raise wire.ConnectionLost(f"the daemon sent kind {frame.kind} for request {frame.request_id}: not our protocol")
+			if frame.kind != Kind.REPLY or frame.flags & wire.MORE:
+				self._lose(f"the daemon sent a frame of kind {frame.kind} out of turn")
+			reply = self._parse(messages().Reply, frame)
+			if frame.request_id == 0 and reply.status.code:
+				self._lose(str(Error(reply.status)))  # about the connection: why it ends
+			if frame.request_id not in self._open:
+				self._lose("the daemon answered a request that nobody made")
 			self._open.discard(frame.request_id)
-			self._replies[frame.request_id] = (messages().Reply.FromString(frame.body), frame.payload)
+			self._replies[frame.request_id] = (reply, frame.payload)
 
 	def _send(self, data):
+		"""All of one frame, or what can be sent of it before the daemon closes: then its own words come first."""
+		self._check()
 		view = memoryview(data)
 		end = time.monotonic() + self.timeout
 		self._sock.setblocking(False)
-		while view:
+		while view and not self._write_closed:
 			left = end - time.monotonic()
 			if left <= 0:
+				self._lost = "the daemon did not read, and half a frame was sent"
 				raise TimeoutError("the daemon does not read")
 			readable, writable, _ = select.select([self._sock], [self._sock], [], left)
-			if readable:
-				self._read_some()
-			if writable:
+			if readable and not self._read_some():
+				self._write_closed = True
+			elif writable:
 				try:
 					view = view[self._sock.send(view):]
 				except BlockingIOError:
 					pass
 				except (BrokenPipeError, ConnectionResetError):
-					# The daemon said why before it closed, or not at all.
-					self._drain()
-					raise ConnectionLost("the daemon closed the connection") from None
-
-	def _drain(self):
-		try:
-			while True:
-				self._read_some()
-		except (ConnectionLost, OSError):
-			self._take_replies()
+					self._write_closed = True
 
 	def _wait(self, ready):
 		end = time.monotonic() + self.timeout
-		self._sock.setblocking(False)
 		while not ready():
+			self._check()
 			left = end - time.monotonic()
 			if left <= 0:
 				raise TimeoutError(f"no reply within {self.timeout:g} s")
-			if select.select([self._sock], [], [], left)[0]:
-				self._read_some()
+			if select.select([self._sock], [], [], left)[0] and not self._read_some():
+				self._lose("the daemon closed the connection")
 
 	def _wait_hello(self):
 		frames = []
 
 		def ready():
-			frame = self._reader.next()
+			frame = self._next_frame()
 			if frame is not None:
 				frames.append(frame)
 			return bool(frames)
 		self._wait(ready)
 		if frames[0].kind != Kind.HELLO:
-			raise ConnectionLost("the first frame is no hello: this is not bnnd's socket")
-		hello = messages().HelloReply.FromString(frames[0].body)
+			self._lose("the first frame is no hello: this is not bnnd's socket")
+		hello = self._parse(messages().HelloReply, frames[0])
 		if hello.status.code:
 			raise Error(hello.status)
+		if hello.major != wire.MAJOR:
+			self._lose(f"the daemon speaks protocol {hello.major}.{hello.minor}, this client {wire.MAJOR}.{wire.MINOR}: "
+				"install both from the same release")
 		return hello
 
 	def submit(self, payload=b"", timeout_ms=0, **op):
 		"""Sends a request, submit(infer=messages().Infer(...)), and returns its id for `result`."""
+		limit = min(self.hello.limits.payload_bytes or wire.PAYLOAD_MAX_BYTES, wire.PAYLOAD_MAX_BYTES)
+		if len(payload) > limit:
+			raise wire.refusal(Code.INVALID_ARGUMENT, f"the picture is {len(payload)} bytes: the limit is {limit}", limit)
+		body = messages().Request(timeout_ms=timeout_ms, **op).SerializeToString()
+		if len(body) > wire.BODY_MAX_BYTES:
+			raise wire.refusal(Code.INVALID_ARGUMENT,
+				f"the request is {len(body)} bytes: the limit is {wire.BODY_MAX_BYTES}", wire.BODY_MAX_BYTES)
+		self._check()
 		while len(self._open) >= max(1, self.hello.limits.in_flight):
 			before = len(self._open)
 
@@ -168,13 +209,14 @@ class Client:
 		request_id = self._next_id
 		self._next_id = self._next_id % 0xffffffff + 1
 		self._open.add(request_id)
-		self._send(wire.encode_frame(Kind.REQUEST, request_id,
-			messages().Request(timeout_ms=timeout_ms, **op).SerializeToString(), payload))
+		self._send(wire.encode_frame(Kind.REQUEST, request_id, body, payload))
 		return request_id
 
 	def result(self, request_id):
 		"""Waits for the reply to a submitted request: (Reply, payload), or Error."""
 		def ready():
+			if request_id in self._replies:
+				return True
 			self._take_replies()
 			return request_id in self._replies
 		self._wait(ready)
@@ -188,7 +230,18 @@ class Client:
 		self._send(wire.encode_frame(Kind.CANCEL, request_id))
 
 	def call(self, payload=b"", timeout_ms=0, **op):
+		"""A request and its reply: (Reply, payload), or Error."""
 		return self.result(self.submit(payload, timeout_ms, **op))
+
+	def _result_of(self, kind, request_id):
+		"""The message `kind` of a reply, and its payload. A reply of another kind is an Error."""
+		reply, payload = self.result(request_id)
+		if reply.WhichOneof("result") != kind:
+			raise wire.refusal(Code.INTERNAL, "the daemon answered something else than what was asked")
+		return getattr(reply, kind), payload
+
+	def _ask(self, kind, payload=b"", timeout_ms=0, **op):
+		return self._result_of(kind, self.submit(payload, timeout_ms, **op))
 
 	# ---- questions ----
 
@@ -200,7 +253,7 @@ class Client:
 
 	def infer(self, picture, top=0, refuse=None, timeout_ms=0):
 		"""What is this? An Answer."""
-		return self.call(picture.payload, timeout_ms, infer=self._infer_message(picture, top, refuse))[0].answer
+		return self._ask("answer", picture.payload, timeout_ms, infer=self._infer_message(picture, top, refuse))[0]
 
 	def infer_many(self, pictures, top=0, refuse=None):
 		"""Answers in the order of the pictures, asked as many at once as the daemon allows."""
@@ -208,44 +261,48 @@ class Client:
 		for picture in pictures:
 			waiting.append(self.submit(picture.payload, infer=self._infer_message(picture, top, refuse)))
 			if len(waiting) >= max(1, self.hello.limits.in_flight):
-				yield self.result(waiting.pop(0))[0].answer
+				yield self._result_of("answer", waiting.pop(0))[0]
 		for request_id in waiting:
-			yield self.result(request_id)[0].answer
+			yield self._result_of("answer", request_id)[0]
 
 	def embed(self, picture):
 		"""The feature vector: an Embedding; `features` are int8."""
-		return self.call(picture.payload, embed=messages().Embed(picture=picture.message()))[0].embedding
+		return self._ask("embedding", picture.payload, embed=messages().Embed(picture=picture.message()))[0]
 
 	def look(self, picture):
 		"""What the network sees: (Looked, PNG bytes)."""
-		reply, payload = self.call(picture.payload, look=messages().Look(picture=picture.message()))
-		return reply.looked, payload
+		return self._ask("looked", picture.payload, look=messages().Look(picture=picture.message()))
 
 	def status(self):
-		return self.call(status=messages().GetStatus())[0].daemon_status
+		return self._ask("daemon_status", status=messages().GetStatus())[0]
 
 	def classes(self):
-		"""Every taught class, in label order."""
+		"""Every taught class, in label order; the negatives, if any were taught, first."""
 		found, after = [], b""
 		while True:
-			page = self.call(classes=messages().Classes(after=after))[0].class_list
+			page = self._ask("class_list", classes=messages().Classes(after=after))[0]
 			found += page.classes
-			if not page.more or not page.classes:
+			last = page.classes[-1].label if page.classes else b""
+			if not page.more or last <= after:  # not in order: asking on would never end
 				return found
-			after = page.classes[-1].label
+			after = last
 
-	def class_detail(self, label):
-		return self.call(class_detail=messages().ClassDetail(label=label_bytes(label)))[0].class_info
+	def class_detail(self, label=None):
+		"""A class and its lessons; label None: the negatives."""
+		m = messages().ClassDetail(none=True) if label is None else messages().ClassDetail(label=label_bytes(label))
+		return self._ask("class_info", class_detail=m)[0]
 
 	def history(self, limit=None):
 		"""The changes, the newest first."""
 		found, before = [], 0
 		while True:
-			page = self.call(history=messages().History(before_seq=before))[0].history_list
+			page = self._ask("history_list", history=messages().History(before_seq=before))[0]
 			found += page.entries
-			if not page.more or not page.entries or (limit is not None and len(found) >= limit):
+			last = page.entries[-1].seq if page.entries else 0
+			in_order = 0 < last and (before == 0 or last < before)
+			if not page.more or not in_order or (limit is not None and len(found) >= limit):
 				return found[:limit]
-			before = page.entries[-1].seq
+			before = last
 
 	# ---- changes ----
 
@@ -269,19 +326,22 @@ class Client:
 				lesson.add(label, picture)
 		return lesson.result
 
-	def forget(self, label=None, none=False, if_seq=None, key=None):
-		m = messages().Forget(none=True) if none else messages().Forget(label=label_bytes(label))
-		return self.call(forget=self._guard(m, if_seq, key))[0].changed
+	def forget(self, label=None, if_seq=None, key=None, none=False):
+		"""Forgets a class; label None: the negatives (none=True says the same)."""
+		if none and label is not None:
+			raise TypeError("forget a class or the negatives: not both in one change")
+		m = messages().Forget(none=True) if label is None else messages().Forget(label=label_bytes(label))
+		return self._ask("changed", forget=self._guard(m, if_seq, key))[0]
 
 	def rename(self, old, new, if_seq=None, key=None):
 		m = messages().Rename(old_label=label_bytes(old), new_label=label_bytes(new))
-		return self.call(rename=self._guard(m, if_seq, key))[0].changed
+		return self._ask("changed", rename=self._guard(m, if_seq, key))[0]
 
 	def undo(self, if_seq=None, key=None):
-		return self.call(undo=self._guard(messages().Undo(), if_seq, key))[0].changed
+		return self._ask("changed", undo=self._guard(messages().Undo(), if_seq, key))[0]
 
 	def rollback(self, seq, if_seq=None, key=None):
-		return self.call(rollback=self._guard(messages().Rollback(seq=seq), if_seq, key))[0].changed
+		return self._ask("changed", rollback=self._guard(messages().Rollback(seq=seq), if_seq, key))[0]
 
 
 class Lesson:
@@ -302,7 +362,7 @@ class Lesson:
 		if if_seq is not None:
 			begin.guard.SetInParent()
 			begin.guard.if_seq = if_seq
-		begun = client.call(lesson_begin=begin)[0].begun
+		begun = client._ask("begun", lesson_begin=begin)[0]
 		self.number = begun.lesson
 		if begun.HasField("first"):
 			self.result = begun.first
@@ -315,11 +375,8 @@ class Lesson:
 			return
 		if kind is None:
 			self.commit()
-		elif not issubclass(kind, (ConnectionLost, OSError)):
-			try:
-				self.abort()
-			except (Error, OSError):
-				pass  # the reason for leaving the block matters more
+		elif not self.client._lost:
+			self._abort_quietly()
 
 	def add(self, label, picture):
 		"""label None: a picture of nothing in particular. Refusals are gathered in `refused`."""
@@ -338,7 +395,7 @@ class Lesson:
 
 	def _take(self, index, request_id):
 		try:
-			added = self.client.result(request_id)[0].added
+			added = self.client._result_of("added", request_id)[0]
 		except Error as e:
 			self.refused.append((index, e))
 			return
@@ -353,10 +410,21 @@ class Lesson:
 			self._take(*self._waiting.pop(0))
 
 	def commit(self, added=None):
+		"""Trains and writes: the Changed. Refused, the lesson is given up: the daemon would hold it open."""
 		self.settle()
-		self.result = self.client.call(lesson_commit=messages().LessonCommit(lesson=self.number,
-			added=self.accepted if added is None else added))[0].changed
+		commit = messages().LessonCommit(lesson=self.number, added=self.accepted if added is None else added)
+		try:
+			self.result = self.client._ask("changed", lesson_commit=commit)[0]
+		except Error:
+			self._abort_quietly()
+			raise
 		return self.result
+
+	def _abort_quietly(self):
+		try:
+			self.abort()
+		except (Error, OSError):
+			pass  # the reason for it matters more
 
 	def abort(self):
 		self.settle()

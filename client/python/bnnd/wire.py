@@ -66,7 +66,7 @@ class Error(Exception):
 
 
 class ConnectionLost(ConnectionError):
-	"""The daemon closed the connection, or nobody listens."""
+	"""The daemon closed the connection, nobody listens, or what answers is no bnnd."""
 
 
 _messages = None
@@ -117,6 +117,20 @@ def messages():
 	return module
 
 
+def parse(message, body):
+	"""A body as this kind of message; ConnectionLost when it is none: whoever sent it does not speak our protocol."""
+	from google.protobuf.message import DecodeError
+	try:
+		return message.FromString(body)
+	except (DecodeError, ValueError) as e:  # ValueError: text that is not UTF-8, in older libraries
+		raise ConnectionLost(f"what answers is no bnnd: a {message.DESCRIPTOR.name} does not parse: {e}") from None
+
+
+def refusal(code, message, limit=0):
+	"""An Error of this side, as the daemon would have sent it."""
+	return Error(messages().Status(code=code, message=message, limit=limit))
+
+
 def connect(path, timeout):
 	"""A connected socket, or ConnectionLost that says what is wrong with the path."""
 	sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -143,7 +157,8 @@ def encode_frame(kind, request_id, body=b"", payload=b"", flags=0):
 
 
 class FrameReader:
-	"""Cuts a stream into frames. feed() bytes, then take frames with next() until it gives None."""
+	"""Cuts a stream into frames. feed() bytes, then take frames with next() until it gives None. A header that the
+	protocol does not allow is ConnectionLost before anything of the length that it announces is kept."""
 
 	def __init__(self):
 		self.buffer = bytearray()
@@ -155,8 +170,14 @@ class FrameReader:
 		if len(self.buffer) < HEADER.size:
 			return None
 		header = HEADER.unpack_from(self.buffer)
-		body_end = HEADER.size + header[0]
-		end = body_end + header[1]
+		body_bytes, payload_bytes, _, kind, flags = header
+		if kind not in Kind._value2member_map_ or flags & ~MORE:
+			raise ConnectionLost(f"what answers is no bnnd: a frame of kind {kind} with flags {flags}")
+		if body_bytes > BODY_MAX_BYTES or payload_bytes > PAYLOAD_MAX_BYTES:
+			raise ConnectionLost(f"what answers is no bnnd: a frame of {body_bytes} and {payload_bytes} bytes, "
+				f"at most {BODY_MAX_BYTES} and {PAYLOAD_MAX_BYTES} are possible")
+		body_end = HEADER.size + body_bytes
+		end = body_end + payload_bytes
 		if len(self.buffer) < end:
 			return None
 		frame = Frame(header, bytes(self.buffer[HEADER.size:body_end]), bytes(self.buffer[body_end:end]))
@@ -190,7 +211,7 @@ class Raw:
 	def hello(self, major=MAJOR, minor=MINOR):
 		"""Says hello and returns the HelloReply."""
 		self.frame(Kind.HELLO, 0, messages().Hello(major=major, minor=minor, software="raw").SerializeToString())
-		return messages().HelloReply.FromString(self.receive().body)
+		return parse(messages().HelloReply, self.receive().body)
 
 	def request(self, request_id, payload=b"", timeout_ms=0, **op):
 		"""request(7, infer=messages().Infer(...)): sends one request, waits for nothing."""
@@ -220,4 +241,4 @@ class Raw:
 			return None
 		if frame.kind != Kind.REPLY:
 			raise ValueError(f"a frame of kind {frame.kind} where a reply was due")
-		return frame.request_id, messages().Reply.FromString(frame.body), frame.payload
+		return frame.request_id, parse(messages().Reply, frame.body), frame.payload
