@@ -122,7 +122,7 @@ static void ref_binary_conv2d(const struct kernel_binary_conv *k, const uint64_t
 				for (uint32_t ky = 0; ky < w->kernel_y; ky++)
 					for (uint32_t kx = 0; kx < w->kernel_x; kx++) {
 						bool inside =
-							tap(oy, w->stride_y, ky, w->dilation_y, w->top, w->in_h, &iy) &
+							tap(oy, w->stride_y, ky, w->dilation_y, w->top, w->in_h, &iy) &&
 							tap(ox, w->stride_x, kx, w->dilation_x, w->left, w->in_w, &ix);
 						const uint64_t *pw =
 							k->w +
