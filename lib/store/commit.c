@@ -156,6 +156,8 @@ static int prepare(struct store *store, struct err *err)
 	int r = store->db ? 0 : create_state(store, &fault, err);
 	if (r == 0 && !store->current_is_ours)
 		r = current_prepare(store, &fault, err);
+	if (r == 0)
+		r = sync_dirs(store, &fault, err);
 	if (r != 0 && fault == FILE_FAULT_IO) {
 		open_fail(store, err);
 		r = err_set(err, ERR_UNAVAILABLE, "%s", store->why);
@@ -168,8 +170,13 @@ static int prepare(struct store *store, struct err *err)
 static void finish(struct store *store)
 {
 	struct err err = {0};
-	if (!store->current_is_ours && current_publish(store, &err) != 0)
-		open_fail(store, &err);
+	enum file_fault fault = FILE_FAULT_NONE;
+	if (!store->current_is_ours && current_publish(store, &fault, &err) != 0) {
+		if (fault == FILE_FAULT_IO)
+			open_fail(store, &err);
+		else
+			open_hinder(store, &err); /* written again with the next change */
+	}
 	if (store->wal_pages < CHECKPOINT_PAGES || store->mode != STORE_READ_WRITE)
 		return;
 	if (sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK &&
@@ -179,7 +186,7 @@ static void finish(struct store *store)
 	}
 }
 
-int commit_change(struct store *store, const struct store_change *change, int64_t undo_to, int64_t restored,
+static int commit_written(struct store *store, const struct store_change *change, int64_t undo_to, int64_t restored,
 	apply_fn *apply, uint64_t *ret_seq, struct err *err)
 {
 	int r = check_writable(store, err);
@@ -206,14 +213,33 @@ int commit_change(struct store *store, const struct store_change *change, int64_
 		row.class_next = change->puts[i].class_id >= row.class_next ? (int64_t)change->puts[i].class_id + 1
 									    : row.class_next;
 	r = transact(store, change, &row, apply, err);
-	if (r != 0)
-		return r;
-	store->seq = row.entry.seq;
-	store->class_id_next = (uint32_t)row.class_next;
-	store->committed = true;
-	finish(store);
-	*ret_seq = row.entry.seq;
-	return 0;
+	/* What went into a file that is nobody's any more is not acknowledged. */
+	if (r == 0 && place_check_files(store, err) != 0) {
+		open_gone(store, err);
+		r = -ERR_UNAVAILABLE;
+	}
+	if (r == 0) {
+		store->seq = row.entry.seq;
+		store->class_id_next = (uint32_t)row.class_next;
+		store->committed = true;
+		open_unhinder(store);
+		finish(store);
+		*ret_seq = row.entry.seq;
+	}
+	if (store->db && store->trouble != TROUBLE_GONE)
+		place_note(store);
+	return r;
+}
+
+int commit_change(struct store *store, const struct store_change *change, int64_t undo_to, int64_t restored,
+	apply_fn *apply, uint64_t *ret_seq, struct err *err)
+{
+	store_look(store);
+	int r = commit_written(store, change, undo_to, restored, apply, ret_seq, err);
+	if (r < 0 && store->mode == STORE_READ_WRITE &&
+		(err->code == ERR_RESOURCE_EXHAUSTED || err->code == ERR_UNAVAILABLE))
+		open_hinder(store, err);
+	return r;
 }
 
 static int check_change(const struct store_change *change, struct err *err)

@@ -18,14 +18,9 @@
 static int make_dir(struct store *store, enum file_fault *ret_fault, struct err *err)
 {
 	if (mkdir(store->dir, 0700) == 0) {
-		char *parent = mem_strdup(store->dir), *slash = strrchr(parent, '/');
-		if (slash && slash != parent)
-			*slash = '\0';
-		int r = file_sync_dir(!slash ? "." : slash == parent ? "/" : parent, &store->io, err);
-		free(parent);
-		if (r != 0)
-			*ret_fault = FILE_FAULT_IO;
-		return r;
+		store->made_dir = true;
+		store->parent_synced = false;
+		return 0;
 	}
 	if (errno == EEXIST)
 		return 0;
@@ -56,18 +51,15 @@ static int place_file(struct store *store, const char *from, enum file_fault *re
 		if (*ret_fault == FILE_FAULT_FULL)
 			err_set(err, ERR_RESOURCE_EXHAUSTED, "the disk of the state directory is full");
 		else if (errno == EEXIST)
-			err_set(err, ERR_UNAVAILABLE, "%s was created by another process meanwhile: restart bnnd",
-				store->path);
+			err_set(err, ERR_UNAVAILABLE, "%s was created by another process meanwhile", store->path);
 		else
 			err_set(err, ERR_UNAVAILABLE, "cannot create %s: %s", store->path, strerror(errno));
 		file_delete(from);
+		if (*ret_fault == FILE_FAULT_OTHER && access(store->path, F_OK) == 0)
+			open_degrade(store, STORE_CLOSED, err); /* to be opened as it is */
 		return -err->code;
 	}
 	store->created = true;
-	if (file_sync_dir(store->dir, &store->io, err) != 0) {
-		*ret_fault = FILE_FAULT_IO;
-		return -err->code;
-	}
 	return 0;
 }
 
@@ -89,9 +81,29 @@ static int write_new(struct store *store, enum file_fault *ret_fault, struct err
 	return r;
 }
 
+int sync_dirs(struct store *store, enum file_fault *ret_fault, struct err *err)
+{
+	int r = 0;
+	if (store->made_dir && !store->parent_synced) {
+		char *parent = mem_strdup(store->dir), *slash = strrchr(parent, '/');
+		if (slash && slash != parent)
+			*slash = '\0';
+		r = file_sync_dir(!slash ? "." : slash == parent ? "/" : parent, &store->io, ret_fault, err);
+		store->parent_synced = r == 0;
+		free(parent);
+	}
+	if (r == 0 && !store->dir_synced) {
+		r = file_sync_dir(store->dir, &store->io, ret_fault, err);
+		store->dir_synced = r == 0;
+	}
+	return r;
+}
+
 int create_state(struct store *store, enum file_fault *ret_fault, struct err *err)
 {
-	int r = store->created ? 0 : write_new(store, ret_fault, err);
+	int r = fresh_lock(store, err);
+	if (r == 0 && !store->created)
+		r = write_new(store, ret_fault, err);
 	if (r == 0)
 		r = open_connection(store, err);
 	if (r != 0)
@@ -99,6 +111,8 @@ int create_state(struct store *store, enum file_fault *ret_fault, struct err *er
 	r = open_read_state(store, err);
 	if (r == 0) {
 		counted_attach(store);
+		place_note(store);
+		fresh_unlock(store);
 		return 0;
 	}
 	*ret_fault = sql_is_io_error(store->db) ? FILE_FAULT_IO : FILE_FAULT_OTHER;

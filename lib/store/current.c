@@ -90,11 +90,16 @@ int current_prepare(struct store *store, enum file_fault *ret_fault, struct err 
 	return r;
 }
 
-int current_publish(struct store *store, struct err *err)
+int current_publish(struct store *store, enum file_fault *ret_fault, struct err *err)
 {
 	char *to = file_path(store->dir, current_name), *from = file_new_path(to);
-	int r = rename(from, to) == 0 ? file_sync_dir(store->dir, &store->io, err)
-				      : err_set(err, ERR_UNAVAILABLE, "cannot replace %s: %s", to, strerror(errno));
+	int r = 0;
+	if (rename(from, to) == 0) {
+		r = file_sync_dir(store->dir, &store->io, ret_fault, err);
+	} else {
+		*ret_fault = errno == EIO ? FILE_FAULT_IO : FILE_FAULT_OTHER;
+		r = err_set(err, ERR_UNAVAILABLE, "cannot replace %s: %s", to, strerror(errno));
+	}
 	store->current_is_ours = r == 0;
 	free(from);
 	free(to);

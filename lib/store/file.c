@@ -138,18 +138,21 @@ void file_sweep(const char *dir_path)
 		closedir(dir);
 }
 
-int file_sync_dir(const char *dir, struct store_io *io, struct err *err)
+int file_sync_dir(const char *dir, struct store_io *io, enum file_fault *ret_fault, struct err *err)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = fd >= 0 ? fsync(fd) : -1;
-	int number = errno;
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0) {
+		*ret_fault = FILE_FAULT_OTHER;
+		return err_set(err, ERR_UNAVAILABLE, "cannot open %s: %s", dir, strerror(errno));
+	}
+	int number = fsync(fd) == 0 ? 0 : errno;
+	close(fd);
 	io->syncs++;
 	/* Some file systems cannot sync a directory: they keep the order without. */
-	if (r != 0 && number != EINVAL)
-		return err_set(err, ERR_UNAVAILABLE, "cannot sync %s: %s", dir, strerror(number));
-	return 0;
+	if (number == 0 || number == EINVAL)
+		return 0;
+	*ret_fault = FILE_FAULT_IO;
+	return err_set(err, ERR_UNAVAILABLE, "cannot sync %s: %s", dir, strerror(number));
 }
 
 int file_read(const char *path, size_t max_bytes, uint8_t **ret_data, size_t *ret_n, struct err *err)

@@ -112,6 +112,8 @@ int store_find_key(
 	err = err ? err : &own;
 	if (!store->db)
 		return 1;
+	if (store->trouble == TROUBLE_GONE || store->trouble == TROUBLE_WRITTEN)
+		return err_set(err, ERR_UNAVAILABLE, "%s", store->why);
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE key = ?1", &stmt, err);
 	if (r != 0)

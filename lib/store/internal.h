@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/store/internal.h: what the files of lib/store share. Nobody else includes it.
  *
- *   open.c     is the file there, ours and free? -> read-write, read-only or closed
+ *   open.c     is the file there, ours and free? -> read-write, read-only or closed; trying again
+ *   place.c    is the file that is open still the one at its path? fresh.c: the directory before there is a file
  *   schema.c   the tables, a new file, the checks of an opened one
  *   file.c     whole files written and synced, who holds a lock
  *   image.c    db and -wal read into RAM as one database, without touching either
@@ -12,6 +13,8 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "lib/store/store.h"
 
@@ -26,6 +29,24 @@ enum {
 /* died of a living item. */
 #define ALIVE  INT64_MAX
 #define NO_SEQ (-1) /* undo_to and restored: none (NULL in the table) */
+
+/* A file as stat shows it. */
+struct file_mark {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime;
+};
+
+/* What stands in the way of changes, and whether it may pass. */
+enum trouble {
+	TROUBLE_NONE,
+	TROUBLE_FINAL,    /* until restart */
+	TROUBLE_AT_OPEN,  /* could not be opened (closed) or written (a copy is served): opened again when it can be */
+	TROUBLE_WRITTEN,  /* something else wrote to the open file: until restart */
+	TROUBLE_GONE,     /* the open file is not at its path: opened again when it is back */
+	TROUBLE_HINDERED, /* the last change failed for want of space and the like: the next is tried */
+};
 
 /* One open file whose writes and syncs are counted: SQLite's own table of methods with two entries replaced. */
 struct counted_file {
@@ -48,7 +69,17 @@ struct store {
 	int64_t file_id;      /* random, of this file: seeds every CRC, and tells a -wal of another file */
 	bool current_is_ours; /* `current` names this state and model already */
 	bool created;         /* by us, since opening */
-	bool committed;       /* since opening: so that closing has something to carry into the db */
+	bool made_dir;        /* likewise */
+	bool parent_synced;   /* since the directory was made */
+	bool dir_synced;      /* since db and -wal are there: before the first change of a session */
+	int dir_lock;         /* descriptor of the directory, locked while there is no file yet; -1: none */
+	enum trouble trouble;
+	struct place { /* as our own last write left it */
+		bool noted;
+		struct file_mark db, wal;
+		uint8_t header[SQLITE_HEADER_BYTES];
+	} place;
+	bool committed; /* since opening: so that closing has something to carry into the db */
 	int wal_pages;
 	struct store_io io;
 	struct counted_file counted_db, counted_wal;
@@ -56,7 +87,9 @@ struct store {
 
 /* sql.c: statements. Every function that fails fills err from the connection and returns the negative code. */
 int sql_error(sqlite3 *db, struct err *err);
-bool sql_is_io_error(sqlite3 *db); /* a write or sync (or read) of the disk failed, and not for want of space */
+/* A write or sync (or read) of the disk failed, so that nobody knows what is on it; not for want of space, memory or
+ * descriptors, which passes. */
+bool sql_is_io_error(sqlite3 *db);
 int sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err);
 /* Integers bound as ?1, ?2...; NO_SEQ as NULL. */
 void sql_bind(sqlite3_stmt *stmt, size_t n, const int64_t *args);
@@ -125,7 +158,8 @@ int file_write(
 char *file_new_path(const char *path);
 /* Deletes what processes that were killed while writing left under such names. */
 void file_sweep(const char *dir);
-int file_sync_dir(const char *dir, struct store_io *io, struct err *err);
+/* FILE_FAULT_IO: the sync itself failed; else it was not come to. */
+int file_sync_dir(const char *dir, struct store_io *io, enum file_fault *ret_fault, struct err *err);
 void file_delete(const char *path);
 /* Reads a whole file of at most max_bytes; *ret_data from sqlite3_malloc, sqlite3_free it. 1: there is none. */
 int file_read(const char *path, size_t max_bytes, uint8_t **ret_data, size_t *ret_n, struct err *err);
@@ -162,11 +196,37 @@ int check_row_format(struct store *store, int64_t first_id, struct err *err);
 /* The end of a read: r negative (the tree of the file is broken, the disk cannot be read): the file is touched no more,
  * STORE_CLOSED; else the caller's answer. Statements are finalized. */
 int open_finish_read(struct store *store, int r, int answer, const struct err *err);
-/* No more commits until the state is opened again; what is learned is still served. */
+/* No more commits until restart; what is learned is still served. */
 void open_fail(struct store *store, const struct err *why);
+/* A change failed, the next may work: said until it does. */
+void open_hinder(struct store *store, const struct err *why);
+void open_unhinder(struct store *store);
+/* The open file is not at its path. Fills in the rest of the sentence. */
+void open_gone(struct store *store, struct err *why);
+void open_written(struct store *store, struct err *why);
+/* open.c: the way from nothing to the state at the path, whatever is there; also the second time. Negative: rows of
+ * another format. */
+int open_at_path(struct store *store, struct err *err);
+void open_close(struct store *store); /* the connection alone */
+bool open_can_write(const struct store *store);
+
+/* place.c */
+enum { PLACE_GONE = 1, PLACE_WRITTEN };
+void place_note(struct store *store); /* after opening, and after each of our own writes */
+/* 0, or what was found, with the sentence. _files: who they are alone, not what is in them. */
+int place_check(struct store *store, struct err *err);
+int place_check_files(const struct store *store, struct err *err);
+
+/* fresh.c */
+int fresh_lock(struct store *store, struct err *err); /* ERR_UNAVAILABLE: another process has it */
+void fresh_unlock(struct store *store);               /* the file is there and locked */
+void fresh_tidy(struct store *store);                 /* closing: a directory that was made for nothing goes */
 
 /* create.c: the directory and the state file, at the first commit. */
 int create_state(struct store *store, enum file_fault *ret_fault, struct err *err);
+/* The names of directory, db and -wal are on the disk. Before the first change of a session: SQLite syncs the directory of
+ * a new -wal, too, but says nothing when it cannot. */
+int sync_dirs(struct store *store, enum file_fault *ret_fault, struct err *err);
 
 /* commit.c */
 typedef int apply_fn(
@@ -179,4 +239,4 @@ int commit_change(struct store *store, const struct store_change *change, int64_
 bool current_names(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BYTES], const char *model_name);
 /* In two halves: what can fail for want of space comes before the transaction, the rename behind it. */
 int current_prepare(struct store *store, enum file_fault *ret_fault, struct err *err);
-int current_publish(struct store *store, struct err *err);
+int current_publish(struct store *store, enum file_fault *ret_fault, struct err *err);

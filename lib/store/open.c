@@ -42,19 +42,28 @@ uint32_t store_class_id_next(const struct store *store)
 	return store->class_id_next;
 }
 
-static void close_connection(struct store *store)
+void open_close(struct store *store)
 {
 	sqlite3_close(store->db);
 	store->db = NULL;
 	store->counted_db = store->counted_wal = (struct counted_file){0};
+	store->place.noted = false;
+}
+
+/* What another process, the disk or the administrator did may be undone by them; what is in a file stays. */
+static bool may_pass(const struct err *why)
+{
+	return why->code == ERR_UNAVAILABLE || why->code == ERR_RESOURCE_EXHAUSTED || why->code == ERR_NOT_FOUND;
 }
 
 void open_degrade(struct store *store, enum store_mode mode, const struct err *why)
 {
 	store->mode = mode;
 	memcpy(store->why, why->text, sizeof store->why);
+	if (store->trouble != TROUBLE_FINAL)
+		store->trouble = may_pass(why) ? TROUBLE_AT_OPEN : TROUBLE_FINAL;
 	if (mode == STORE_CLOSED) {
-		close_connection(store);
+		open_close(store);
 		store->seq = 0;
 		store->class_id_next = 1;
 	}
@@ -70,7 +79,42 @@ int open_finish_read(struct store *store, int r, int answer, const struct err *e
 void open_fail(struct store *store, const struct err *why)
 {
 	store->mode = STORE_READ_ONLY;
+	store->trouble = TROUBLE_FINAL;
 	snprintf(store->why, sizeof store->why, "%.300s: lessons are refused until restart", why->text);
+}
+
+void open_hinder(struct store *store, const struct err *why)
+{
+	store->trouble = TROUBLE_HINDERED;
+	snprintf(store->why, sizeof store->why, "%.300s: lessons fail until that has passed", why->text);
+}
+
+void open_unhinder(struct store *store)
+{
+	if (store->trouble != TROUBLE_HINDERED)
+		return;
+	store->trouble = TROUBLE_NONE;
+	store->why[0] = '\0';
+}
+
+static void lose(struct store *store, enum trouble trouble, const char *remedy, struct err *why)
+{
+	char found[300];
+	snprintf(found, sizeof found, "%.299s", why->text);
+	err_set(why, ERR_UNAVAILABLE, "%s: lessons are refused %s", found, remedy);
+	store->mode = STORE_READ_ONLY;
+	store->trouble = trouble;
+	memcpy(store->why, why->text, sizeof store->why);
+}
+
+void open_gone(struct store *store, struct err *why)
+{
+	lose(store, TROUBLE_GONE, "until it is back in its place or bnnd is restarted", why);
+}
+
+void open_written(struct store *store, struct err *why)
+{
+	lose(store, TROUBLE_WRITTEN, "until restart; a copy is put back, -wal and all, while bnnd is stopped", why);
 }
 
 static int keep_wal_pages(void *ctx, sqlite3 *db, const char *name, int n_pages)
@@ -170,10 +214,10 @@ int open_read_state(struct store *store, struct err *err)
 	return read_newest(store, err);
 }
 
-static bool can_write_all(const struct store *store, const struct file_probe *probe)
+bool open_can_write(const struct store *store)
 {
 	struct stat st;
-	return file_can_write(store->dir) && (!probe->exists || file_can_write(store->path)) &&
+	return file_can_write(store->dir) && (stat(store->path, &st) != 0 || file_can_write(store->path)) &&
 	       (stat(store->wal_path, &st) != 0 || file_can_write(store->wal_path));
 }
 
@@ -210,7 +254,7 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 		open_degrade(store, STORE_CLOSED, err);
 		return;
 	}
-	if (!can_write_all(store, probe)) {
+	if (!open_can_write(store)) {
 		serve_copy(store, err);
 		return;
 	}
@@ -219,6 +263,7 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 		r = open_read_state(store, err);
 	if (r == 0) {
 		counted_attach(store);
+		place_note(store);
 		return;
 	}
 	bool busy = store->db && (sqlite3_errcode(store->db) & 0xFF) == SQLITE_BUSY;
@@ -278,6 +323,48 @@ static int check_options(const struct store_options *options, struct err *err)
 	return 0;
 }
 
+static void open_found(struct store *store, struct err *err)
+{
+	struct file_probe probe = {0};
+	int r = file_probe(store->path, &probe, err);
+	/* Nothing there yet: the directory is locked instead, and looked into once more. */
+	if (r == 0 && !probe.exists && store->mode == STORE_READ_WRITE) {
+		r = fresh_lock(store, err);
+		if (r == 0)
+			r = file_probe(store->path, &probe, err);
+	}
+	if (r != 0)
+		open_degrade(store, STORE_CLOSED, err);
+	else if (probe.exists)
+		open_existing(store, &probe, err);
+	if (store->db || store->mode == STORE_CLOSED)
+		fresh_unlock(store);
+}
+
+int open_at_path(struct store *store, struct err *err)
+{
+	store->mode = STORE_READ_WRITE;
+	store->trouble = TROUBLE_NONE;
+	store->why[0] = '\0';
+	store->seq = 0;
+	store->class_id_next = 1;
+	store->wal_pages = 0;
+	store->created = store->committed = store->dir_synced = false;
+	int r = look_at_dir(store, err);
+	if (r < 0)
+		return r;
+	if (r == 1)
+		open_degrade(store, STORE_READ_ONLY, err);
+	open_found(store, err);
+	int format = store->db ? check_row_format(store, 0, err) : 0;
+	if (format == ROW_FORMAT_OTHER)
+		return -err->code;
+	if (format < 0)
+		open_degrade(store, STORE_CLOSED, err);
+	store->current_is_ours = current_names(store->dir, store->feature_id, store->model_name);
+	return 0;
+}
+
 int store_open(const struct store_options *options, struct store **ret_store, struct err *err)
 {
 	struct err own;
@@ -296,29 +383,12 @@ int store_open(const struct store_options *options, struct store **ret_store, st
 	memcpy(store->feature_id, options->feature_id, sizeof store->feature_id);
 	snprintf(store->model_name, sizeof store->model_name, "%s", options->model_name);
 	snprintf(store->format, sizeof store->format, "%s", options->format);
-	store->class_id_next = 1;
-
-	struct file_probe probe = {0};
-	r = look_at_dir(store, err);
-	if (r == 1)
-		open_degrade(store, STORE_READ_ONLY, err);
-	if (r >= 0) {
-		r = 0;
-		if (file_probe(store->path, &probe, err) != 0)
-			open_degrade(store, STORE_CLOSED, err);
-		else if (probe.exists)
-			open_existing(store, &probe, err);
-	}
-	int format = r == 0 && store->db ? check_row_format(store, 0, err) : 0;
-	if (format < 0)
-		open_degrade(store, STORE_CLOSED, err);
-	if (format == ROW_FORMAT_OTHER)
-		r = -err->code;
+	store->dir_lock = -1;
+	r = open_at_path(store, err);
 	if (r != 0) {
 		store_close(store);
 		return r;
 	}
-	store->current_is_ours = current_names(store->dir, store->feature_id, store->model_name);
 	*ret_store = store;
 	return 0;
 }
@@ -330,7 +400,8 @@ void store_close(struct store *store)
 	/* So that the db alone is whole and a backup that forgets the -wal loses nothing; not after a failed write. */
 	if (store->db && store->mode == STORE_READ_WRITE && store->committed)
 		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	close_connection(store);
+	open_close(store);
+	fresh_tidy(store);
 	free(store->dir);
 	free(store->path);
 	free(store->wal_path);

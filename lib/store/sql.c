@@ -24,10 +24,32 @@ static bool out_of_space(sqlite3 *db)
 	       ((code & 0xFF) == SQLITE_CANTOPEN || code == SQLITE_IOERR_WRITE);
 }
 
+/* Locks, and looks from outside, write nothing; memory and descriptors come back, and a write that was refused for want of
+ * them left nothing behind the last commit. */
+static bool passes(int code, int number)
+{
+	switch (code) {
+	case SQLITE_IOERR_NOMEM:
+	case SQLITE_IOERR_LOCK:
+	case SQLITE_IOERR_RDLOCK:
+	case SQLITE_IOERR_UNLOCK:
+	case SQLITE_IOERR_CHECKRESERVEDLOCK:
+	case SQLITE_IOERR_BLOCKED:
+	case SQLITE_IOERR_ACCESS:
+	case SQLITE_IOERR_FSTAT:
+		return true;
+	case SQLITE_IOERR_READ:
+	case SQLITE_IOERR_WRITE:
+		return number == ENOMEM || number == EINTR || number == EAGAIN || number == EMFILE || number == ENFILE;
+	default:
+		return false;
+	}
+}
+
 bool sql_is_io_error(sqlite3 *db)
 {
 	int code = sqlite3_extended_errcode(db);
-	return (code & 0xFF) == SQLITE_IOERR && code != SQLITE_IOERR_NOMEM && !out_of_space(db);
+	return (code & 0xFF) == SQLITE_IOERR && !out_of_space(db) && !passes(code, last_errno(db));
 }
 
 int sql_error(sqlite3 *db, struct err *err)
@@ -52,7 +74,9 @@ int sql_error(sqlite3 *db, struct err *err)
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
-		return err_set(err, ERR_UNAVAILABLE, "the state file cannot be written (%s)", sqlite3_errmsg(db));
+		number = (code & 0xFF) == SQLITE_CANTOPEN ? number : 0;
+		return err_set(err, ERR_UNAVAILABLE, "the state file cannot be written (%s%s%s)", sqlite3_errmsg(db),
+			number ? ", " : "", number ? strerror(number) : "");
 	default:
 		return err_set(err, ERR_INTERNAL, "the state file: %s (%d)", sqlite3_errmsg(db), code);
 	}

@@ -33,14 +33,14 @@ const char *store_op_name(enum store_op op); /* "learn", "forget", ... */
 enum store_mode {
 	STORE_READ_WRITE,
 	STORE_READ_ONLY, /* commits are ERR_UNAVAILABLE: the directory cannot be written and a copy in RAM is served, or
-			  * a write or sync failed (then until the state is opened again) */
+			  * a write or sync failed (then until restart), or the file is no longer at its path */
 	STORE_CLOSED,    /* not ours, newer, locked or unreadable: nothing is served, nothing is touched */
 };
 
 struct store;
 
 struct store_options {
-	const char *dir; /* created with 0700 at the first commit; its parent must exist */
+	const char *dir; /* created with 0700; its parent must exist */
 	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
 	const char *model_name; /* written to `current` with the first change; below 64 bytes */
 	const char *format;     /* of rows: "cwr1 8/16 d=512"; a file with other rows is refused */
@@ -48,7 +48,8 @@ struct store_options {
 
 /* Opens or creates the state file. 0 with *ret_store also for STORE_READ_ONLY and STORE_CLOSED: ask store_mode and
  * store_why (one sentence, "" when all is well). A row format other than options->format: ERR_FAILED_PRECONDITION,
- * naming both. ERR_NOT_FOUND: neither the directory nor its parent exists. The file is created at the first commit, and
+ * naming both. ERR_NOT_FOUND: neither the directory nor its parent exists. The file is created at the first commit (the
+ * directory, which is locked while it is empty, at once, and a directory that stayed empty goes with store_close);
  * opening, reading and closing write nothing, so an idle daemon writes nothing. Everything that is given is copied. */
 int store_open(const struct store_options *options, struct store **ret_store, struct err *err);
 /* Carries the -wal into the db when this store committed; nothing depends on it. NULL allowed. */
@@ -56,6 +57,14 @@ void store_close(struct store *store);
 /* Both may change in store_commit and store_restore (a failed write) and in every read (a broken file). */
 enum store_mode store_mode(const struct store *store);
 const char *store_why(const struct store *store);
+/* Is the file that is open still the one at its path, as we left it? Looked at before each change, and here. True: it no
+ * longer is, and mode and why say so. */
+bool store_look(struct store *store);
+/* May what stands in the way of changes pass by itself? Then store_try_again, a second apart: STORE_E_OPENED: the state was
+ * opened anew, everything that was read of it is void; 0: mode and why may have changed, or nothing. */
+bool store_mends(const struct store *store);
+enum { STORE_E_OPENED = 2 };
+int store_try_again(struct store *store, struct err *err);
 uint64_t store_seq(const struct store *store);           /* of the newest change, 0: none */
 uint32_t store_class_id_next(const struct store *store); /* never used before; 0 is `none` */
 
@@ -117,8 +126,9 @@ enum {
 };
 
 /* One transaction; on return of 0 it is on the disk and *ret_seq is its seq, always store_seq() + 1 (a result need not
- * hold it). Errors: ERR_RESOURCE_EXHAUSTED (disk full; the next one
- * may work), ERR_UNAVAILABLE (read-only, or a write failed: none will work until restart). */
+ * hold it). Errors: ERR_RESOURCE_EXHAUSTED (disk full, no memory; the next one is tried again and store_why says so until
+ * it works), ERR_UNAVAILABLE (likewise, as long as the mode is read-write: no descriptors left, no permission; else none
+ * will work, by store_mends until restart or not). */
 int store_commit(struct store *store, const struct store_change *change, uint64_t *ret_seq, struct err *err);
 
 /* undo and rollback: one change that makes the living items equal to those at target_seq (items get new births).
@@ -152,7 +162,7 @@ int store_history(struct store *store, uint64_t before_seq, size_t n, store_entr
 /* The lessons (STORE_OP_LEARN) among them alone, all of them, until fn stops. */
 int store_lessons(struct store *store, store_entry_fn *fn, void *ctx, struct err *err);
 
-/* Positive outcome 1: no such key. Else fn is called once. */
+/* Positive outcome 1: no such key. Else fn is called once. ERR_UNAVAILABLE: the file is no longer at its path. */
 int store_find_key(
 	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err);
 /* Every kept key (for an index in memory), of the STORE_KEYS_KEPT newest changes, the oldest first. */

@@ -388,25 +388,75 @@ static void test_locked(void **state)
 	assert_state(f->store, taught_state);
 }
 
-/* Two daemons that both found an empty directory: the second to teach is refused and replaces nothing. */
-static void test_created_meanwhile(void **state)
+/* Two daemons on an empty directory: the second knows at once, and gets on when the first has gone. */
+static void test_two_on_a_fresh_directory(void **state)
 {
 	struct fixture *f = *state;
-	fixture_reopen(f);
+	int to_child[2], to_parent[2];
+	assert_int_equal(pipe(to_child), 0);
+	assert_int_equal(pipe(to_parent), 0);
 	pid_t child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
 		struct store *store = NULL;
-		_exit(store_open(&f->options, &store, NULL) != 0 || learn(store, 1, "theirs", "cup", "") != 1);
+		char byte = store_open(&f->options, &store, NULL) == 0 && store_mode(store) == STORE_READ_WRITE;
+		bool ok = byte && write(to_parent[1], &byte, 1) == 1 && read(to_child[0], &byte, 1) == 1;
+		_exit(!ok || learn(store, 1, "theirs", "cup", "") != 1 || write(to_parent[1], &byte, 1) != 1 ||
+			read(to_child[0], &byte, 1) != 1);
+	}
+	char byte, owner[64];
+	struct err err;
+	snprintf(owner, sizeof owner, "in use by process %d", (int)child);
+	assert_int_equal(read(to_parent[0], &byte, 1), 1);
+	for (int taught = 0; taught < 2; taught++) { /* the directory is locked, then the file */
+		if (taught == 0)
+			assert_int_equal(fixture_open(f, &err), 0);
+		else
+			assert_int_equal(store_try_again(f->store, &err), 0);
+		assert_int_equal(store_mode(f->store), STORE_CLOSED);
+		assert_true(store_mends(f->store));
+		if (!strstr(store_why(f->store), owner))
+			fail_msg("%s", store_why(f->store));
+		assert_int_equal(try_learn(f->store, 1, "ours", "cup", "", NULL, &err), -ERR_UNAVAILABLE);
+		assert_int_equal(write(to_child[1], &byte, 1), 1);
+		if (taught == 0)
+			assert_int_equal(read(to_parent[0], &byte, 1), 1);
 	}
 	int status = 0;
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
+	for (int i = 0; i < 2; i++) {
+		close(to_child[i]);
+		close(to_parent[i]);
+	}
+	assert_int_equal(store_try_again(f->store, &err), STORE_E_OPENED);
+	assert_int_equal(store_mode(f->store), STORE_READ_WRITE);
+	assert_string_equal(store_why(f->store), "");
+	assert_state(f->store, "1r=theirs 1l=cup");
+	assert_int_equal(learn(f->store, 2, "ours", "mug", ""), 2);
+}
+
+/* A state file that appears in a directory that we hold: it is not replaced, and taken as it is. */
+static void test_created_meanwhile(void **state)
+{
+	struct fixture *f = *state;
 	struct err err;
+	char *db = db_path(f), *kept = path_in(f, "kept");
+	fixture_reopen(f);
+	learn(f->store, 1, "theirs", "cup", "");
+	fixture_close(f);
+	assert_int_equal(rename(db, kept), 0);
+	char *wal = wal_path(f);
+	unlink(wal);
+	fixture_reopen(f);
+	assert_int_equal(rename(kept, db), 0);
 	assert_int_equal(try_learn(f->store, 1, "ours", "cup", "", NULL, &err), -ERR_UNAVAILABLE);
 	assert_non_null(strstr(err.text, "created by another process"));
-	fixture_reopen(f);
+	assert_int_equal(store_try_again(f->store, &err), STORE_E_OPENED);
 	assert_state(f->store, "1r=theirs 1l=cup");
+	free(db);
+	free(kept);
+	free(wal);
 }
 
 int main(void)
@@ -418,6 +468,7 @@ int main(void)
 		TEST(test_read_only_serves_history),
 		TEST(test_other_format),
 		TEST(test_locked),
+		TEST(test_two_on_a_fresh_directory),
 		TEST(test_created_meanwhile),
 	};
 	return cmocka_run_group_tests_name("store_damage", tests, NULL, NULL);

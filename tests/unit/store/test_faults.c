@@ -221,11 +221,22 @@ static void test_full_for_a_while(void **state)
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(try_learn(f->store, 2, "B", "mug", "y", NULL, &err), -ERR_RESOURCE_EXHAUSTED);
 		assert_state(f->store, "1r=A 1l=cup 1s=x");
-		assert_string_equal(store_why(f->store), "");
+		assert_non_null(strstr(store_why(f->store), "full")); /* said, and tried again with the next */
+		assert_int_equal(store_mode(f->store), STORE_READ_WRITE);
+		assert_true(store_mends(f->store));
+		assert_int_equal(store_try_again(f->store, &err), 0);
+		assert_true(store_mends(f->store));
 	}
-	assert_non_null(strstr(err.text, "full"));
+	assert_non_null(strstr(store_why(f->store), "full"));
+	faulty_vfs_set(&(struct faulty_plan){0});
+	assert_int_equal(store_try_again(f->store, &err), 0);
+	assert_false(store_mends(f->store));
+	assert_string_equal(store_why(f->store), "");
+	faulty_vfs_set(&(struct faulty_plan){.kind = FAULTY_ENOSPC});
+	assert_int_equal(try_learn(f->store, 2, "B", "mug", "y", NULL, &err), -ERR_RESOURCE_EXHAUSTED);
 	faulty_vfs_set(&(struct faulty_plan){0});
 	assert_int_equal(learn(f->store, 2, "B", "mug", "y"), 2);
+	assert_string_equal(store_why(f->store), "");
 	fixture_reopen(f);
 	assert_state(f->store, "1r=A 1l=cup 1s=x 2r=B 2l=mug 2s=y");
 }

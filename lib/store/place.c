@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/store/place.c: is the file that is open still the one at its path, as we left it?
+ *
+ * A directory that is removed, a file that is moved away, an older copy laid over it: SQLite goes on writing into what it
+ * has open, and what is acknowledged then is lost. So before and after each change db and -wal are looked at by stat of
+ * their paths: device and inode must be those that were opened, size and time those of our own last write; and the open
+ * handle must read the header that it read then. Never by a second descriptor: closing it would drop SQLite's locks. */
+#include "lib/store/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int mark_read(const char *path, struct file_mark *ret_mark)
+{
+	struct stat st;
+	if (stat(path, &st) != 0)
+		return -errno;
+	*ret_mark = (struct file_mark){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+	return 0;
+}
+
+static bool header_read(struct store *store, uint8_t ret_header[SQLITE_HEADER_BYTES])
+{
+	sqlite3_file *file = NULL;
+	return sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK && file &&
+	       file->pMethods && file->pMethods->xRead(file, ret_header, SQLITE_HEADER_BYTES, 0) == SQLITE_OK;
+}
+
+void place_note(struct store *store)
+{
+	struct place place = {.noted = true};
+	if (mark_read(store->path, &place.db) == 0 && mark_read(store->wal_path, &place.wal) == 0)
+		header_read(store, place.header);
+	store->place = place;
+}
+
+static bool same_file(const struct file_mark *a, const struct file_mark *b)
+{
+	return a->dev == b->dev && a->ino == b->ino;
+}
+
+static bool same_content(const struct file_mark *a, const struct file_mark *b)
+{
+	return a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+static int check_file(const char *path, const struct file_mark *noted, struct file_mark *ret_now, struct err *err)
+{
+	int r = mark_read(path, ret_now);
+	if (r == -ENOENT || r == -ENOTDIR)
+		err_set(err, ERR_UNAVAILABLE, "%s was removed or moved away while bnnd had it open", path);
+	else if (r != 0)
+		err_set(err, ERR_UNAVAILABLE, "%s cannot be reached any more: %s", path, strerror(-r));
+	else if (!same_file(ret_now, noted))
+		err_set(err, ERR_UNAVAILABLE, "%s is another file than the one that bnnd has open", path);
+	else
+		return 0;
+	return PLACE_GONE;
+}
+
+int place_check_files(const struct store *store, struct err *err)
+{
+	struct file_mark now = {0};
+	if (!store->place.noted)
+		return 0;
+	int r = check_file(store->path, &store->place.db, &now, err);
+	return r != 0 ? r : check_file(store->wal_path, &store->place.wal, &now, err);
+}
+
+int place_check(struct store *store, struct err *err)
+{
+	struct file_mark db = {0}, wal = {0};
+	uint8_t header[SQLITE_HEADER_BYTES];
+	if (!store->place.noted)
+		return 0;
+	int r = check_file(store->path, &store->place.db, &db, err);
+	if (r == 0)
+		r = check_file(store->wal_path, &store->place.wal, &wal, err);
+	if (r != 0)
+		return r;
+	const char *written = !same_content(&db, &store->place.db)     ? store->path
+			      : !same_content(&wal, &store->place.wal) ? store->wal_path
+								       : NULL;
+	if (!written && store->db &&
+		(!header_read(store, header) || memcmp(header, store->place.header, sizeof header) != 0))
+		written = store->path;
+	if (!written)
+		return 0;
+	err_set(err, ERR_UNAVAILABLE, "%s was written to by something else while bnnd had it open", written);
+	return PLACE_WRITTEN;
+}
