@@ -30,6 +30,7 @@ void learned_publish(struct learned *learned)
 		.n_reasons = n,
 		.reasons = reasons,
 		.writable = mode == STORE_READ_WRITE,
+		.mends = store_mends(learned->store),
 	};
 	snapshot_unref(learned->snapshot);
 	learned->snapshot = snapshot_new(&parts, &learned->config->learner, learned->d);
@@ -69,6 +70,19 @@ void learned_close(struct learned *learned)
 	free(learned->history);
 	free(learned->undone);
 	free(learned);
+}
+
+int learned_try_again(struct learned *learned, struct err *err)
+{
+	char why[ERR_TEXT_BYTES];
+	enum store_mode mode = store_mode(learned->store);
+	snprintf(why, sizeof why, "%s", store_why(learned->store));
+	int r = store_try_again(learned->store, err);
+	if (r == STORE_E_OPENED)
+		return learned_reload(learned, err) == 0 ? LEARNED_OPENED : 0;
+	if (mode != store_mode(learned->store) || strcmp(why, store_why(learned->store)) != 0)
+		learned_publish(learned);
+	return 0;
 }
 
 struct snapshot *learned_snapshot(struct learned *learned)

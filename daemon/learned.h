@@ -24,6 +24,10 @@ struct learned_options {
  * with the reason. Another row width than the configuration's is: ERR_FAILED_PRECONDITION, naming both. */
 int learned_open(const struct learned_options *options, struct learned **ret_learned, struct err *err);
 void learned_close(struct learned *learned);
+/* While the snapshot says that it mends: has what stood in the way passed? LEARNED_OPENED: the state was opened anew, with
+ * other keys; 0: perhaps, learned_snapshot says. */
+enum { LEARNED_OPENED = 1 };
+int learned_try_again(struct learned *learned, struct err *err);
 /* The newest state; the caller gets a reference. */
 struct snapshot *learned_snapshot(struct learned *learned);
 

@@ -79,6 +79,8 @@ int change_begin(
 	struct learned *learned, const struct change_guard *guard, struct change_outcome *ret_outcome, struct err *err)
 {
 	uint64_t seq = store_seq(learned->store);
+	if (store_look(learned->store))
+		learned_publish(learned);
 	if (guard->key) {
 		int r = learned_find_key(learned, guard->key, ret_outcome, err);
 		if (r < 0)

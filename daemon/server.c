@@ -15,6 +15,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/job_infer.h"
+#include "daemon/job_mend.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/ops.h"
@@ -66,6 +67,14 @@ static void service_sentence(const struct service *service, char *text, size_t t
 		why ? why : "");
 }
 
+static bool reasons_differ(const struct snapshot *a, const struct snapshot *b)
+{
+	bool differ = a->n_reasons != b->n_reasons;
+	for (size_t i = 0; i < a->n_reasons && !differ; i++)
+		differ = strcmp(a->reasons[i], b->reasons[i]) != 0;
+	return differ;
+}
+
 void service_publish(struct service *service, struct snapshot *snapshot)
 {
 	char sentence[ERR_TEXT_BYTES];
@@ -74,14 +83,15 @@ void service_publish(struct service *service, struct snapshot *snapshot)
 		snapshot_unref(snapshot);
 		return;
 	}
-	bool changed = old->seq != snapshot->seq || old->n_reasons != snapshot->n_reasons;
+	bool other_reasons = reasons_differ(old, snapshot), changed = old->seq != snapshot->seq || other_reasons;
 	service->snapshot = snapshot;
 	snapshot_unref(old);
+	mend_watch(service);
 	if (!changed)
 		return;
 	service_sentence(service, sentence, sizeof sentence);
 	notify_send("STATUS=%s", sentence);
-	log_line(LOG_INFO, "%s", sentence);
+	log_line(other_reasons && snapshot->n_reasons ? LOG_WARNING : LOG_INFO, "%s", sentence);
 }
 
 /* ---- events of the loop ------------------------------------------------------------------------------------------ */
@@ -166,7 +176,7 @@ static void close_handle(uv_handle_t *handle)
 
 void service_stop_further(struct service *service)
 {
-	if (!service->stopping || service->n_requests > 0)
+	if (!service->stopping || service->n_requests > 0 || service->mending)
 		return;
 	/* No request is left: the connections end when their last replies are read, or after a second. */
 	LIST_EACH(node, &service->sessions)
@@ -189,6 +199,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	close_handle((uv_handle_t *)&service->accept_poll);
 	close_handle((uv_handle_t *)&service->accept_pause);
 	close_handle((uv_handle_t *)&service->tick);
+	close_handle((uv_handle_t *)&service->mend);
 	listener_close(&service->listener);
 	LIST_EACH(node, &service->sessions)
 	ops_drop_lesson(LIST_ENTRY(node, struct session, link), "the daemon is stopping");
@@ -290,9 +301,10 @@ static int start_loop(struct service *service, struct err *err)
 	/* None of these can fail on an open descriptor of a fresh loop but for want of memory. */
 	REQUIRE(uv_async_init(loop, &service->results_ready, on_results) == 0);
 	REQUIRE(uv_timer_init(loop, &service->accept_pause) == 0 && uv_timer_init(loop, &service->tick) == 0);
+	REQUIRE(uv_timer_init(loop, &service->mend) == 0);
 	REQUIRE(uv_signal_init(loop, &service->sigterm) == 0 && uv_signal_init(loop, &service->sigint) == 0);
 	REQUIRE(uv_poll_init(loop, &service->accept_poll, service->listener.fd) == 0);
-	service->results_ready.data = service->accept_pause.data = service->tick.data = service;
+	service->results_ready.data = service->accept_pause.data = service->tick.data = service->mend.data = service;
 	service->sigterm.data = service->sigint.data = service->accept_poll.data = service;
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -331,6 +343,7 @@ int server_run(const struct server_parts *parts, struct err *err)
 			if (r == 0) {
 				uv_poll_start(&service.accept_poll, UV_READABLE, on_connection);
 				announce(&service);
+				mend_watch(&service);
 				uv_run(&service.loop, UV_RUN_DEFAULT);
 			}
 			/* The threads first: they wake the loop's async handle. */

@@ -30,7 +30,7 @@ struct service {
 
 	uv_loop_t loop;
 	uv_poll_t accept_poll;
-	uv_timer_t accept_pause, tick;
+	uv_timer_t accept_pause, tick, mend;
 	uv_async_t results_ready;
 	uv_signal_t sigterm, sigint;
 	struct listener listener;
@@ -41,6 +41,7 @@ struct service {
 
 	struct list sessions;
 	size_t n_sessions;
+	bool mending;      /* the learn lane looks whether the state can be used again */
 	size_t n_requests; /* charged and not answered, those of lost connections too */
 	struct quota quota;
 	struct lessons lessons;

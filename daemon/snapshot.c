@@ -155,6 +155,7 @@ struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct l
 	atomic_init(&box->refs, 1);
 	s->seq = parts->seq;
 	s->writable = parts->writable;
+	s->mends = parts->mends;
 
 	const struct class_entry **classes = mem_zalloc(parts->n_nodes, sizeof *classes);
 	box->n_nodes = parts->n_nodes;

@@ -90,6 +90,7 @@ struct snapshot {
 	const struct history_item *history; /* the newest first */
 	size_t n_reasons;
 	const char *const *reasons; /* why this state is degraded, sentences; 0: it is not */
+	bool mends;                 /* what stands in the way of changes may pass: learned_try_again */
 	bool writable;              /* false: lessons are UNAVAILABLE, reasons say why */
 };
 

@@ -45,6 +45,6 @@ struct snapshot_parts { /* arrays are borrowed; the snapshot takes its own refer
 	const bool *undone;                  /* n_history */
 	size_t n_reasons;
 	char *const *reasons;
-	bool writable;
+	bool writable, mends;
 };
 struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct learn_settings *settings, size_t d);

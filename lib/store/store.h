@@ -60,7 +60,7 @@ const char *store_why(const struct store *store);
 /* Is the file that is open still the one at its path, as we left it? Looked at before each change, and here. True: it no
  * longer is, and mode and why say so. */
 bool store_look(struct store *store);
-/* May what stands in the way of changes pass by itself? Then store_try_again, a second apart: STORE_E_OPENED: the state was
+/* May what stands in the way of changes pass by itself? Then store_try_again, now and then: STORE_E_OPENED: the state was
  * opened anew, everything that was read of it is void; 0: mode and why may have changed, or nothing. */
 bool store_mends(const struct store *store);
 enum { STORE_E_OPENED = 2 };
