@@ -305,7 +305,8 @@ enum { BNND_LESSON_DONE_BEFORE = 1 };
 BNND_API int bnnd_lesson_begin(struct bnnd_conn *conn, const struct bnnd_lesson_options *options,
 	struct bnnd_lesson **ret_lesson, struct bnnd_change **ret_first, struct bnnd_error *err);
 
-/* Adds a picture of a class; label NULL: of nothing in particular (a negative). The first add of a label makes the
+/* Adds a picture of a class; label NULL: of nothing in particular (a negative). Which labels there can be, and which two
+ * name one class, is in PROTOCOL.md, "Labels"; answers have the one that was taught first. The first add of a label makes the
  * class when the lesson is committed. Without on_added this waits for the answer: 0 accepted, or BNND_LESSON_KNOWN (the
  * very picture was taught before, and counts nothing), or an error; a refused picture leaves the lesson open. */
 enum { BNND_LESSON_KNOWN = 1 };

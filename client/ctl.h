@@ -68,8 +68,13 @@ struct ctl_names {
 	char **names; /* paths from where we stand: dir/name */
 };
 int ctl_list_files(struct ctl *ctl, const char *dir, struct ctl_names *ret_names, size_t *ret_n_passed);
-/* The subfolders of a folder, in name order, hidden ones left out. 0, or an exit code (printed). */
+/* The subfolders of a folder, in name order. Hidden ones are left out, and those that systems make for themselves
+ * (@eaDir, __MACOSX, ...), which is said. 0, or an exit code (printed). */
 int ctl_list_folders(struct ctl *ctl, const char *dir, struct ctl_names *ret_names);
+/* Are pictures in a folder of this name ("none", "background") the negatives, and no class? */
+bool ctl_folder_is_none(const char *name);
+/* Has it the extension of a picture, whether the daemon reads it or names what converts it? */
+bool ctl_is_picture_name(const char *name);
 void ctl_names_free(struct ctl_names *names);
 /* The last part of a path. */
 const char *ctl_base_name(const char *path);
@@ -86,7 +91,8 @@ void ctl_taught_json(struct json *json, const struct bnnd_taught *classes, size_
 /* "mug (5), cup (3)" into buffer. */
 enum { CTL_TAUGHT_BYTES = 2048 };
 const char *ctl_taught_text(char buffer[CTL_TAUGHT_BYTES], const struct bnnd_taught *classes, size_t n);
-/* How a class is called in tables: its label, or "(none)". */
+/* How a class is called in tables: its label, in quotation marks where answers have that word, or "(none)". */
+const char *ctl_label_shown(char buffer[TERM_SHOWN_BYTES], const char *label);
 const char *ctl_class_shown(char buffer[TERM_SHOWN_BYTES], const char *label, bool none);
 
 /* ---- the answer of one picture: ctl_infer.c, used by ctl_test.c ---- */
@@ -95,6 +101,8 @@ struct bnnd_infer_options ctl_infer_options(const struct ctl *ctl);
 /* Asks again over a new connection when this one is lost. */
 int ctl_infer(
 	struct ctl *ctl, const struct bnnd_picture *picture, struct bnnd_answer *ret_answer, struct bnnd_error *err);
+/* The label, "(none)" or "unknown". */
+const char *ctl_answer_word(char buffer[TERM_SHOWN_BYTES], const struct bnnd_answer *answer);
 void ctl_answer_json(struct json *json, const struct ctl *ctl, const char *source, const struct bnnd_answer *answer);
 
 /* ---- verbs ---- */

@@ -96,7 +96,7 @@ static void undid_text(const struct bnnd_history_entry *undid)
 	if (strcmp(undid->op, "learn") == 0)
 		printf("%s", ctl_taught_text(taught, undid->classes, undid->n_classes));
 	else if (strcmp(undid->op, "rename") == 0)
-		printf("%s -> %s", term_shown(shown, undid->label), term_shown(other, undid->new_label));
+		printf("%s -> %s", ctl_label_shown(shown, undid->label), ctl_label_shown(other, undid->new_label));
 	else if (strcmp(undid->op, "forget") == 0)
 		printf("%s", ctl_class_shown(shown, undid->label, undid->none));
 	else
@@ -109,7 +109,8 @@ static void change_text(const struct bnnd_change *change)
 	if (strcmp(change->op, "forget") == 0)
 		printf("forgot %s (bnnctl undo takes it back)", ctl_class_shown(shown, change->label, change->none));
 	else if (strcmp(change->op, "rename") == 0)
-		printf("%s is now called %s", term_shown(shown, change->label), term_shown(other, change->new_label));
+		printf("%s is now called %s", ctl_label_shown(shown, change->label),
+			ctl_label_shown(other, change->new_label));
 	else if (strcmp(change->op, "undo") == 0 && change->undid)
 		undid_text(change->undid);
 	else

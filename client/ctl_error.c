@@ -64,7 +64,9 @@ bool ctl_error_is_of_picture(const struct bnnd_error *err)
 	/* A limit of the picture (pixels, memory), not one of the lesson or of all classes. */
 	if (err->code == BNND_RESOURCE_EXHAUSTED)
 		return strncmp(err->field, "lesson", 6) != 0 && strncmp(err->field, "learner", 7) != 0;
-	return err->code == BNND_INVALID_ARGUMENT || err->code == BNND_DATA_LOSS;
+	if (err->code == BNND_INVALID_ARGUMENT)
+		return strcmp(err->field, "label") != 0; /* the name is wrong for every picture */
+	return err->code == BNND_DATA_LOSS;
 }
 
 static void error_json(const char *code, const char *sentence)

@@ -81,11 +81,18 @@ struct infer_run {
 	char nothing[600]; /* why_nothing, asked once; "": not yet */
 };
 
+const char *ctl_answer_word(char buffer[TERM_SHOWN_BYTES], const struct bnnd_answer *answer)
+{
+	if (answer->known)
+		return ctl_label_shown(buffer, answer->label);
+	return answer->reason == BNND_NONE ? "(none)" : "unknown";
+}
+
 static void answer_text(struct ctl *ctl, const struct infer_run *run, const char *source, const struct bnnd_answer *a)
 {
 	char shown[TERM_SHOWN_BYTES], label[TERM_SHOWN_BYTES];
 	term_left(stdout, term_shown(shown, source), run->columns);
-	const char *word = a->known ? term_shown(label, a->label) : a->reason == BNND_NONE ? "(none)" : "unknown";
+	const char *word = ctl_answer_word(label, a);
 	printf("  %s", a->known ? ctl_green(ctl) : ctl_yellow(ctl));
 	term_left(stdout, word, 20);
 	printf("%s", ctl_plain(ctl));

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 
 #include "client/ctl.h"
+#include "lib/base/label.h"
 #include "lib/base/memory.h"
-#include "lib/base/text.h"
 
 enum item_state { ITEM_TODO, ITEM_SENT, ITEM_AGAIN, ITEM_BAD };
 
@@ -279,7 +279,7 @@ static int check_name(struct ctl *ctl, const char *name)
 	struct err err;
 	if (is_picture_file(name))
 		return ctl_usage(ctl, "%s is a file: the name of the class comes first, then its pictures", name);
-	if (label_check((const uint8_t *)name, strlen(name), &err) != 0)
+	if (label_check((const uint8_t *)name, strlen(name), NULL, &err) != 0)
 		return ctl_usage(ctl, "%s", err.text);
 	return 0;
 }
@@ -331,7 +331,7 @@ static size_t read_folders(struct ctl *ctl, const struct ctl_names *dirs, struct
 		struct err err;
 		size_t n_passed = 0;
 		struct folder folder = {.label = ctl_base_name(dirs->names[i])};
-		if (label_check((const uint8_t *)folder.label, strlen(folder.label), &err) != 0) {
+		if (label_check((const uint8_t *)folder.label, strlen(folder.label), NULL, &err) != 0) {
 			ctl_bad_file(ctl, dirs->names[i], err.text);
 			continue;
 		}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/ctl.h"
+#include "lib/base/label.h"
 
 static void hex(const uint8_t *bytes, size_t n, char *ret_text)
 {
@@ -95,9 +96,17 @@ int ctl_status(struct ctl *ctl)
 
 /* ---- classes --------------------------------------------------------------------------------------------------- */
 
+const char *ctl_label_shown(char buffer[TERM_SHOWN_BYTES], const char *label)
+{
+	term_shown(buffer, label);
+	if (label_is_reserved((const uint8_t *)label, strlen(label))) /* an old class, not an answer */
+		(void)snprintf(buffer, TERM_SHOWN_BYTES, "\"%s\"", label);
+	return buffer;
+}
+
 const char *ctl_class_shown(char buffer[TERM_SHOWN_BYTES], const char *label, bool none)
 {
-	return none ? "(none)" : term_shown(buffer, label);
+	return none ? "(none)" : ctl_label_shown(buffer, label);
 }
 
 static void class_keys(struct json *json, const struct bnnd_class *class)
@@ -239,7 +248,7 @@ static void entry_text(const struct ctl *ctl, const struct bnnd_history_entry *e
 	if (strcmp(entry->op, "learn") == 0)
 		printf("%s", ctl_taught_text(taught, entry->classes, entry->n_classes));
 	else if (strcmp(entry->op, "rename") == 0)
-		printf("%s -> %s", term_shown(shown, entry->label), term_shown(other, entry->new_label));
+		printf("%s -> %s", ctl_label_shown(shown, entry->label), ctl_label_shown(other, entry->new_label));
 	else if (strcmp(entry->op, "forget") == 0)
 		printf("%s", ctl_class_shown(shown, entry->label, entry->none));
 	else

@@ -9,26 +9,33 @@
 #include "lib/base/require.h"
 #include "lib/base/text.h"
 
+static void escaped(FILE *out, uint32_t point)
+{
+	if (point > 0xFFFF) /* as two UTF-16 surrogates */
+		fprintf(out, "\\u%04x\\u%04x", (unsigned)(0xD7C0 + (point >> 10)),
+			(unsigned)(0xDC00 + (point & 0x3FF)));
+	else
+		fprintf(out, "\\u%04x", (unsigned)point);
+}
+
+/* What cannot be seen is escaped: the string is the same, and a terminal shows all of it. */
 static void quoted(FILE *out, const uint8_t *text, size_t len)
 {
+	struct text_walk walk = {.text = text, .len_bytes = len};
 	fputc('"', out);
-	for (size_t i = 0, n; i < len; i += n) {
-		uint32_t point = 0;
-		n = utf8_decode(text + i, len - i, &point);
-		if (n == 0) {
-			n = 1;
+	while (text_next(&walk)) {
+		if (walk.n_bytes == 0)
 			fputs("\\ufffd", out);
-		} else if (point == '"' || point == '\\') {
-			fprintf(out, "\\%c", (int)point);
-		} else if (point == '\n') {
+		else if (walk.point == '"' || walk.point == '\\')
+			fprintf(out, "\\%c", (int)walk.point);
+		else if (walk.point == '\n')
 			fputs("\\n", out);
-		} else if (point == '\t') {
+		else if (walk.point == '\t')
 			fputs("\\t", out);
-		} else if (point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029) {
-			fprintf(out, "\\u%04x", (unsigned)point);
-		} else {
-			fwrite(text + i, 1, n, out);
-		}
+		else if (walk.kind != TEXT_SHOWN)
+			escaped(out, walk.point);
+		else
+			fwrite(text + walk.at, 1, walk.n_bytes, out);
 	}
 	fputc('"', out);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <utf8proc.h>
 
 #include "lib/base/text.h"
 
@@ -16,35 +17,12 @@ const char *term_shown(char buffer[TERM_SHOWN_BYTES], const char *text)
 	return buffer;
 }
 
-static size_t point_columns(uint32_t p)
-{
-	static const struct {
-		uint32_t first, last;
-	} wide[] = {{0x1100, 0x115F}, {0x2E80, 0x303E}, {0x3041, 0x33FF}, {0x3400, 0x4DBF}, {0x4E00, 0x9FFF},
-		{0xA000, 0xA4CF}, {0xAC00, 0xD7A3}, {0xF900, 0xFAFF}, {0xFE30, 0xFE6F}, {0xFF00, 0xFF60},
-		{0xFFE0, 0xFFE6}, {0x1F300, 0x1F64F}, {0x1F680, 0x1F6FF}, {0x1F900, 0x1F9FF}, {0x20000, 0x3FFFD}},
-	  zero[] = {{0x0300, 0x036F}, {0x0483, 0x0489}, {0x0591, 0x05BD}, {0x0610, 0x061A}, {0x064B, 0x065F},
-		  {0x1AB0, 0x1AFF}, {0x1DC0, 0x1DFF}, {0x200B, 0x200F}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F},
-		  {0xFE20, 0xFE2F}};
-	for (size_t i = 0; i < sizeof zero / sizeof *zero; i++)
-		if (p >= zero[i].first && p <= zero[i].last)
-			return 0;
-	for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
-		if (p >= wide[i].first && p <= wide[i].last)
-			return 2;
-	return 1;
-}
-
 size_t term_columns(const char *text)
 {
-	const uint8_t *s = (const uint8_t *)text;
-	size_t len = strlen(text), columns = 0;
-	for (size_t i = 0, n; i < len; i += n) {
-		uint32_t point = 0;
-		n = utf8_decode(s + i, len - i, &point);
-		columns += n ? point_columns(point) : 1;
-		n = n ? n : 1;
-	}
+	struct text_walk walk = {.text = (const uint8_t *)text, .len_bytes = strlen(text)};
+	size_t columns = 0;
+	while (text_next(&walk))
+		columns += walk.n_bytes ? (size_t)utf8proc_charwidth((utf8proc_int32_t)walk.point) : 1;
 	return columns;
 }
 

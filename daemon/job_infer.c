@@ -74,11 +74,8 @@ static bool infer_stop(void *ctx)
 /* Is it the picture that was taught already? Then there is nothing to compute. */
 static bool infer_is_known(struct infer_job *job)
 {
-	const struct label *label = &job->label;
 	picture_digest(&job->picture, job->digest);
-	const struct class_entry *class =
-		label->len_bytes ? snapshot_find(job->snapshot, label->bytes, label->len_bytes) : job->snapshot->none;
-	return class && class_has_digest(class, job->digest);
+	return class_has_digest(snapshot_find(job->snapshot, &job->label), job->digest);
 }
 
 static void infer_compute(struct infer_job *job, struct infer_thread *thread)

@@ -56,7 +56,7 @@ static int found_label(void *ctx, const struct store_item *item)
 			high = middle;
 	}
 	if (low == wants->n || wants->list[low].class_id != item->class_id ||
-		label_check(item->data, item->len_bytes, NULL) != 0)
+		label_check_kept(item->data, item->len_bytes, NULL) != 0)
 		return 0;
 	struct label_want *first = &wants->list[low], *end = wants->list + wants->n;
 	for (struct label_want *want = first + first->n_found;

@@ -12,6 +12,7 @@
 
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
+#include "lib/base/text.h"
 
 int64_t wall_time_ms(void)
 {
@@ -142,13 +143,12 @@ void history_push(struct learned *learned, const struct change_entry *entry)
 
 static const struct class_entry *class_of(const struct learned *learned, const struct label *label)
 {
-	return label->len_bytes ? snapshot_find(learned->snapshot, label->bytes, label->len_bytes)
-				: learned->snapshot->none;
+	return snapshot_find(learned->snapshot, label);
 }
 
 static int no_such_class(const struct label *label, struct err *err)
 {
-	char name[2 * LABEL_MAX_BYTES];
+	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
 	text_escape(name, sizeof name, label->bytes, label->len_bytes);
 	int r = label->len_bytes ? err_set(err, ERR_NOT_FOUND, "there is no class '%s'", name)
 				 : err_set(err, ERR_NOT_FOUND, "no negatives were taught");
@@ -200,7 +200,7 @@ static struct class_node *node_renamed(struct learned *learned, const struct cla
 	struct class_node *node = class_node_new(old->entry.id, old->entry.n_digests);
 	node->entry.newest = class_lesson_ref(old->entry.newest);
 	memcpy((void *)node->entry.digests, old->entry.digests, old->entry.n_digests * DIGEST_BYTES);
-	node->entry.label = *label;
+	class_node_name(node, label);
 	uint8_t *bytes;
 	size_t len_bytes;
 	learn_row_encode(old->row, &bytes, &len_bytes);
@@ -219,8 +219,10 @@ int learned_rename(struct learned *learned, const struct label *old_label, const
 	const struct class_entry *class = class_of(learned, old_label);
 	if (!class)
 		return no_such_class(old_label, err);
-	if (class_of(learned, new_label)) {
-		char name[2 * LABEL_MAX_BYTES];
+	const struct class_entry *taken = class_of(learned, new_label);
+	if (taken &&
+		(taken->id != class->id || label_equal(&taken->label, new_label))) { /* else: its own, spelt anew */
+		char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
 		text_escape(name, sizeof name, new_label->bytes, new_label->len_bytes);
 		r = err_set(err, ERR_ALREADY_EXISTS, "there is a class '%s' already: forget it first", name);
 		err->field = "new_label";

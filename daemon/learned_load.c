@@ -9,6 +9,7 @@
 
 #include "daemon/learned_change.h"
 #include "lib/base/memory.h"
+#include "lib/base/text.h"
 
 void learned_put(struct learned *learned, struct class_node *node)
 {
@@ -52,13 +53,13 @@ struct loading { /* the class whose items are coming */
 	uint8_t (*digests)[DIGEST_BYTES];
 };
 
-enum { SHOWN_BYTES = LABEL_MAX_BYTES + 32 };
+enum { SHOWN_BYTES = TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES) + 32 };
 
 /* "class 2 (ring)": people know it by its newest label, if that can be read. */
 static void class_shown(const struct learned *learned, uint32_t id, char text[SHOWN_BYTES])
 {
 	struct label label;
-	char name[LABEL_MAX_BYTES + 1];
+	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
 	if (id == CLASS_ID_NONE) {
 		snprintf(text, SHOWN_BYTES, "the negatives");
 	} else if (label_newest(learned->store, id, &label)) {
@@ -79,7 +80,7 @@ static void loading_finish(struct loading *l)
 		struct class_node *node = class_node_new(l->id, l->n_digests);
 		if (l->n_digests)
 			memcpy((void *)node->entry.digests, l->digests, l->n_digests * DIGEST_BYTES);
-		node->entry.label = l->label;
+		class_node_name(node, &l->label);
 		node->row = l->row;
 		learned_put(learned, node);
 	} else {
@@ -111,7 +112,7 @@ static int loading_item(void *ctx, const struct store_item *item)
 			reason_add(learned, why.text);
 		break;
 	case STORE_LABEL:
-		if (label_check(item->data, item->len_bytes, NULL) == 0) {
+		if (label_check_kept(item->data, item->len_bytes, NULL) == 0) {
 			l->label.len_bytes = (uint8_t)item->len_bytes;
 			memcpy(l->label.bytes, item->data, item->len_bytes);
 		}

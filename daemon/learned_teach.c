@@ -17,7 +17,7 @@ struct teaching {
 	const struct lesson_work *work;
 	size_t k; /* classes that have something new */
 	struct teaching_class {
-		const struct label *label;
+		struct label label;
 		uint32_t id;
 		struct class_node *old; /* borrowed, NULL: new */
 		uint32_t samples;
@@ -55,6 +55,19 @@ static bool taught_in_this_lesson(const struct teaching *t, uint32_t class, cons
 	return false;
 }
 
+/* The new class of this lesson that the label names, too (an equal key), + 1; 0: none yet. */
+static uint32_t new_class_of(const struct teaching *t, const struct label *label)
+{
+	struct label key, other;
+	label_key(label, &key);
+	for (uint32_t i = 0; i < t->k; i++) {
+		label_key(&t->classes[i].label, &other);
+		if (!t->classes[i].old && label_equal(&key, &other))
+			return i + 1;
+	}
+	return 0;
+}
+
 /* Copies the new samples; classes left without one are dropped and the others numbered anew. */
 static void teaching_collect(struct teaching *t)
 {
@@ -69,10 +82,10 @@ static void teaching_collect(struct teaching *t)
 	uint32_t next_id = store_class_id_next(learned->store);
 	for (size_t i = 0; i < work->n; i++) {
 		const struct label *label = &work->classes[work->y[i]].label;
-		const struct class_entry *class =
-			label->len_bytes ? snapshot_find(learned->snapshot, label->bytes, label->len_bytes)
-					 : learned->snapshot->none;
+		const struct class_entry *class = snapshot_find(learned->snapshot, label);
 		uint32_t *at = &place[work->y[i]];
+		if (!*at && !class)
+			*at = new_class_of(t, label);
 		if (class_has_digest(class, work->digests[i]) ||
 			(*at && taught_in_this_lesson(t, *at - 1, work->digests[i]))) {
 			t->already_known++;
@@ -81,7 +94,7 @@ static void teaching_collect(struct teaching *t)
 		if (!*at) {
 			struct teaching_class *c = &t->classes[t->k++];
 			*at = (uint32_t)t->k;
-			c->label = label;
+			c->label = class ? class->label : *label;
 			c->old = class ? class_node_of(class) : NULL;
 			c->id = class ? class->id : label->len_bytes ? next_id++ : CLASS_ID_NONE;
 		}
@@ -93,12 +106,19 @@ static void teaching_collect(struct teaching *t)
 	free(place);
 }
 
-static int teaching_check(const struct teaching *t, struct err *err)
+/* A new class obeys the rule of labels even if an older one of this name was forgotten since the lesson began. */
+static int teaching_check(struct teaching *t, struct err *err)
 {
 	const struct config *config = t->learned->config;
 	size_t total = t->learned->snapshot->n_classes;
-	for (size_t i = 0; i < t->k; i++)
-		total += !t->classes[i].old && t->classes[i].id != CLASS_ID_NONE;
+	for (size_t i = 0; i < t->k; i++) {
+		struct label *label = &t->classes[i].label;
+		bool is_new = !t->classes[i].old && t->classes[i].id != CLASS_ID_NONE;
+		int r = is_new ? label_check(label->bytes, label->len_bytes, label, err) : 0;
+		if (r != 0)
+			return r;
+		total += is_new;
+	}
 	if (total <= config->max_classes)
 		return 0;
 	int r = err_set(err, ERR_RESOURCE_EXHAUSTED, "there would be %zu classes: the limit learner.max_classes is %u",
@@ -143,7 +163,7 @@ static struct change_entry *teaching_entry(const struct teaching *t)
 	entry->already_known = t->already_known;
 	for (size_t i = 0; i < t->k; i++) {
 		entry->classes[i] = (struct taught_class){.id = t->classes[i].id,
-			.label = *t->classes[i].label,
+			.label = t->classes[i].label,
 			.samples = t->classes[i].samples,
 			.is_new = !t->classes[i].old};
 		uint64_t all =
@@ -179,8 +199,8 @@ static int teaching_commit(
 		if (!c->old && c->id != CLASS_ID_NONE)
 			puts[n++] = (struct store_put){.kind = STORE_LABEL,
 				.class_id = c->id,
-				.data = c->label->bytes,
-				.len_bytes = c->label->len_bytes,
+				.data = c->label.bytes,
+				.len_bytes = c->label.len_bytes,
 				.format = "utf8"};
 	}
 	for (size_t i = 0; i < t->n; i++) {
@@ -221,7 +241,7 @@ static struct class_node *teaching_node(struct teaching *t, size_t k, const stru
 			memcpy(digests[n - 1 - skip], t->digests[i], DIGEST_BYTES);
 	node->entry.newest =
 		class_lesson_new(old ? class_lesson_ref(old->newest) : NULL, entry->seq, entry->time_ms, c->samples);
-	node->entry.label = *c->label;
+	class_node_name(node, &c->label);
 	node->row = c->row;
 	c->row = NULL;
 	return node;

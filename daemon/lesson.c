@@ -114,11 +114,6 @@ void lesson_end(struct lessons *lessons, struct lesson *lesson)
 	free(lesson);
 }
 
-static bool label_equal(const struct label *a, const struct label *b)
-{
-	return a->len_bytes == b->len_bytes && memcmp(a->bytes, b->bytes, a->len_bytes) == 0;
-}
-
 static struct lesson_group *group_find(const struct lesson *lesson, const struct label *label)
 {
 	LIST_EACH(node, &lesson->groups)
@@ -153,7 +148,7 @@ static int group_new(const struct lessons *lessons, struct lesson *lesson, const
 	const struct snapshot *snapshot, struct lesson_group **ret_group, struct err *err)
 {
 	const struct lesson_limits *limits = &lessons->limits;
-	bool is_new = label->len_bytes && !snapshot_find(snapshot, label->bytes, label->len_bytes);
+	bool is_new = label->len_bytes && !snapshot_find(snapshot, label);
 	size_t known = snapshot->n_classes + is_new;
 	if (lesson->n_groups >= limits->classes) {
 		err_set(err, ERR_RESOURCE_EXHAUSTED, "a lesson can have %u classes: commit this one and begin another",

@@ -30,7 +30,12 @@ static void op_classes(struct request *request, struct op_input *input)
 	struct scratch scratch = SCRATCH_INIT;
 	Bnnd__Reply reply = BNND__REPLY__INIT;
 	Bnnd__ClassList list;
-	views_classes(request->service->snapshot, ask->after.data, ask->after.len, ask->limit, &scratch, &list);
+	/* Any bytes: no label is longer, so what is cut off decides nothing. */
+	struct label after = {
+		.len_bytes = (uint8_t)(ask->after.len < LABEL_MAX_BYTES ? ask->after.len : LABEL_MAX_BYTES)};
+	if (after.len_bytes)
+		memcpy(after.bytes, ask->after.data, after.len_bytes);
+	views_classes(request->service->snapshot, &after, ask->limit, &scratch, &list);
 	reply.result_case = BNND__REPLY__RESULT_CLASS_LIST;
 	reply.class_list = &list;
 	reply_send(request, &reply, NULL, 0);
@@ -45,9 +50,10 @@ static void op_class_detail(struct request *request, struct op_input *input)
 	Bnnd__ClassInfo info;
 	struct err err;
 	struct label label = {.len_bytes = 0};
-	int r = ask->none && ask->label.len == 0 ? 0 : label_from(&ask->label, "label", &label, &err);
+	const struct snapshot *snapshot = request->service->snapshot;
+	int r = ask->none && ask->label.len == 0 ? 0 : label_from(snapshot, &ask->label, "label", &label, &err);
 	if (r == 0)
-		r = views_class(request->service->snapshot, label.bytes, label.len_bytes, &scratch, &info, &err);
+		r = views_class(snapshot, &label, &scratch, &info, &err);
 	if (r != 0) {
 		reply_error(request, &err);
 	} else {
@@ -166,16 +172,30 @@ void ops_dispatch(
 	payload_drop(&input.payload);
 }
 
-int label_from(const ProtobufCBinaryData *data, const char *field, struct label *ret_label, struct err *err)
+int label_new_from(const ProtobufCBinaryData *data, const char *field, struct label *ret_label, struct err *err)
 {
-	int r = label_check(data->data, data->len, err);
-	if (r != 0) {
+	int r = label_check(data->data, data->len, ret_label, err);
+	if (r != 0)
 		err->field = field;
-		return r;
+	return r;
+}
+
+int label_from(const struct snapshot *snapshot, const ProtobufCBinaryData *data, const char *field,
+	struct label *ret_label, struct err *err)
+{
+	struct label given = {.len_bytes = (uint8_t)data->len};
+	if (data->len > 0 && data->len <= LABEL_MAX_BYTES) {
+		memcpy(given.bytes, data->data, data->len);
+		if (snapshot_find_exact(snapshot, &given)) { /* whatever the rule of its time was */
+			*ret_label = given;
+			return 0;
+		}
 	}
-	memset(ret_label, 0, sizeof *ret_label);
-	memcpy(ret_label->bytes, data->data, data->len);
-	ret_label->len_bytes = (uint8_t)data->len;
+	int r = label_new_from(data, field, &given, err);
+	if (r != 0)
+		return r;
+	const struct class_entry *class = snapshot_find(snapshot, &given);
+	*ret_label = class ? class->label : given;
 	return 0;
 }
 

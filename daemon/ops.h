@@ -56,7 +56,11 @@ void op_undo(struct request *request, struct op_input *input);
 void op_rollback(struct request *request, struct op_input *input);
 
 /* What several handlers need. */
-int label_from(const ProtobufCBinaryData *data, const char *field, struct label *ret_label, struct err *err);
+/* A new name, by the rule (lib/base/label.h), in NFC. */
+int label_new_from(const ProtobufCBinaryData *data, const char *field, struct label *ret_label, struct err *err);
+/* The name of a class that may be known: the label of the one it names in this snapshot, else like label_new_from. */
+int label_from(const struct snapshot *snapshot, const ProtobufCBinaryData *data, const char *field,
+	struct label *ret_label, struct err *err);
 /* STORE_KEY_BYTES, or none when that is allowed: *ret_has tells. */
 int key_from(const ProtobufCBinaryData *data, bool may_lack, bool *ret_has, uint8_t ret_key[STORE_KEY_BYTES],
 	struct err *err);

@@ -44,7 +44,7 @@ void op_forget(struct request *request, struct op_input *input)
 	struct err err;
 	int r = 0;
 	if (ask->what_case == BNND__FORGET__WHAT_LABEL) {
-		r = label_from(&ask->label, "label", &job->label, &err);
+		r = label_from(request->service->snapshot, &ask->label, "label", &job->label, &err);
 	} else if (ask->what_case != BNND__FORGET__WHAT_NONE || !ask->none) {
 		r = err_set(&err, ERR_INVALID_ARGUMENT, "what to forget is missing: a label, or none");
 		err.field = "label";
@@ -57,9 +57,9 @@ void op_rename(struct request *request, struct op_input *input)
 	const Bnnd__Rename *ask = input->message->rename;
 	struct learn_job *job = learn_job_new(request, LEARN_RENAME);
 	struct err err;
-	int r = label_from(&ask->old_label, "old_label", &job->label, &err);
+	int r = label_from(request->service->snapshot, &ask->old_label, "old_label", &job->label, &err);
 	if (r == 0)
-		r = label_from(&ask->new_label, "new_label", &job->new_label, &err);
+		r = label_new_from(&ask->new_label, "new_label", &job->new_label, &err);
 	change_ask(job, &ask->key, ask->guard, r, &err);
 }
 

@@ -341,10 +341,11 @@ static void add_done(struct job *base)
 	service_stop_further(service);
 }
 
-static int add_label(const Bnnd__LessonAdd *ask, struct label *ret_label, struct err *err)
+static int add_label(
+	const struct snapshot *snapshot, const Bnnd__LessonAdd *ask, struct label *ret_label, struct err *err)
 {
 	if (ask->what_case == BNND__LESSON_ADD__WHAT_LABEL)
-		return label_from(&ask->label, "label", ret_label, err);
+		return label_from(snapshot, &ask->label, "label", ret_label, err);
 	if (ask->what_case == BNND__LESSON_ADD__WHAT_NONE && ask->none)
 		return 0;
 	int r = err_set(err, ERR_INVALID_ARGUMENT, "what the picture shows is missing: a label, or none");
@@ -360,7 +361,7 @@ void op_lesson_add(struct request *request, struct op_input *input)
 	uint64_t order;
 	struct err err;
 	struct lesson *lesson = own_lesson(request, ask->lesson, &err);
-	int r = lesson ? add_label(ask, &label, &err) : -err.code;
+	int r = lesson ? add_label(service->snapshot, ask, &label, &err) : -err.code;
 	if (r == 0)
 		r = lesson_add(&service->lessons, lesson, &label, service->snapshot, clock_us(), &order, &err);
 	if (r != 0) {

@@ -42,6 +42,12 @@ void class_node_unref(struct class_node *node)
 	free(node);
 }
 
+void class_node_name(struct class_node *node, const struct label *label)
+{
+	node->entry.label = *label;
+	label_key(label, &node->entry.key);
+}
+
 struct class_node *class_node_of(const struct class_entry *entry)
 {
 	return (struct class_node *)((char *)entry - offsetof(struct class_node, entry));
@@ -121,17 +127,17 @@ void history_node_unref(struct history_node *node)
 	free(node);
 }
 
-static int label_compare(const struct label *a, const uint8_t *bytes, size_t len_bytes)
-{
-	size_t shorter = a->len_bytes < len_bytes ? a->len_bytes : len_bytes;
-	int r = memcmp(a->bytes, bytes, shorter);
-	return r != 0 ? r : (a->len_bytes > len_bytes) - (a->len_bytes < len_bytes);
-}
-
 static int by_label(const void *a, const void *b)
 {
 	const struct class_entry *x = *(const struct class_entry *const *)a, *y = *(const struct class_entry *const *)b;
-	return label_compare(&x->label, y->label.bytes, y->label.len_bytes);
+	return label_compare(&x->label, &y->label);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct class_entry *x = *(const struct class_entry *const *)a, *y = *(const struct class_entry *const *)b;
+	int r = label_compare(&x->key, &y->key);
+	return r != 0 ? r : by_label(a, b);
 }
 
 static struct learn_head *head_of(const struct snapshot_box *box, const struct learn_settings *settings, size_t d)
@@ -169,6 +175,10 @@ struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct l
 	}
 	qsort(classes, s->n_classes, sizeof *classes, by_label);
 	s->classes = classes;
+	const struct class_entry **keyed = mem_zalloc(parts->n_nodes, sizeof *keyed);
+	memcpy(keyed, classes, s->n_classes * sizeof *keyed);
+	qsort(keyed, s->n_classes, sizeof *keyed, by_key);
+	s->by_key = keyed;
 	s->head = head_of(box, settings, d);
 
 	struct history_item *history = mem_zalloc(parts->n_history, sizeof *history);
@@ -208,6 +218,7 @@ void snapshot_unref(struct snapshot *snapshot)
 		free((void *)snapshot->reasons[i]);
 	learn_head_free((struct learn_head *)snapshot->head);
 	free((void *)snapshot->classes);
+	free((void *)snapshot->by_key);
 	free((void *)snapshot->history);
 	free((void *)snapshot->reasons);
 	free(box->nodes);
@@ -215,12 +226,12 @@ void snapshot_unref(struct snapshot *snapshot)
 	free(box);
 }
 
-size_t snapshot_first_after(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes)
+size_t snapshot_first_after(const struct snapshot *snapshot, const struct label *label)
 {
 	size_t low = 0, high = snapshot->n_classes;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		if (label_compare(&snapshot->classes[middle]->label, label, len_bytes) <= 0)
+		if (label_compare(&snapshot->classes[middle]->label, label) <= 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -228,12 +239,32 @@ size_t snapshot_first_after(const struct snapshot *snapshot, const uint8_t *labe
 	return low;
 }
 
-const struct class_entry *snapshot_find(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes)
+const struct class_entry *snapshot_find_exact(const struct snapshot *snapshot, const struct label *label)
 {
-	size_t after = snapshot_first_after(snapshot, label, len_bytes);
-	if (after == 0 || label_compare(&snapshot->classes[after - 1]->label, label, len_bytes) != 0)
-		return NULL;
-	return snapshot->classes[after - 1];
+	size_t after = snapshot_first_after(snapshot, label);
+	return after > 0 && label_equal(&snapshot->classes[after - 1]->label, label) ? snapshot->classes[after - 1]
+										     : NULL;
+}
+
+const struct class_entry *snapshot_find(const struct snapshot *snapshot, const struct label *label)
+{
+	if (label->len_bytes == 0)
+		return snapshot->none;
+	const struct class_entry *exact = snapshot_find_exact(snapshot, label);
+	if (exact)
+		return exact;
+	struct label key;
+	label_key(label, &key);
+	size_t low = 0, high = snapshot->n_classes; /* the first whose key is not smaller */
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (label_compare(&snapshot->by_key[middle]->key, &key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < snapshot->n_classes && label_equal(&snapshot->by_key[low]->key, &key) ? snapshot->by_key[low]
+											   : NULL;
 }
 
 const struct class_entry *snapshot_by_id(const struct snapshot *snapshot, uint32_t id)

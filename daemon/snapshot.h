@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/base/text.h" /* LABEL_MAX_BYTES */
+#include "lib/base/label.h"
 #include "lib/learn/learn.h"
 #include "lib/store/store.h"
 
@@ -19,11 +19,6 @@ enum {
 	DIGEST_BYTES = 16,       /* of a taught picture: SHA-256 over payload, region and rotation, cut */
 	CLASS_ID_NONE = 0,       /* the class of negatives; it has no label */
 	SNAPSHOT_HISTORY = 1000, /* newest changes held in memory */
-};
-
-struct label {
-	uint8_t bytes[LABEL_MAX_BYTES];
-	uint8_t len_bytes; /* 0: none */
 };
 
 struct class_lesson { /* a lesson of a class, and what it came after; successive snapshots share them */
@@ -40,6 +35,7 @@ struct class_lesson { /* a lesson of a class, and what it came after; successive
 struct class_entry { /* one taught class */
 	uint32_t id;
 	struct label label;
+	struct label key;                  /* label_key of it */
 	const struct class_lesson *newest; /* lesson; NULL: none is known */
 	size_t n_digests;
 	const uint8_t (*digests)[DIGEST_BYTES]; /* of the kept pictures, the oldest first */
@@ -85,6 +81,7 @@ struct snapshot {
 	const struct learn_head *head;            /* ids are class ids */
 	size_t n_classes;                         /* without none */
 	const struct class_entry *const *classes; /* in label order (bytes) */
+	const struct class_entry *const *by_key;  /* the same in the order of their keys, of equal ones by label */
 	const struct class_entry *none;           /* NULL: no negatives taught */
 	size_t n_history;
 	const struct history_item *history; /* the newest first */
@@ -96,10 +93,13 @@ struct snapshot {
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* NULL allowed */
-/* NULL: there is none. */
-const struct class_entry *snapshot_find(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes);
+/* The class of these very bytes, else the one that this label names too (an equal key). An empty label: none. NULL:
+ * there is no such class. */
+const struct class_entry *snapshot_find(const struct snapshot *snapshot, const struct label *label);
+/* The class of these very bytes alone. */
+const struct class_entry *snapshot_find_exact(const struct snapshot *snapshot, const struct label *label);
 const struct class_entry *snapshot_by_id(const struct snapshot *snapshot, uint32_t id); /* CLASS_ID_NONE too */
 /* Was this very picture taught under this class? class NULL: no. */
 bool class_has_digest(const struct class_entry *class, const uint8_t digest[DIGEST_BYTES]);
 /* Index of the first class whose label is greater than the given one (pages). */
-size_t snapshot_first_after(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes);
+size_t snapshot_first_after(const struct snapshot *snapshot, const struct label *label);

@@ -16,6 +16,8 @@ struct class_node { /* entry and row never change once the node is in a snapshot
 struct class_node *class_node_new(uint32_t id, size_t n_digests);
 struct class_node *class_node_ref(struct class_node *node);
 void class_node_unref(struct class_node *node); /* NULL allowed */
+/* Its label, before it is in a snapshot; an empty one for none. */
+void class_node_name(struct class_node *node, const struct label *label);
 /* The node behind a class of a snapshot. */
 struct class_node *class_node_of(const struct class_entry *entry);
 

@@ -91,11 +91,11 @@ static size_t page_rows(uint32_t limit)
 	return limit == 0 || limit > PAGE_MAX ? PAGE_MAX : limit;
 }
 
-void views_classes(const struct snapshot *snapshot, const uint8_t *after, size_t after_bytes, uint32_t limit,
-	struct scratch *scratch, Bnnd__ClassList *list)
+void views_classes(const struct snapshot *snapshot, const struct label *after, uint32_t limit, struct scratch *scratch,
+	Bnnd__ClassList *list)
 {
 	size_t negatives = snapshot->none != NULL; /* a row in front of all labels */
-	size_t first = after_bytes ? negatives + snapshot_first_after(snapshot, after, after_bytes) : 0;
+	size_t first = after->len_bytes ? negatives + snapshot_first_after(snapshot, after) : 0;
 	size_t left = negatives + snapshot->n_classes - first, used = 0;
 	bnnd__class_list__init(list);
 	list->seq = snapshot->seq;
@@ -113,13 +113,14 @@ void views_classes(const struct snapshot *snapshot, const uint8_t *after, size_t
 	list->more = list->n_classes < left;
 }
 
-int views_class(const struct snapshot *snapshot, const uint8_t *label, size_t len_bytes, struct scratch *scratch,
+int views_class(const struct snapshot *snapshot, const struct label *label, struct scratch *scratch,
 	Bnnd__ClassInfo *info, struct err *err)
 {
-	const struct class_entry *entry = len_bytes ? snapshot_find(snapshot, label, len_bytes) : snapshot->none;
+	const struct class_entry *entry = snapshot_find(snapshot, label);
 	if (!entry) {
 		err_set(err, ERR_NOT_FOUND,
-			len_bytes ? "no class has this label" : "no negatives were taught: there is no class none");
+			label->len_bytes ? "no class has this label"
+					 : "no negatives were taught: there is no class none");
 		if (err)
 			err->field = "label";
 		return -ERR_NOT_FOUND;

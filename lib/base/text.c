@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <utf8proc.h>
 
 size_t utf8_decode(const uint8_t *s, size_t len_bytes, uint32_t *ret_point)
 {
@@ -29,56 +30,115 @@ size_t utf8_decode(const uint8_t *s, size_t len_bytes, uint32_t *ret_point)
 	return n;
 }
 
-static int is_control(uint32_t point)
+enum { ZWNJ = 0x200C, ZWJ = 0x200D, EMOJI_SELECTOR = 0xFE0F, BRAILLE_BLANK = 0x2800, VIRAMA_CLASS = 9 };
+
+static bool is_pictograph(uint32_t point)
 {
-	return point < 0x20 || (point >= 0x7F && point < 0xA0);
+	return utf8proc_get_property((utf8proc_int32_t)point)->boundclass == UTF8PROC_BOUNDCLASS_EXTENDED_PICTOGRAPHIC;
 }
 
-int label_check(const uint8_t *label, size_t len_bytes, struct err *err)
+static bool is_skin_tone(uint32_t point)
 {
-	int r = 0;
-	if (len_bytes == 0)
-		r = err_set(err, ERR_INVALID_ARGUMENT, "the label is empty: 1 to %d bytes of UTF-8 are needed",
-			LABEL_MAX_BYTES);
-	else if (len_bytes > LABEL_MAX_BYTES)
-		r = err_set(err, ERR_INVALID_ARGUMENT, "the label is %zu bytes long: the limit is %d", len_bytes,
-			LABEL_MAX_BYTES);
-	else if (label[0] == ' ' || label[len_bytes - 1] == ' ')
-		r = err_set(err, ERR_INVALID_ARGUMENT, "the label has a space at its beginning or end");
-	for (size_t i = 0, n; r == 0 && i < len_bytes; i += n) {
-		uint32_t point = 0;
-		n = utf8_decode(label + i, len_bytes - i, &point);
-		if (n == 0)
-			r = err_set(err, ERR_INVALID_ARGUMENT, "the label is not UTF-8 at byte %zu", i);
-		else if (is_control(point))
-			r = err_set(err, ERR_INVALID_ARGUMENT, "the label has the control character U+%04X at byte %zu",
-				point, i);
+	return point >= 0x1F3FB && point <= 0x1F3FF;
+}
+
+static bool is_variation_selector(uint32_t point)
+{
+	return (point >= 0xFE00 && point <= 0xFE0F) || (point >= 0xE0100 && point <= 0xE01EF);
+}
+
+/* Does spelling need a joiner or non-joiner here? After RFC 5892, appendix A, whose joining types utf8proc does not
+ * have: between any two Arabic letters (bidirectional class AL) stands for them. */
+static bool joins(uint32_t before, uint32_t joiner, uint32_t after)
+{
+	const utf8proc_property_t *b = utf8proc_get_property((utf8proc_int32_t)before);
+	const utf8proc_property_t *a = utf8proc_get_property((utf8proc_int32_t)after);
+	if (before == 0 || after == 0)
+		return false;
+	if (b->combining_class == VIRAMA_CLASS || a->combining_class == VIRAMA_CLASS)
+		return true;
+	if (a->bidi_class == UTF8PROC_BIDI_CLASS_AL)
+		return b->bidi_class == UTF8PROC_BIDI_CLASS_AL || b->category == UTF8PROC_CATEGORY_MN;
+	return joiner == ZWJ && is_pictograph(after) &&
+	       (is_pictograph(before) || is_skin_tone(before) || before == EMOJI_SELECTOR);
+}
+
+/* Pictographs, ideographs, digits of keycaps, mathematical signs. */
+static bool has_variants(uint32_t point)
+{
+	utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)point);
+	return point != 0 &&
+	       (is_pictograph(point) || point == '#' || point == '*' || category == UTF8PROC_CATEGORY_LO ||
+		       category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_SM);
+}
+
+enum text_kind text_kind(uint32_t before, uint32_t point, uint32_t after)
+{
+	const utf8proc_property_t *is = utf8proc_get_property((utf8proc_int32_t)point);
+	if (point == ZWJ || point == ZWNJ)
+		return joins(before, point, after) ? TEXT_SHOWN : TEXT_FORMAT;
+	if (is_variation_selector(point))
+		return has_variants(before) ? TEXT_SHOWN : TEXT_FORMAT;
+	if (is->ignorable || point == BRAILLE_BLANK)
+		return point == BRAILLE_BLANK ? TEXT_BLANK : TEXT_FORMAT;
+	switch (is->category) {
+	case UTF8PROC_CATEGORY_CC:
+	case UTF8PROC_CATEGORY_ZL:
+	case UTF8PROC_CATEGORY_ZP:
+		return TEXT_CONTROL;
+	case UTF8PROC_CATEGORY_CF:
+		return TEXT_FORMAT;
+	case UTF8PROC_CATEGORY_ZS:
+		return point == ' ' ? TEXT_SHOWN : TEXT_BLANK;
+	case UTF8PROC_CATEGORY_CO:
+		return TEXT_PRIVATE;
+	case UTF8PROC_CATEGORY_CN:
+	case UTF8PROC_CATEGORY_CS:
+		return TEXT_UNASSIGNED;
+	case UTF8PROC_CATEGORY_MN:
+	case UTF8PROC_CATEGORY_MC:
+	case UTF8PROC_CATEGORY_ME:
+		return before == 0 ? TEXT_MARK : TEXT_SHOWN;
+	default:
+		return TEXT_SHOWN;
 	}
-	if (r != 0 && err) {
-		err->field = "label";
-		err->limit = LABEL_MAX_BYTES;
+}
+
+bool text_next(struct text_walk *walk)
+{
+	uint32_t after = 0;
+	walk->at = walk->next;
+	if (walk->at >= walk->len_bytes)
+		return false;
+	walk->n_bytes = utf8_decode(walk->text + walk->at, walk->len_bytes - walk->at, &walk->point);
+	walk->next = walk->at + (walk->n_bytes ? walk->n_bytes : 1);
+	if (walk->n_bytes == 0) {
+		walk->kind = TEXT_CONTROL;
+	} else {
+		if (utf8_decode(walk->text + walk->next, walk->len_bytes - walk->next, &after) == 0)
+			after = 0;
+		walk->kind = text_kind(walk->before, walk->point, after);
 	}
-	return r;
+	walk->before = walk->kind == TEXT_SHOWN ? walk->point : 0;
+	return true;
 }
 
 void text_escape(char *dest, size_t dest_bytes, const uint8_t *text, size_t len_bytes)
 {
+	enum { ESCAPED_BYTES = 4 }; /* \xNN */
 	size_t used = 0;
-	for (size_t i = 0, n; i < len_bytes; i += n) {
-		char piece[8];
-		uint32_t point = 0;
-		n = utf8_decode(text + i, len_bytes - i, &point);
-		size_t piece_bytes = n;
-		if (n == 0 || is_control(point)) {
-			piece_bytes = (size_t)snprintf(piece, sizeof piece, "\\x%02X", text[i]);
-			n = 1;
-		} else {
-			memcpy(piece, text + i, n);
-		}
-		if (used + piece_bytes + 1 > dest_bytes)
+	struct text_walk walk = {.text = text, .len_bytes = len_bytes};
+	while (text_next(&walk)) {
+		bool shown = walk.kind == TEXT_SHOWN;
+		size_t n = walk.next - walk.at, room = shown ? n : n * ESCAPED_BYTES;
+		if (used + room + 1 > dest_bytes)
 			break;
-		memcpy(dest + used, piece, piece_bytes);
-		used += piece_bytes;
+		if (shown)
+			memcpy(dest + used, text + walk.at, n);
+		for (size_t i = 0; !shown && i < n; i++)
+			(void)snprintf(
+				dest + used + i * ESCAPED_BYTES, ESCAPED_BYTES + 1, "\\x%02X", text[walk.at + i]);
+		used += room;
 	}
 	if (dest_bytes > 0)
 		dest[used] = '\0';
@@ -87,18 +147,14 @@ void text_escape(char *dest, size_t dest_bytes, const uint8_t *text, size_t len_
 void text_make_printable(char *text)
 {
 	uint8_t *s = (uint8_t *)text;
-	size_t len = strlen(text);
-	for (size_t i = 0, n; i < len; i += n) {
-		uint32_t point = 0;
-		n = utf8_decode(s + i, len - i, &point);
-		if (n == 0 && len - i < 4 && s[i] >= 0xC2 && s[i] <= 0xF4) {
-			s[i] = '\0';
+	struct text_walk walk = {.text = s, .len_bytes = strlen(text)};
+	while (text_next(&walk)) {
+		size_t left = walk.len_bytes - walk.at;
+		if (walk.n_bytes == 0 && left < 4 && s[walk.at] >= 0xC2 && s[walk.at] <= 0xF4) {
+			s[walk.at] = '\0';
 			return;
 		}
-		if (n == 0 || is_control(point)) {
-			for (size_t k = 0; k < (n ? n : 1); k++)
-				s[i + k] = '?';
-			n = n ? n : 1;
-		}
+		if (walk.kind != TEXT_SHOWN)
+			memset(s + walk.at, '?', walk.next - walk.at);
 	}
 }

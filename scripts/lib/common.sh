@@ -6,7 +6,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 PACKAGES_RUN_DEV=(libuv1-dev libprotobuf-c-dev libyaml-dev libsqlite3-dev libjpeg62-turbo-dev libspng-dev zlib1g-dev
-	libmd-dev)
+	libmd-dev libutf8proc-dev)
 PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkgconf protobuf-c-compiler protobuf-compiler "${PACKAGES_RUN_DEV[@]}"
 	python3)
 PACKAGES_PYTHON=(python3-numpy python3-pil python3-protobuf)

@@ -10,36 +10,129 @@
 
 #include "lib/base/endian.h"
 #include "lib/base/err.h"
+#include "lib/base/label.h"
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/text.h"
 
-static int check(const char *s, size_t n)
+static int check(const char *s, size_t n, struct label *ret_label)
 {
 	struct err err;
-	int r = label_check((const uint8_t *)s, n, &err);
-	if (r != 0)
+	int r = label_check((const uint8_t *)s, n, ret_label, &err);
+	if (r != 0) {
 		assert_string_equal(err.field, "label");
+		assert_int_equal(err.limit, LABEL_MAX_BYTES);
+	}
 	return r;
 }
 
 static void test_label(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"mug", "a b", "größe", "\xF0\x9F\x98\x80", "x"};
+	static const char *const good[] = {"mug", "a b", "größe", "\U0001F600", "x", "None of these", "unknowns", "C++",
+		"日本語", "한국어", "à la carte", "Ελλάδα", "עברית", "می‌خواهم" /* Persian, with U+200C */,
+		"क्‍ष" /* virama, U+200D */, "র‍্যাম" /* U+200D before the virama */,
+		"\U0001F468‍\U0001F469‍\U0001F467" /* a family: U+200D between */, "❤️" /* U+FE0F */,
+		"1️⃣" /* a keycap */, "\U0001F44D\U0001F3FD‍\U0001F527" /* skin tone, U+200D */,
+		"\U0001F1E9\U0001F1EA" /* a flag */, "葛\U000E0100" /* an ideograph's variant */};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-		assert_int_equal(check(good[i], strlen(good[i])), 0);
+		if (check(good[i], strlen(good[i]), NULL) != 0)
+			fail_msg("%s is refused", good[i]);
 	static const struct {
 		const char *s;
 		size_t n;
 	} bad[] = {{"", 0}, {" a", 2}, {"a ", 2}, {"a\0b", 3}, {"a\nb", 3}, {"\x7F", 1}, {"\xC2\x85", 2}, {"\xFF", 1},
 		{"\xC0\x80", 2}, {"\xED\xA0\x80", 3}, {"\xE2\x82", 2}, {"\xF4\x90\x80\x80", 4}};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-		assert_int_equal(check(bad[i].s, bad[i].n), -ERR_INVALID_ARGUMENT);
+		assert_int_equal(check(bad[i].s, bad[i].n, NULL), -ERR_INVALID_ARGUMENT);
+	static const char *const unseen[] = {"\u202Etxet", "a\u202Ab", "\u2066a\u2069", "mug\u200B", "mu\u200Dg",
+		"mu\u200Cg", "mug\u200D", "\u200Dmug", "mug\uFE0F", "\uFE0Fmug", "\u2764\uFE0F\uFE0F", "a\u00ADb",
+		"a\uFEFF", "a\u2060b", "a\u00A0b", "a\u3000b", "\u2003", "a\u202Fb", "\u2800", "\u3164", "\u115F",
+		"\uE000", "\U000F0000", "\u0378", "\uFFFE", "\U000E0041", "\U0001F3F4\U000E0067\U000E007F", "\u0301a",
+		"a\u034Fb", "a\u2028b", "a\uFFF9b", "می\u200C", "ا\u200Cb", "\U0001F468\u200D",
+		"\U0001F468\u200C\U0001F469"};
+	for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++) {
+		if (check(unseen[i], strlen(unseen[i]), NULL) != -ERR_INVALID_ARGUMENT)
+			fail_msg("label %zu, %s, is not refused", i, unseen[i]);
+		assert_int_equal(label_check_kept((const uint8_t *)unseen[i], strlen(unseen[i]), NULL),
+			strcmp(unseen[i], "a\u2028b") ? 0 : -ERR_INVALID_ARGUMENT);
+	}
+	static const char *const reserved[] = {"none", "(none)", "unknown", "Unknown", "(UNKNOWN)", "None"};
+	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+		assert_int_equal(check(reserved[i], strlen(reserved[i]), NULL), -ERR_INVALID_ARGUMENT);
 	char long_label[LABEL_MAX_BYTES + 1];
 	memset(long_label, 'a', sizeof long_label);
-	assert_int_equal(check(long_label, LABEL_MAX_BYTES), 0);
-	assert_int_equal(check(long_label, LABEL_MAX_BYTES + 1), -ERR_INVALID_ARGUMENT);
+	assert_int_equal(check(long_label, LABEL_MAX_BYTES, NULL), 0);
+	assert_int_equal(check(long_label, LABEL_MAX_BYTES + 1, NULL), -ERR_INVALID_ARGUMENT);
+	for (size_t i = 0; i + 3 <= LABEL_MAX_BYTES; i += 3)
+		memcpy(long_label + i, "\u0958", 3); /* excluded from composition: twice as long in NFC */
+	assert_int_equal(check(long_label, LABEL_MAX_BYTES - LABEL_MAX_BYTES % 3, NULL), -ERR_INVALID_ARGUMENT);
+}
+
+/* What is one class, and what is stored of it. */
+static void test_label_keys(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {{"caf\u00E9", "cafe\u0301", true}, {"한글", "\u1112\u1161\u11AB\u1100\u1173\u11AF", true},
+		{"\u212B", "\u00C5", true}, {"e\u0323\u0301", "e\u0301\u0323", true},
+		{"می‌خواهم", "میخواهم", true}, {"❤", "❤️", true},
+		{"\U0001F468‍\U0001F469", "\U0001F468\U0001F469", true}, {"cafe", "caf\u00E9", false},
+		{"Mug", "mug", false}, {"a b", "ab", false}, {"\uFF4Dug", "mug", false}, {"x", "x", true}};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct label a, b, key_a, key_b, again;
+		assert_int_equal(check(rows[i].a, strlen(rows[i].a), &a), 0);
+		assert_int_equal(check(rows[i].b, strlen(rows[i].b), &b), 0);
+		label_key(&a, &key_a);
+		label_key(&b, &key_b);
+		if (label_equal(&key_a, &key_b) != rows[i].same)
+			fail_msg("%s and %s", rows[i].a, rows[i].b);
+		label_key(&key_a, &again);
+		assert_true(label_equal(&key_a, &again));
+		/* What is stored is NFC, and stays what it is. */
+		assert_int_equal(check((const char *)a.bytes, a.len_bytes, &again), 0);
+		assert_true(label_equal(&a, &again));
+	}
+	struct label nfd;
+	assert_int_equal(check("cafe\u0301", 6, &nfd), 0);
+	assert_int_equal(nfd.len_bytes, 5);
+	assert_memory_equal(nfd.bytes, "caf\u00E9", 5);
+	/* An old label of which no key would be left keeps its bytes. */
+	struct label invisible = {.bytes = "\xE2\x80\x8B", .len_bytes = 3}, key;
+	label_key(&invisible, &key);
+	assert_true(label_equal(&key, &invisible));
+}
+
+static void escapes_to(const char *text, const char *want)
+{
+	char shown[100];
+	text_escape(shown, sizeof shown, (const uint8_t *)text, strlen(text));
+	assert_string_equal(shown, want);
+}
+
+static void test_escape(void **state)
+{
+	(void)state;
+	escapes_to("\u202Etxet.gpj", "\\xE2\\x80\\xAEtxet.gpj");
+	escapes_to("a\u200Bb", "a\\xE2\\x80\\x8Bb");
+	escapes_to("a\u00A0b", "a\\xC2\\xA0b");
+	escapes_to("\u0301a", "\\xCC\\x81a");
+	escapes_to("\n\u0301a", "\\x0A\\xCC\\x81a");
+	escapes_to("\U000E0041", "\\xF3\\xA0\\x81\\x81");
+	escapes_to("cafe\u0301 می‌خواهم \U0001F468‍\U0001F469 日本",
+		"cafe\u0301 می‌خواهم \U0001F468‍\U0001F469 日本");
+	char text[12];
+	text_escape(text, sizeof text, (const uint8_t *)"a\nb\xFFz", 5);
+	assert_string_equal(text, "a\\x0Ab\\xFFz");
+	text_escape(text, 6, (const uint8_t *)"ab\ncd", 5);
+	assert_string_equal(text, "ab");
+	text_escape(text, sizeof text, (const uint8_t *)"a\xE2\x80\xAE", 4); /* never half a character */
+	assert_string_equal(text, "a");
+	char printed[] = "no class \u202Emug\u00A0";
+	text_make_printable(printed);
+	assert_string_equal(printed, "no class ???mug??");
 }
 
 static void test_sentences(void **state)
@@ -50,11 +143,6 @@ static void test_sentences(void **state)
 	assert_string_equal(err.text, "no class a?[2J?");
 	err_prefix(&err, "forget");
 	assert_string_equal(err.text, "forget: no class a?[2J?");
-	char text[12];
-	text_escape(text, sizeof text, (const uint8_t *)"a\nb\xFFz", 5);
-	assert_string_equal(text, "a\\x0Ab\\xFFz");
-	text_escape(text, 6, (const uint8_t *)"ab\ncd", 5);
-	assert_string_equal(text, "ab");
 	assert_string_equal(err_code_name(14), "UNAVAILABLE");
 	assert_string_equal(err_code_name(99), "UNKNOWN");
 	char utf8_at_end[2 * ERR_TEXT_BYTES];
@@ -103,6 +191,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_label),
+		cmocka_unit_test(test_label_keys),
+		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_shuffle),

@@ -35,6 +35,10 @@ void test_json(void **state)
 	check_text("\xFF\xC0\x80\xED\xA0\x80z", 7, "\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffdz");
 	check_text("cut \xE6\x97", 6, "cut \\ufffd\\ufffd");
 	check_text("\xC2\x85\xE2\x80\xA8", 5, "\\u0085\\u2028");
+	/* What nobody would see. */
+	check_text("\u202Etxet", 7, "\\u202etxet");
+	check_text("a\u00A0\u200B", 6, "a\\u00a0\\u200b");
+	check_text("\U000E0041\U000F0000", 8, "\\udb40\\udc41\\udb80\\udc00");
 
 	char *out = NULL;
 	size_t out_bytes = 0;
@@ -88,6 +92,24 @@ void test_columns(void **state)
 	free(out);
 }
 
+void test_labels_shown(void **state)
+{
+	(void)state;
+	char shown[TERM_SHOWN_BYTES];
+	assert_string_equal(ctl_class_shown(shown, "", true), "(none)");
+	assert_string_equal(ctl_class_shown(shown, "mug", false), "mug");
+	/* Of a state that is older than the rule: never like an answer, never what cannot be seen. */
+	assert_string_equal(ctl_class_shown(shown, "(none)", false), "\"(none)\"");
+	assert_string_equal(ctl_class_shown(shown, "unknown", false), "\"unknown\"");
+	assert_string_equal(ctl_class_shown(shown, "\u202Etxet", false), "\\xE2\\x80\\xAEtxet");
+	struct bnnd_answer answer = {.known = true, .label = "unknown"};
+	assert_string_equal(ctl_answer_word(shown, &answer), "\"unknown\"");
+	answer.known = false;
+	assert_string_equal(ctl_answer_word(shown, &answer), "unknown");
+	answer.reason = BNND_NONE;
+	assert_string_equal(ctl_answer_word(shown, &answer), "(none)");
+}
+
 void test_times(void **state)
 {
 	(void)state;
@@ -134,6 +156,8 @@ void test_exit_codes(void **state)
 		.code = BNND_RESOURCE_EXHAUSTED, .origin = BNND_ORIGIN_DAEMON, .field = "image.decode_memory_mib"}));
 	assert_false(ctl_error_is_of_picture(&(struct bnnd_error){
 		.code = BNND_RESOURCE_EXHAUSTED, .origin = BNND_ORIGIN_DAEMON, .field = "lesson.max_classes"}));
+	assert_false(ctl_error_is_of_picture(
+		&(struct bnnd_error){.code = BNND_INVALID_ARGUMENT, .origin = BNND_ORIGIN_DAEMON, .field = "label"}));
 	assert_false(ctl_error_is_of_picture(&(struct bnnd_error){
 		.code = BNND_RESOURCE_EXHAUSTED, .origin = BNND_ORIGIN_DAEMON, .retry_after_ms = 5}));
 	assert_false(

@@ -37,6 +37,7 @@ void test_args_nearest(void **state);
 /* output */
 void test_json(void **state);
 void test_columns(void **state);
+void test_labels_shown(void **state);
 void test_times(void **state);
 void test_exit_codes(void **state);
 /* verbs of bnnctl */

@@ -200,9 +200,10 @@ static void limits_are_named(void **state)
 	struct err err;
 	uint64_t order;
 	struct label labels[4] = {label_of("a"), label_of("b"), label_of("c"), label_of("")};
-	struct class_entry known[3] = {{.label = label_of("a")}, {.label = label_of("x")}, {.label = label_of("y")}};
+	struct class_entry known[3] = {{.label = label_of("a"), .key = label_of("a")},
+		{.label = label_of("x"), .key = label_of("x")}, {.label = label_of("y"), .key = label_of("y")}};
 	const struct class_entry *list[3] = {&known[0], &known[1], &known[2]};
-	struct snapshot snapshot = {.n_classes = 3, .classes = list};
+	struct snapshot snapshot = {.n_classes = 3, .classes = list, .by_key = list};
 	lessons_init(&lessons, &tight);
 	struct lesson *a = begin(&lessons, key_a), *b = begin(&lessons, key_b);
 	/* classes of a lesson */

@@ -48,6 +48,7 @@ static struct snapshot big_snapshot(void)
 	for (int i = 0; i < N_CLASSES; i++) {
 		entries[i] = (struct class_entry){.id = (uint32_t)i + 1, .newest = &lessons_of_one[249]};
 		long_label(&entries[i].label, i);
+		entries[i].key = entries[i].label;
 		by_label[i] = &entries[i];
 	}
 	for (int i = 0; i < LESSON_MAX_CLASSES; i++) {
@@ -66,6 +67,7 @@ static struct snapshot big_snapshot(void)
 	return (struct snapshot){.seq = 5000,
 		.n_classes = N_CLASSES,
 		.classes = by_label,
+		.by_key = by_label,
 		.n_history = N_HISTORY,
 		.history = items,
 		.writable = true};
@@ -126,7 +128,7 @@ static void class_pages(void **state)
 		for (bool more = true; more;) {
 			struct scratch scratch = SCRATCH_INIT;
 			Bnnd__ClassList list;
-			views_classes(&snapshot, after.bytes, after.len_bytes, 70, &scratch, &list);
+			views_classes(&snapshot, &after, 70, &scratch, &list);
 			assert_true(list.n_classes > 0 && list.n_classes <= 70);
 			assert_int_equal(list.total, N_CLASSES + negatives);
 			assert_true(bnnd__class_list__get_packed_size(&list) < FRAME_BODY_MAX_BYTES);
@@ -158,14 +160,15 @@ static void one_class(void **state)
 	struct scratch scratch = SCRATCH_INIT;
 	Bnnd__ClassInfo info;
 	struct err err;
-	assert_int_equal(views_class(&snapshot, entries[7].label.bytes, LABEL_MAX_BYTES, &scratch, &info, &err), 0);
+	const struct label other = {.bytes = "y", .len_bytes = 1}, negatives = {.len_bytes = 0};
+	assert_int_equal(views_class(&snapshot, &entries[7].label, &scratch, &info, &err), 0);
 	assert_int_equal(info.n_lessons, PAGE_MAX);
 	assert_int_equal(info.lessons[0]->seq, 250);
 	assert_int_equal(info.lessons[PAGE_MAX - 1]->seq, 151);
-	assert_int_equal(views_class(&snapshot, (const uint8_t *)"y", 1, &scratch, &info, &err), -ERR_NOT_FOUND);
-	assert_int_equal(views_class(&snapshot, NULL, 0, &scratch, &info, &err), -ERR_NOT_FOUND);
+	assert_int_equal(views_class(&snapshot, &other, &scratch, &info, &err), -ERR_NOT_FOUND);
+	assert_int_equal(views_class(&snapshot, &negatives, &scratch, &info, &err), -ERR_NOT_FOUND);
 	snapshot.none = &none;
-	assert_int_equal(views_class(&snapshot, NULL, 0, &scratch, &info, &err), 0);
+	assert_int_equal(views_class(&snapshot, &negatives, &scratch, &info, &err), 0);
 	assert_true(info.summary->none);
 	assert_int_equal(info.summary->samples, 3);
 	scratch_free(&scratch);
