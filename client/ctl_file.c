@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client/ctl.h"
+#include "client/picture_end.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 
@@ -119,6 +120,19 @@ static int check_raw_size(const struct args *args, size_t n, char *ret_error)
 	return -1;
 }
 
+/* Standard input is one picture: what follows it is not looked at, and that is said. Returns the length to use. */
+static size_t first_picture(struct ctl *ctl, const uint8_t *bytes, size_t n)
+{
+	size_t end = picture_end(bytes, n);
+	if (end == 0)
+		return n;
+	progress_clear(&ctl->progress);
+	(void)fflush(stdout);
+	fputs("bnnctl: standard input has more than one picture: the first was used, the rest was not looked at\n",
+		stderr);
+	return end;
+}
+
 int ctl_picture_load(
 	struct ctl *ctl, const char *path, struct bnnd_picture *ret_picture, char ret_error[CTL_ERROR_BYTES])
 {
@@ -141,6 +155,8 @@ int ctl_picture_load(
 	if (r != 0)
 		r = system_error(ret_error);
 	(void)close(fd);
+	if (r == 0 && !raw && strcmp(path, "-") == 0)
+		n = first_picture(ctl, bytes, n);
 	if (r == 0 && n > limit)
 		r = too_large(ctl, path, n, ret_error);
 	if (r == 0 && n == 0) {
@@ -183,18 +199,31 @@ const char *ctl_base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* A name without an extension, or with one of pictures, whether the daemon reads them or names what converts them. */
-static bool may_be_picture(const char *name)
+bool ctl_is_picture_name(const char *name)
 {
 	static const char *const extensions[] = {"jpg", "jpeg", "jpe", "jfif", "png", "heic", "heif", "webp", "avif",
 		"gif", "bmp", "tif", "tiff", "jp2", "jxl", "ppm", "pgm", "dng", "cr2", "nef", "arw"};
 	const char *dot = strrchr(name, '.');
-	if (!dot)
-		return true;
-	for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++)
+	for (size_t i = 0; dot && i < sizeof extensions / sizeof *extensions; i++)
 		if (strcasecmp(dot + 1, extensions[i]) == 0)
 			return true;
 	return false;
+}
+
+/* What file managers, archives and network storage leave in folders of pictures; hidden names are passed over anyway. */
+static bool is_of_a_system(const char *name)
+{
+	static const char *const names[] = {"@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot",
+		"__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Icon\r"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+bool ctl_folder_is_none(const char *name)
+{
+	return strcasecmp(name, "none") == 0 || strcasecmp(name, "(none)") == 0 || strcasecmp(name, "background") == 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -220,7 +249,10 @@ static int list(const char *dir, enum want want, bool any_name, struct ctl_names
 			continue;
 		if (want == WANT_FOLDERS ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
 			continue;
-		if (want == WANT_FILES && !any_name && !may_be_picture(entry->d_name)) {
+		/* A file without an extension may be a picture. */
+		bool other = want == WANT_FILES && !any_name && strchr(entry->d_name, '.') &&
+			     !ctl_is_picture_name(entry->d_name);
+		if (other || is_of_a_system(entry->d_name)) {
 			n_passed++;
 			continue;
 		}
@@ -250,8 +282,12 @@ int ctl_list_files(struct ctl *ctl, const char *dir, struct ctl_names *ret_names
 int ctl_list_folders(struct ctl *ctl, const char *dir, struct ctl_names *ret_names)
 {
 	char shown[TERM_SHOWN_BYTES];
-	if (list(dir, WANT_FOLDERS, true, ret_names, NULL) != 0)
+	size_t n_passed = 0;
+	if (list(dir, WANT_FOLDERS, true, ret_names, &n_passed) != 0)
 		return ctl_fail_text(ctl, "%s: %s", term_shown(shown, dir), strerror(errno));
+	if (n_passed > 0)
+		fprintf(stderr, "bnnctl: %zu folder%s passed over that %s a system's own\n", n_passed,
+			n_passed == 1 ? "" : "s", n_passed == 1 ? "is" : "are");
 	if (ret_names->n > 0)
 		return 0;
 	return ctl_fail_text(ctl, "%s has no folders: wanted is a folder with one subfolder a class, named like it",

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "client/ctl.h"
@@ -274,9 +275,43 @@ static bool is_picture_file(const char *name)
 	return dot && stat(name, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* The word after --none that is no picture but a name: `learn --none mug mug.jpg` would teach the mug as nothing in
+ * particular. NULL: there is none. */
+static const char *name_after_none(const struct args *args)
+{
+	for (size_t i = 0; i < args->n_operands; i++) {
+		const char *word = args->operands[i];
+		struct stat st;
+		bool is_file = strcmp(word, "-") == 0 || (stat(word, &st) == 0 && !S_ISDIR(st.st_mode));
+		if (!is_file && !strchr(word, '/') && !ctl_is_picture_name(word))
+			return word;
+	}
+	return NULL;
+}
+
+static int check_none(struct ctl *ctl)
+{
+	char shown[TERM_SHOWN_BYTES];
+	const char *name = name_after_none(&ctl->args);
+	if (ctl->args.n_operands == 0)
+		return ctl_usage(ctl, "which pictures? name files");
+	if (!name)
+		return 0;
+	term_shown(shown, name);
+	return ctl_usage(ctl,
+		"--none is taught without a name, and '%.200s' is no file; nothing was taught. To teach a class: "
+		"bnnctl learn '%.200s' FILE...",
+		shown, shown);
+}
+
 static int check_name(struct ctl *ctl, const char *name)
 {
 	struct err err;
+	if (strcasecmp(name, "none") == 0 || strcasecmp(name, "(none)") == 0)
+		return ctl_usage(ctl,
+			"no class can be called %s. Pictures of nothing in particular: "
+			"bnnctl learn --none FILE...",
+			name);
 	if (is_picture_file(name))
 		return ctl_usage(ctl, "%s is a file: the name of the class comes first, then its pictures", name);
 	if (label_check((const uint8_t *)name, strlen(name), NULL, &err) != 0)
@@ -290,12 +325,11 @@ static int learn_files(struct ctl *ctl)
 	size_t first = none ? 0 : 1, n = ctl->args.n_operands;
 	if (n == 1 && !none && is_picture_file(ctl->args.operands[0]))
 		return check_name(ctl, ctl->args.operands[0]);
-	if (n < first + 1)
-		return n == 0 ? ctl_usage(ctl,
-					none ? "which pictures? name files" : "what is it called, and which pictures?")
-			      : ctl_usage(ctl, "which pictures? name files after the class, or use --dir");
+	if (!none && n < 2)
+		return ctl_usage(ctl, n == 0 ? "what is it called, and which pictures?"
+					     : "which pictures? name files after the class, or use --dir");
 	const char *name = none ? NULL : ctl->args.operands[0];
-	int r = name ? check_name(ctl, name) : 0;
+	int r = none ? check_none(ctl) : check_name(ctl, name);
 	for (size_t i = first, n_standard = 0; r == 0 && i < n; i++) {
 		n_standard += strcmp(ctl->args.operands[i], "-") == 0;
 		if (n_standard > 1)
@@ -319,9 +353,17 @@ static int learn_files(struct ctl *ctl)
 /* ---- learn --dir DIR ------------------------------------------------------------------------------------------- */
 
 struct folder {
-	const char *label;
+	const char *label; /* NULL: the negatives */
 	struct ctl_names files;
 };
+
+static void say_none(const char *dir)
+{
+	char shown[TERM_SHOWN_BYTES];
+	fprintf(stderr,
+		"bnnctl: %s: taught as none, pictures of nothing in particular, and not as a class of that name\n",
+		term_shown(shown, dir));
+}
 
 /* The folders that can be classes, with their files. Returns how many. */
 static size_t read_folders(struct ctl *ctl, const struct ctl_names *dirs, struct folder *folders)
@@ -330,8 +372,9 @@ static size_t read_folders(struct ctl *ctl, const struct ctl_names *dirs, struct
 	for (size_t i = 0; i < dirs->n; i++) {
 		struct err err;
 		size_t n_passed = 0;
-		struct folder folder = {.label = ctl_base_name(dirs->names[i])};
-		if (label_check((const uint8_t *)folder.label, strlen(folder.label), NULL, &err) != 0) {
+		const char *name = ctl_base_name(dirs->names[i]);
+		struct folder folder = {.label = ctl_folder_is_none(name) ? NULL : name};
+		if (folder.label && label_check((const uint8_t *)name, strlen(name), NULL, &err) != 0) {
 			ctl_bad_file(ctl, dirs->names[i], err.text);
 			continue;
 		}
@@ -344,6 +387,8 @@ static size_t read_folders(struct ctl *ctl, const struct ctl_names *dirs, struct
 			ctl_bad_file(ctl, dirs->names[i], "no pictures in this folder");
 			continue;
 		}
+		if (!folder.label)
+			say_none(dirs->names[i]);
 		folders[n++] = folder;
 	}
 	if (n_passed_all > 0)

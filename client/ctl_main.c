@@ -21,10 +21,13 @@ static const struct verb verbs[] = {
 		"more. A picture that was taught before under the same name counts nothing. A file that is no picture "
 		"is\n"
 		"reported and left out (exit 1), the others are learned. FILE - is one picture from standard input.\n\n"
-		"--dir teaches each subfolder as the class of its name, in name order, one lesson a class. It takes "
-		"the\n"
-		"files in the subfolders themselves (hidden files and files whose extension is not a picture's are\n"
-		"passed over); running it again teaches only what is new.\n",
+		"--dir teaches each subfolder as the class of its name, in name order, one lesson a class; a subfolder "
+		"called\n"
+		"none or background as --none. It takes the files in the subfolders themselves (hidden files, files "
+		"whose\n"
+		"extension is not a picture's and folders of systems such as @eaDir are passed over); running it "
+		"again\n"
+		"teaches only what is new.\n",
 		"  bnnctl learn mug mug-*.jpg\n"
 		"  bnnctl learn --none empty-table-*.jpg        # nothing in particular: answered as none\n"
 		"  bnnctl learn --dir photos                    # photos/mug/*.jpg, photos/cup/*.jpg, ...\n"
@@ -45,7 +48,9 @@ static const struct verb verbs[] = {
 		"the\n"
 		"accuracy among those that were not refused. Folders that are no class of the daemon count apart: all "
 		"of\n"
-		"their pictures should be refused. The last line is the total.\n",
+		"their pictures should be refused. Of a folder none or background, correct is what is refused, as none "
+		"or as\n"
+		"unknown. The last line is the total.\n",
 		"  bnnctl test photos-never-taught\n  bnnctl test --refuse 0.01 --confusion DIR\n  bnnctl --json test "
 		"DIR | tail -1\n",
 		PICTURE_FLAGS | ARG_BIT(ARG_REFUSE) | ARG_BIT(ARG_EACH) | ARG_BIT(ARG_CONFUSION), ctl_test},

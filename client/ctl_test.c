@@ -5,22 +5,25 @@
  *   refused   answered as unknown or none                             accuracy_answered  right among those not refused
  *
  * images, correct and refused count the folders whose class is taught. Folders of other names are foreign: each picture
- * of them should be refused; those that are not are foreign_claimed. */
+ * of them should be refused; those that are not are foreign_claimed. A folder none is the negatives: correct is what is
+ * refused, as none or as unknown. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/ctl.h"
+#include "lib/base/label.h"
 #include "lib/base/memory.h"
 
 struct tally {
-	const char *label;
+	const char *label; /* "" with none */
+	bool none;
 	bool taught;
 	size_t images, correct, refused, answered_right;
 };
 
 struct confusion {
-	const char *is;
+	const struct tally *is;
 	char answered[BNND_LABEL_MAX_BYTES + 1]; /* "": refused */
 	size_t n;
 };
@@ -48,7 +51,7 @@ static int by_count(const void *a, const void *b)
 	return (x->n < y->n) - (x->n > y->n);
 }
 
-static void confuse(struct test_run *run, const char *is, const char *answered)
+static void confuse(struct test_run *run, const struct tally *is, const char *answered)
 {
 	for (size_t i = 0; i < run->n_confusions; i++)
 		if (run->confusions[i].is == is && strcmp(run->confusions[i].answered, answered) == 0) {
@@ -66,13 +69,15 @@ static void confuse(struct test_run *run, const char *is, const char *answered)
 
 static void tally_answer(struct test_run *run, struct tally *tally, const struct bnnd_answer *answer)
 {
-	bool best_right = answer->n_top > 0 && !answer->top[0].none && strcmp(answer->top[0].label, tally->label) == 0;
+	bool best_right = tally->none ? !answer->known
+				      : answer->n_top > 0 && !answer->top[0].none &&
+						strcmp(answer->top[0].label, tally->label) == 0;
 	tally->images++;
 	tally->correct += best_right;
 	tally->refused += !answer->known;
 	tally->answered_right += answer->known && best_right;
-	if (!(answer->known && best_right))
-		confuse(run, tally->label, answer->known ? answer->label : "");
+	if (tally->none ? answer->known : !(answer->known && best_right))
+		confuse(run, tally, answer->known ? answer->label : "");
 	if (run->n_times == run->times_capacity) {
 		run->times_capacity = run->times_capacity ? 2 * run->times_capacity : 1024;
 		run->times_us = mem_realloc(run->times_us, run->times_capacity, sizeof *run->times_us);
@@ -80,20 +85,29 @@ static void tally_answer(struct test_run *run, struct tally *tally, const struct
 	run->times_us[run->n_times++] = answer->us.total;
 }
 
-static void each_print(struct ctl *ctl, const char *path, const char *is, const struct bnnd_answer *answer)
+static void label_json(struct json *json, const struct tally *is)
+{
+	json_text(json, "label", is->none ? NULL : is->label);
+	if (is->none)
+		json_bool(json, "none", true);
+}
+
+static void each_print(struct ctl *ctl, const char *path, const struct tally *is, const struct bnnd_answer *answer)
 {
 	if (args_has(&ctl->args, ARG_JSON)) {
 		struct json json = json_line(stdout);
 		ctl_answer_json(&json, ctl, path, answer);
-		json_text(&json, "expected", is);
+		json_text(&json, "expected", is->none ? NULL : is->label);
+		if (is->none)
+			json_bool(&json, "expected_none", true);
 		json_end_line(&json);
 		return;
 	}
 	char shown[TERM_SHOWN_BYTES], label[TERM_SHOWN_BYTES];
-	bool right = answer->known && strcmp(answer->label, is) == 0;
+	bool right = is->none ? !answer->known : answer->known && strcmp(answer->label, is->label) == 0;
 	progress_clear(&ctl->progress);
 	printf("%s%s%s  %s: %s\n", right ? ctl_green(ctl) : ctl_red(ctl), right ? "right" : "wrong", ctl_plain(ctl),
-		term_shown(shown, path), answer->known ? term_shown(label, answer->label) : "unknown");
+		term_shown(shown, path), ctl_answer_word(label, answer));
 }
 
 /* 0 or an exit code (printed): one picture's own trouble is reported and passed over. */
@@ -118,7 +132,7 @@ static int ask(struct test_run *run, struct tally *tally, const char *path)
 		return ctl_fail(run->ctl, &err);
 	tally_answer(run, tally, &answer);
 	if (args_has(&run->ctl->args, ARG_EACH))
-		each_print(run->ctl, path, tally->label, &answer);
+		each_print(run->ctl, path, tally, &answer);
 	return 0;
 }
 
@@ -175,7 +189,7 @@ static void report_json(const struct test_run *run, const struct total *total)
 	json_array(&json, "per_class");
 	for (size_t i = 0; i < run->n_classes; i++) {
 		json_object(&json, NULL);
-		json_text(&json, "label", run->classes[i].label);
+		label_json(&json, &run->classes[i]);
 		json_bool(&json, "taught", run->classes[i].taught);
 		tally_json(&json, &run->classes[i]);
 		json_end(&json);
@@ -186,7 +200,7 @@ static void report_json(const struct test_run *run, const struct total *total)
 		for (size_t i = 0; i < run->n_confusions; i++) {
 			const struct confusion *c = &run->confusions[i];
 			json_object(&json, NULL);
-			json_text(&json, "label", c->is);
+			label_json(&json, c->is);
 			json_text(&json, "answered", c->answered[0] ? c->answered : NULL);
 			json_uint(&json, "n", c->n);
 			json_end(&json);
@@ -214,33 +228,39 @@ static void row_text(const char *name, const struct tally *tally, size_t columns
 	printf("\n");
 }
 
+static const char *tally_shown(char buffer[TERM_SHOWN_BYTES], const struct tally *tally)
+{
+	return ctl_class_shown(buffer, tally->label, tally->none);
+}
+
 static void report_text(const struct test_run *run, const struct total *total)
 {
 	char shown[TERM_SHOWN_BYTES];
 	size_t columns = strlen("total");
 	for (size_t i = 0; i < run->n_classes; i++) {
-		size_t c = term_columns(term_shown(shown, run->classes[i].label));
+		size_t c = term_columns(tally_shown(shown, &run->classes[i]));
 		columns = c > columns ? c : columns;
 	}
 	term_left(stdout, "class", columns);
 	printf("  pictures  correct  refused   accuracy   answered\n");
 	for (size_t i = 0; i < run->n_classes; i++)
 		if (run->classes[i].taught)
-			row_text(term_shown(shown, run->classes[i].label), &run->classes[i], columns);
+			row_text(tally_shown(shown, &run->classes[i]), &run->classes[i], columns);
 	for (size_t i = 0; i < run->n_classes; i++) {
 		const struct tally *tally = &run->classes[i];
 		if (tally->taught)
 			continue;
-		term_left(stdout, term_shown(shown, tally->label), columns);
+		term_left(stdout, tally_shown(shown, tally), columns);
 		printf("  %8zu  never taught: %zu refused, %zu claimed\n", tally->images, tally->refused,
 			tally->images - tally->refused);
 	}
 	if (args_has(&run->ctl->args, ARG_CONFUSION)) {
 		printf("taken for something else, the most frequent first:\n");
 		for (size_t i = 0; i < run->n_confusions; i++) {
-			printf("  %5zu x %s as ", run->confusions[i].n, term_shown(shown, run->confusions[i].is));
-			printf("%s\n", run->confusions[i].answered[0] ? term_shown(shown, run->confusions[i].answered)
-								      : "unknown");
+			printf("  %5zu x %s as ", run->confusions[i].n, tally_shown(shown, run->confusions[i].is));
+			printf("%s\n", run->confusions[i].answered[0]
+					       ? ctl_label_shown(shown, run->confusions[i].answered)
+					       : "unknown");
 		}
 	}
 	row_text("total", &total->known, columns);
@@ -249,12 +269,35 @@ static void report_text(const struct test_run *run, const struct total *total)
 
 /* ---- verb ------------------------------------------------------------------------------------------------------ */
 
-static bool is_taught(const struct bnnd_class_list *list, const char *label)
+static bool key_of(const char *label, struct label *ret_key)
 {
-	for (size_t i = 0; i < list->n; i++)
-		if (!list->classes[i].none && strcmp(list->classes[i].label, label) == 0)
-			return true;
-	return false;
+	struct label as_given = {.len_bytes = 0};
+	if (label_check_kept((const uint8_t *)label, strlen(label), NULL) != 0)
+		return false;
+	as_given.len_bytes = (uint8_t)strlen(label);
+	memcpy(as_given.bytes, label, as_given.len_bytes);
+	label_key(&as_given, ret_key);
+	return true;
+}
+
+/* The class that a folder's name means, as the daemon would say: the one of these bytes, else one of the same key. */
+static struct tally folder_class(const struct bnnd_class_list *list, const char *name)
+{
+	struct tally tally = {.label = name, .none = ctl_folder_is_none(name)};
+	struct label key, other;
+	bool has_key = key_of(name, &key);
+	if (tally.none)
+		tally.label = "";
+	for (size_t i = 0; i < list->n; i++) {
+		const char *label = list->classes[i].label;
+		if (list->classes[i].none || tally.none)
+			tally.taught |= tally.none && list->classes[i].none;
+		else if (strcmp(label, name) == 0)
+			return (struct tally){.label = label, .taught = true};
+		else if (has_key && !tally.taught && key_of(label, &other) && label_equal(&key, &other))
+			tally = (struct tally){.label = label, .taught = true};
+	}
+	return tally;
 }
 
 static int test_folders(struct test_run *run, const struct ctl_names *dirs)
@@ -306,10 +349,8 @@ int ctl_test(struct ctl *ctl)
 	if (r == 0) {
 		struct test_run run = {
 			.ctl = ctl, .n_classes = dirs.n, .classes = mem_zalloc(dirs.n, sizeof(struct tally))};
-		for (size_t i = 0; i < dirs.n; i++) {
-			run.classes[i].label = ctl_base_name(dirs.names[i]);
-			run.classes[i].taught = is_taught(list, run.classes[i].label);
-		}
+		for (size_t i = 0; i < dirs.n; i++)
+			run.classes[i] = folder_class(list, ctl_base_name(dirs.names[i]));
 		r = test_folders(&run, &dirs);
 		free(run.classes);
 		free(run.times_us);

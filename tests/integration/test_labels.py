@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Names of classes: what cannot be seen or looks like an answer is refused, two spellings are one class."""
+"""Names of classes: what cannot be seen or looks like an answer is refused, two spellings are one class, folders that are
+no class are no class; and what is said of a word or a picture that would otherwise be passed over in silence."""
 import os
 
 from daemon import DaemonTest, bnnd, encoded, main, pictures
@@ -70,6 +71,79 @@ class Labels(DaemonTest):
 			code, out, _ = self.d.ctl("classes")
 			self.assertIn(label, out)
 			self.assertEqual(label.encode(), c.forget(label).label)
+
+	def test_learn_none_with_a_name(self):
+		files = self.files("disc", 2)
+		os.makedirs(os.path.join(self.d.folder, "cup"))
+		for words in (["--none", "mug", *files], ["--none", *files, "St. Bernard"], ["--none", "cup", *files], ["--none", "mug"],
+				["mug", "--none", *files]):
+			code, _, err = self.d.ctl("learn", *words)
+			self.assertEqual(USAGE, code, err)
+			self.assertRegex(err, r"without a name.*bnnctl learn '(mug|cup|St\. Bernard)' FILE")
+		code, _, err = self.d.ctl("learn", "none", *files)
+		self.assertEqual(USAGE, code)
+		self.assertIn("bnnctl learn --none FILE", err)
+		self.assertEqual(0, self.d.ctl_json("status")[1][0]["seq"])
+		code, _, err = self.d.ctl("learn", "--none", *files, os.path.join(self.dir, "gone.jpg"))
+		self.assertEqual(FAILED, code) # a picture that is missing is reported, the others are taught
+		self.assertEqual(2, self.d.ctl_json("status")[1][0]["negatives"])
+
+	def test_folders_that_are_no_class(self):
+		self.files("disc", 6, folder="train/disc")
+		self.files("dots", 6, folder="train/None")
+		self.files("dots", 6, 10, folder="train/background")
+		for folder in ("@eaDir", "__MACOSX", ".thumbnails", "#recycle", "@eaDir/disc"):
+			self.files("ring", 2, folder="train/" + folder)
+		for name in ("Thumbs.db", ".DS_Store", "._disc-0.jpg", "Icon\r", "desktop.ini"):
+			with open(os.path.join(self.dir, "train", "disc", name), "wb") as f:
+				f.write(b"no picture")
+		code, out, err = self.d.ctl("learn", "--dir", os.path.join(self.dir, "train"))
+		self.assertEqual(DONE, code, err)
+		self.assertRegex(err, r"train/None: taught as none")
+		self.assertRegex(err, r"train/background: taught as none")
+		self.assertIn("3 folders passed over", err)
+		self.assertEqual(["disc"], self.labels())
+		self.assertEqual(12, self.d.ctl_json("status")[1][0]["negatives"])
+		code, (answer,), _ = self.d.ctl_json("infer", self.files("dots", 1, 30)[0])
+		self.assertEqual("none", answer["reason"])
+
+	def test_test_knows_those_folders(self):
+		self.files("disc", 8, folder="train/" + NFD)
+		self.files("dots", 8, folder="train/none")
+		self.assertEqual(DONE, self.d.ctl("learn", "--dir", os.path.join(self.dir, "train"))[0])
+		self.files("disc", 5, 50, folder="asked/" + NFD)
+		self.files("dots", 5, 50, folder="asked/background")
+		self.files("ring", 2, folder="asked/@eaDir")
+		code, objects, err = self.d.ctl_json("test", "--confusion", os.path.join(self.dir, "asked"))
+		self.assertEqual(DONE, code, err)
+		total = objects[-1]
+		self.assertEqual((10, 0), (total["images"], total["foreign"]))
+		none, cafe = total["per_class"]
+		self.assertEqual((None, True, True), (none["label"], none["none"], none["taught"]))
+		self.assertEqual((NFC, True), (cafe["label"], cafe["taught"]))
+		self.assertEqual(none["correct"], none["refused"])
+		self.assertGreaterEqual(total["correct"], 8)
+		self.assertEqual(DONE, self.d.ctl("forget", "--none")[0])
+		total = self.d.ctl_json("test", os.path.join(self.dir, "asked"))[1][-1]
+		self.assertEqual(5, total["foreign"]) # never taught: to be refused all the same
+		code, out, _ = self.d.ctl("test", "--each", os.path.join(self.dir, "asked"))
+		self.assertIn("(none)", out)
+
+	def test_more_than_one_picture_on_standard_input(self):
+		one, two = encoded("disc", 1), encoded("ring", 2)
+		png = encoded("disc", 3, format="PNG")
+		self.assertEqual(DONE, self.d.ctl("learn", "disc", *self.files("disc", 6))[0])
+		self.assertEqual(DONE, self.d.ctl("learn", "ring", *self.files("ring", 6))[0])
+		code, (alone,), err = self.d.ctl_json("infer", "-", stdin=one)
+		self.assertEqual((DONE, ""), (code, err))
+		for stream in (one + two, one + png, one + two * 2000):
+			code, (answer,), err = self.d.ctl_json("infer", "-", stdin=stream)
+			self.assertEqual(DONE, code, err)
+			self.assertIn("the rest was not looked at", err)
+			self.assertEqual(alone["top"], answer["top"])
+		self.assertIn("the rest was not looked at", self.d.ctl("infer", "-", stdin=png + one)[2])
+		self.assertIn("the rest was not looked at", self.d.ctl("learn", "disc", "-", stdin=one + two)[2])
+		self.assertEqual("", self.d.ctl("infer", "-", stdin=one + b"\n")[2])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_labels_shown),
+		cmocka_unit_test(test_picture_end),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_exit_codes),
 		cmocka_unit_test(test_learn_busy),

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "client/ctl.h"
+#include "client/picture_end.h"
 
 static void check_text(const char *text, size_t n, const char *wanted)
 {
@@ -108,6 +109,44 @@ void test_labels_shown(void **state)
 	assert_string_equal(ctl_answer_word(shown, &answer), "unknown");
 	answer.reason = BNND_NONE;
 	assert_string_equal(ctl_answer_word(shown, &answer), "(none)");
+}
+
+/* Where the first of two pictures ends. */
+void test_picture_end(void **state)
+{
+	(void)state;
+#define PNG        "\x89PNG\r\n\x1A\n"
+#define PNG_END    "\0\0\0\0IEND...."
+#define PNG_WHOLE  PNG "\0\0\0\2IDATxx...." PNG_END
+#define JPEG_HEAD  "\xFF\xD8\xFF\xE0\0\6\xFF\xD9\xFF\xD8" /* a thumbnail's markers inside a segment */
+#define JPEG_SCAN  "\xFF\xDA\0\3x\1\xFF\0\2\xFF\xD0\3"
+#define JPEG_WHOLE JPEG_HEAD JPEG_SCAN "\xFF\xFF\xD9"
+#define MPF        "\xFF\xD8\xFF\xE2\0\6MPF\0\xFF\xD9"
+#define ROW(text, end)                                                                                                 \
+	{                                                                                                              \
+		text, sizeof text - 1, end                                                                             \
+	}
+	static const struct {
+		const char *bytes;
+		size_t n, end;
+	} rows[] = {ROW("", 0), ROW(JPEG_WHOLE, 0), ROW(PNG_WHOLE, 0), ROW("neither " JPEG_WHOLE, 0),
+		ROW(JPEG_WHOLE JPEG_WHOLE, sizeof JPEG_WHOLE - 1), ROW(PNG_WHOLE PNG_WHOLE, sizeof PNG_WHOLE - 1),
+		ROW(JPEG_WHOLE PNG_WHOLE, sizeof JPEG_WHOLE - 1), ROW(PNG_WHOLE JPEG_WHOLE, sizeof PNG_WHOLE - 1),
+		ROW(JPEG_WHOLE "a video", 0), ROW(PNG_WHOLE "\n", 0), ROW(MPF JPEG_WHOLE, 0),
+		ROW(JPEG_HEAD JPEG_SCAN JPEG_WHOLE, sizeof JPEG_HEAD JPEG_SCAN - 1),
+		ROW(PNG "\xFF\xFF\xFF\xFFIDAT....", 0), ROW(JPEG_HEAD "\xFF\xE1\0\1xx", 0),
+		ROW(JPEG_HEAD "\xFF\xE1\xFF\xFFxx", 0)};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		size_t end = picture_end((const uint8_t *)rows[i].bytes, rows[i].n);
+		if (end != rows[i].end)
+			fail_msg("row %zu: %zu, not %zu", i, end, rows[i].end);
+		for (size_t cut = 0; cut < rows[i].n; cut++) { /* nowhere behind the end of what there is */
+			uint8_t *part = malloc(cut + 1);
+			memcpy(part, rows[i].bytes, cut);
+			assert_true(picture_end(part, cut) <= cut);
+			free(part);
+		}
+	}
 }
 
 void test_times(void **state)

@@ -38,6 +38,7 @@ void test_args_nearest(void **state);
 void test_json(void **state);
 void test_columns(void **state);
 void test_labels_shown(void **state);
+void test_picture_end(void **state);
 void test_times(void **state);
 void test_exit_codes(void **state);
 /* verbs of bnnctl */
