@@ -97,6 +97,8 @@ int label_check(const uint8_t *label, size_t len_bytes, struct label *ret_label,
 	if (r == 0 && !normalize(label, len_bytes, UTF8PROC_STABLE | UTF8PROC_COMPOSE, &normal))
 		r = err_set(err, ERR_INVALID_ARGUMENT,
 			"the label is longer than %d bytes in Unicode's composed form (NFC)", LABEL_MAX_BYTES);
+	if (r == 0) /* some characters are two there, and only the first can have variants */
+		r = check_points(normal.bytes, normal.len_bytes, false, err);
 	if (r == 0 && label_is_reserved(normal.bytes, normal.len_bytes))
 		r = err_set(err, ERR_INVALID_ARGUMENT,
 			"no class can be called none or unknown: answers say so where no class fits; "

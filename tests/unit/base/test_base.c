@@ -105,6 +105,41 @@ static void test_label_keys(void **state)
 	assert_true(label_equal(&key, &invisible));
 }
 
+/* Any text of telling characters: what is accepted is shown as it is, stays accepted in NFC and keeps its key. */
+static void test_label_random(void **state)
+{
+	(void)state;
+	static const char *const pieces[] = {"a", "e", " ", "0", "#", "\u0301", "\u0323", "\u0345", "\u05D0", "\u0628",
+		"\u0627", "\u0653", "\u0622", "\u0650", "\u200C", "\u200D", "\u0915", "\u094D", "\u093C", "\u0958", "\uFE0F",
+		"\uFE0E", "\U000E0101", "\u2764", "\U0001F468", "\U0001F3FD", "\u1100", "\u1161", "\u11A8", "\uAC00", "\u115F",
+		"\u00A0", "\u202E", "\u0345", "\uF900", "\u226E", "<", "\u0338", "\u212B", "\uFDFA", "\U0001D15E", "\xFF",
+		"\xE2\x80", "\U000E0041", "\u0F71", "\u0F72", "\u0F80"};
+	uint64_t seed = 11;
+	size_t n_good = 0;
+	for (int round = 0; round < 200000; round++) {
+		char text[LABEL_MAX_BYTES + 8] = "", shown[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)], cut[6];
+		uint32_t n = 1 + splitmix64_below(&seed, round % 50 == 0 ? 40 : 6);
+		while (n-- > 0 && strlen(text) < LABEL_MAX_BYTES)
+			strcat(text, pieces[splitmix64_below(&seed, sizeof pieces / sizeof *pieces)]);
+		struct label normal, again, key, key_again;
+		text_escape(shown, sizeof shown, (const uint8_t *)text, strlen(text));
+		text_escape(cut, sizeof cut, (const uint8_t *)text, strlen(text));
+		assert_int_equal(memcmp(shown, cut, strlen(cut)), 0);
+		if (label_check((const uint8_t *)text, strlen(text), &normal, NULL) != 0)
+			continue;
+		n_good++;
+		assert_string_equal(shown, text);
+		assert_int_equal(label_check_kept((const uint8_t *)text, strlen(text), NULL), 0);
+		if (label_check(normal.bytes, normal.len_bytes, &again, NULL) != 0)
+			fail_msg("%s is accepted, and refused in NFC", text);
+		assert_true(label_equal(&normal, &again));
+		label_key(&normal, &key);
+		label_key(&key, &key_again);
+		assert_true(key.len_bytes > 0 && label_equal(&key, &key_again));
+	}
+	assert_true(n_good > 10000);
+}
+
 static void escapes_to(const char *text, const char *want)
 {
 	char shown[100];
@@ -192,6 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_label),
 		cmocka_unit_test(test_label_keys),
+		cmocka_unit_test(test_label_random),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_sizes),
