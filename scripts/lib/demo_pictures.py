@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import random
+import unicodedata
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -18,6 +19,10 @@ FASHION = "/usr/share/datasets/fashion-mnist"
 FASHION_NAMES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # What somebody's folder may hold beside pictures, without a word.
 ENDINGS = (".jpg", ".jpeg", ".png")
+# Folders that are no classes: of nothing in particular, or a system's own (client/ctl_file.c has the same).
+NO_CLASS = ("none", "(none)", "background", "unknown", "(unknown)")
+OF_SYSTEMS = ("@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "__MACOSX", "$RECYCLE.BIN",
+	"System Volume Information", "lost+found")
 
 
 class NoPictures(Exception):
@@ -78,10 +83,14 @@ def folders(path):
 	"""The same for a folder of folders: at most TAUGHT pictures a class are taught, at least a third is kept to ask."""
 	rng = random.Random(SEED)
 	taught, asked, without = {}, {}, []
-	for name in sorted(os.listdir(path)):
-		folder = os.path.join(path, name)
-		if name.startswith(".") or not os.path.isdir(folder):
+	for entry in sorted(os.listdir(path)):
+		folder = os.path.join(path, entry)
+		if entry.startswith(".") or entry in OF_SYSTEMS or not os.path.isdir(folder):
 			continue
+		if entry.lower() in NO_CLASS:
+			print(f"left out, no class: {entry}")
+			continue
+		name = unicodedata.normalize("NFC", entry) # as answers have it
 		files = sorted(os.path.abspath(os.path.join(folder, f)) for f in os.listdir(folder)
 			if f.lower().endswith(ENDINGS) and not f.startswith("."))
 		shots = [Shot(name, f) for f in files if _readable(f)]
