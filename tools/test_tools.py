@@ -99,6 +99,14 @@ class Container(unittest.TestCase):
         more(g)
         return g.model()
 
+    def test_cards_that_the_engine_refuses(self):
+        """The same names and texts as lib/bnn/check.c: what is written here, bnnd takes."""
+        for name, text in (('', 'x'), ('a b', 'x'), ('bl\u00fcte', 'x'), ('a/b', 'x'), ('a' * 129, 'x'), ('a\n', 'x'),
+                           ('a', 'x\r'), ('a', '\x1b[1m'), ('a', '\x85'), ('a', 'x' * (1 << 16) + 'x')):
+            with self.assertRaises(BadModel, msg=(name, text[:9])):
+                parse(serialize(self.small(lambda g: g.card(name, text))))
+        parse(serialize(self.small(lambda g: g.card('A-z_0.9' + 'a' * 121, 'gr\u00fcn\n\t' + 'x' * ((1 << 16) - 7)))))
+
     def test_bits_by_hand(self):
         bits = np.zeros((2, 33), int)
         bits[0, [0, 31, 32]] = 1

@@ -36,9 +36,12 @@ def message_class(factory, descriptor):
 @functools.lru_cache(maxsize=None)
 def proto():
     """The message classes of model.proto, compiled by protoc into memory: proto().Graph, proto().BITS, ..."""
-    done = subprocess.run(
-        ['protoc', f'--proto_path={PROTO_FILE.parent}', '--descriptor_set_out=/dev/stdout', PROTO_FILE.name],
-        check=True, stdout=subprocess.PIPE)
+    try:
+        done = subprocess.run(
+            ['protoc', f'--proto_path={PROTO_FILE.parent}', '--descriptor_set_out=/dev/stdout', PROTO_FILE.name],
+            check=True, stdout=subprocess.PIPE)
+    except FileNotFoundError:
+        raise SystemExit('protoc is not here (Debian: protobuf-compiler)') from None
     files = descriptor_pb2.FileDescriptorSet.FromString(done.stdout)
     pool = descriptor_pool.DescriptorPool()
     names = {}

@@ -5,6 +5,7 @@ An input is a Tensor message. infer() serves the builder, check_graph() the stri
 operation's name. Activations have rank 3 (H, W, C); a vector is (1, 1, C).
 """
 import math
+import re
 
 from google.protobuf.descriptor import FieldDescriptor
 
@@ -14,6 +15,8 @@ FLOATS = ('F32', 'F16')          # of a constant; an activation is F32
 QUANTIZED = ('I8', 'I16', 'I32')
 REFUSE_SHARES = 5
 DEVIATIONS_MAX, DEVIATION_WEIGHT_MAX = 10, 1000
+NAME = re.compile('[A-Za-z0-9._-]{1,128}')     # of a card
+CARD_TEXT_MAX_BYTES = 1 << 16
 
 
 def need(condition, text):
@@ -327,10 +330,22 @@ def _check_outputs(model, made):
              f'{output.name!r} has {len(output.classes)} classes')
 
 
+def check_name(name):
+    need(NAME.fullmatch(name), f'the name {name!r} is not 1 to 128 letters, digits, "-", "_", "." (ASCII)')
+
+
+def check_text(text):
+    need(len(text.encode()) <= CARD_TEXT_MAX_BYTES, f"the card's text is longer than {CARD_TEXT_MAX_BYTES >> 10} KiB")
+    bad = [c for c in text if ord(c) < 32 and c not in '\n\t' or 127 <= ord(c) < 160]
+    need(not bad, f"the card's text has the control character {bad[:1]}")
+
+
 def _check_beside(model):
     graph = model.graph
     need(graph.HasField('card'), 'the graph has no card')
     check_present(graph.card, 'card')
+    check_name(graph.card.name)
+    check_text(graph.card.text)
     if graph.HasField('answers'):
         a = graph.answers
         check_present(a, 'answers')
