@@ -3,84 +3,35 @@
 """Tests of tools/train: test_train.py [CLASS]. Skips (77) where torch is not there: nothing else needs it.
 
 Signs     the exact convolution, its gradient, half latents of the same signs
-Data      folders, CIFAR files and npy pairs; the held-out part; views
 Training  a run that was stopped gives the weights of one that was not; latents continue
 Engine    every network, trained for a few steps and exported: features of lib/bnn (BNND_FEATURES) and of the numpy
           evaluator against torch in double
-Command   train.py, export.py on a folder of pictures, as doc/TRAINING.md says
 """
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 import unittest
 
-try:
-    import torch
-except ImportError:
-    print('skipped: torch is not installed')
-    sys.exit(77)
+from drawn import N_CLASSES, SMALL, STORED, drawn_set, run_of, torch
 import numpy as np
 import torch.nn.functional as F
-from PIL import Image
 
-TOOLS = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(TOOLS), str(TOOLS / 'train')]
-import augment        # noqa: E402
-import binary         # noqa: E402
-import checkpoint     # noqa: E402
-import export         # noqa: E402
-import leave_out_near  # noqa: E402
-import nets           # noqa: E402
-import normalise      # noqa: E402
-import pictures       # noqa: E402
-import prepare_pictures  # noqa: E402
-import teacher        # noqa: E402
-import train          # noqa: E402
-from bnnfile import Evaluator, read, write    # noqa: E402
-from datasets import engine_features          # noqa: E402
+import augment
+import binary
+import checkpoint
+import export
+import leave_out_near
+import nets
+import normalise
+import pictures
+import run as training
+import teacher
+import train
+from bnnfile import Evaluator, read, write
+from datasets import engine_features
 
 COSINE = 0.9999
-N_CLASSES, N_EACH, STORED = 4, 24, 40
-SMALL = {
-    'photo': ({'channels': [8, 16, 40], 'layers': [1, 1, 2], 'stem': 8, 'feat': 24}, 32),
-    'photo early pool': ({'channels': [8, 16, 40], 'layers': [1, 2, 1], 'stem': 8, 'feat': 24, 'early_pool': True,
-                          'unit_slopes': True}, 64),
-    'quicknet': ({'channels': [16, 24, 40], 'layers': [1, 1, 2]}, 64),
-    'birealnet18': ({'channels': [8, 16, 40], 'layers': [2, 1, 1]}, 64),
-    'reactnet_a': ({'channels': [8, 16, 32, 32, 64]}, 64),
-}
-
-
-def drawn(rng, label, side):
-    """A picture with a shape of its class's colour on noise."""
-    y, x = np.mgrid[:side, :side] / side
-    cy, cx, r = rng.uniform(0.3, 0.7, 2).tolist() + [rng.uniform(0.15, 0.3)]
-    inside = (np.hypot(y - cy, x - cx) < r) if label % 2 else (np.maximum(abs(y - cy), abs(x - cx)) < r)
-    colour = np.array([(220, 60, 60), (60, 200, 80), (70, 80, 230), (220, 210, 70)][label])
-    image = rng.normal(110, 40, (side, side, 3))
-    image[inside] = colour + rng.normal(0, 15, (int(inside.sum()), 3))
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def drawn_set(seed=3, side=STORED, n_each=N_EACH):
-    rng = np.random.default_rng(seed)
-    y = np.repeat(np.arange(N_CLASSES), n_each)
-    return pictures.Pictures(np.stack([drawn(rng, c, side) for c in y]), y, [f'class{c}' for c in range(N_CLASSES)])
-
-
-def arguments(out, *more):
-    return train.arguments(['-', str(out), '--threads', '1', '--batch', '16', *more])
-
-
-def run_of(out, *more, data=None):
-    data = data or drawn_set()
-    a = arguments(out, *more)
-    a.out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(a.seed)
-    return train.Run(a, data, data.spread(20), torch.device('cpu'))
 
 
 class Signs(unittest.TestCase):
@@ -151,111 +102,6 @@ class Signs(unittest.TestCase):
         self.assertGreater(net.fc.weight.abs().max(), 2)
 
 
-class Data(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
-
-    def write_folder(self, root, data):
-        for i, (x, y) in enumerate(zip(data.x, data.y)):
-            at = root / data.classes[y]
-            at.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(x).save(at / f'{i:03d}.png')
-
-    def test_folder(self):
-        data = drawn_set()
-        self.write_folder(self.folder / 'p', data)
-        kept, held = pictures.load(self.folder / 'p', STORED, 0.25, self.folder)
-        self.assertEqual((len(kept), len(held)), (72, 24))
-        self.assertEqual(np.bincount(held.y).tolist(), [6] * 4)
-        self.assertEqual(kept.classes, data.classes)
-        both = np.concatenate([kept.x, held.x])
-        self.assertEqual({p.tobytes() for p in both}, {p.tobytes() for p in data.x})
-        again = pictures.load(self.folder / 'p', STORED, 0.25, self.folder)[1]
-        np.testing.assert_array_equal(again.x, held.x)
-        self.assertEqual(len(list(self.folder.glob('pictures-*.npy'))), 1)
-        Image.fromarray(data.x[0]).save(self.folder / 'p' / 'class0' / 'new.png')
-        self.assertEqual(sum(map(len, pictures.load(self.folder / 'p', STORED, 0.25, self.folder))), 97)
-
-    def test_folder_with_parts(self):
-        data = drawn_set()
-        self.write_folder(self.folder / 'train', data)
-        self.write_folder(self.folder / 'val', data.some(np.arange(90, 96)))
-        kept, held = pictures.load(self.folder, STORED, 0.25, self.folder)
-        self.assertEqual((len(kept), len(held)), (96, 6))
-        self.assertEqual(set(held.y), {3})
-
-    def test_picture_is_upright_and_central(self):
-        wide = np.zeros((40, 80, 3), np.uint8)
-        wide[:, :20], wide[:, 60:] = (255, 0, 0), (0, 0, 255)
-        image = Image.fromarray(wide)
-        exif = image.getexif()
-        exif[0x0112] = 3    # turned by half
-        (self.folder / 'a').mkdir()
-        image.save(self.folder / 'a' / 'x.png', exif=exif)
-        square = pictures.open_square(self.folder / 'a' / 'x.png', 40)
-        self.assertEqual(square.shape, (40, 40, 3))
-        self.assertEqual(square.max(), 0)
-        wide[:, 40:] = (0, 255, 0)
-        Image.fromarray(wide).save(self.folder / 'a' / 'y.png', exif=exif)
-        self.assertGreater(pictures.open_square(self.folder / 'a' / 'y.png', 40)[20, 5, 1], 200)
-
-    def test_prepare(self):
-        (self.folder / 'p' / 'a').mkdir(parents=True)
-        (self.folder / 'p' / 'b').mkdir()
-        long = np.zeros((64, 128, 3), np.uint8)
-        long[:, 64:] = 255
-        Image.fromarray(long).save(self.folder / 'p' / 'a' / 'long.png')
-        Image.fromarray(long[:, :64]).save(self.folder / 'p' / 'b' / 'square.png')
-        Image.fromarray(long[:40, :40]).save(self.folder / 'p' / 'a' / 'small.png')
-        (self.folder / 'p' / 'a' / 'broken.jpg').write_bytes(b'not a picture')
-        (self.folder / 'names').write_text('b\n')
-        for more, means in (((), [0, 255, 0]), (('--leave-out', str(self.folder / 'names')), [0, 255])):
-            prepare_pictures.main([str(self.folder / 'out'), str(self.folder / 'p'), '--side', '32', *more])
-            made = pictures.unlabelled(self.folder / 'out')
-            self.assertEqual(made.x.shape[1:], (32, 32, 3))
-            np.testing.assert_allclose(made.x.mean((1, 2, 3)), means, atol=2)    # the ends meet in one pixel
-        with self.assertRaisesRegex(SystemExit, 'no pictures'):
-            prepare_pictures.main([str(self.folder / 'out'), str(self.folder / 'out')])
-
-    def test_refusals(self):
-        with self.assertRaises(SystemExit):
-            pictures.load(self.folder / 'nothing', STORED)
-        (self.folder / 'a').mkdir()
-        with self.assertRaises(SystemExit):
-            pictures.load(self.folder, STORED)
-        (self.folder / 'a' / 'x.jpg').write_bytes(b'not a picture')
-        with self.assertRaises(SystemExit):
-            pictures.load(self.folder, STORED, 0.1, self.folder)
-        (self.folder / 'c.bin').write_bytes(bytes(100))
-        with self.assertRaises(SystemExit):
-            pictures.load(self.folder / 'c.bin', STORED)
-
-    def test_cifar(self):
-        rng = np.random.default_rng(0)
-        x, y = rng.integers(0, 256, (20, 32, 32, 3), np.uint8), np.arange(20) % 2
-        for labels in (1, 2):
-            rows = [bytes([9] * (labels - 1) + [c]) + p.transpose(2, 0, 1).tobytes() for p, c in zip(x, y)]
-            (self.folder / 'c.bin').write_bytes(b''.join(rows))
-            found = pictures.load_cifar(self.folder / 'c.bin')
-            np.testing.assert_array_equal(found.x, x)
-            np.testing.assert_array_equal(found.y, y)
-
-    def test_views(self):
-        torch.manual_seed(0)
-        crop = augment.crops(500, 0.25, 'cpu')
-        self.assertTrue(((crop[:, :2] > 0.4) & (crop[:, :2] <= 1)).all())
-        self.assertTrue((crop[:, 2:].abs() + crop[:, :2] <= 1 + 1e-6).all())
-        views = torch.from_numpy(teacher.fixed_views(2, 500))
-        self.assertTrue((views[0] == torch.tensor([1.0, 1, 0, 0])).all())
-        within = augment.inside(views[1], crop)
-        self.assertTrue((within[:, 2:].abs() + within[:, :2] <= 1 + 1e-5).all())
-        x = torch.arange(64.0).reshape(1, 1, 8, 8).repeat(1, 3, 1, 1)
-        quarter = augment.cut(x, torch.tensor([[0.5, 0.5, 0.5, -0.5]]), 4)    # the upper right quarter
-        self.assertTrue(torch.allclose(quarter, x[:, :, :4, 4:], atol=1e-4))
-
-
 class Training(unittest.TestCase):
     def setUp(self):
         temporary = tempfile.TemporaryDirectory()
@@ -291,7 +137,7 @@ class Training(unittest.TestCase):
         """Batch norm of a network left in training mode would depend on which pictures are asked together."""
         net, data = nets.build('photo', N_CLASSES, SMALL['photo'][0]), drawn_set()
         for mode in (True, False):
-            train.top1(net.train(mode), data, 32, torch.device('cpu'))
+            training.top1(net.train(mode), data, 32, torch.device('cpu'))
             self.assertEqual(net.training, mode)
         x = data.x[:10]
         alone = np.concatenate([normalise.features(net, p[None], 32) for p in x])
@@ -397,14 +243,14 @@ class Training(unittest.TestCase):
         index = np.flatnonzero(~np.isin(np.arange(len(more)), [4, 9]))
         leave_out_near.leave_out(folder, cache, self.folder / 'out', self.folder / 'out-cache', index)
         np.testing.assert_array_equal(np.load(self.folder / 'out' / 'train_x.npy')[4], more.x[5])
-        left = teacher.Teacher([self.folder / 'out-cache'], len(index), 8)
+        left = teacher.Teacher([self.folder / 'out-cache'], [pictures.unlabelled(self.folder / 'out')], 8)
         np.testing.assert_array_equal(left.view(1, np.array([4]), 'cpu')[1][0], np.load(cache / teacher.KEPT)[1][5])
 
     def test_sides_together(self):
         """Pictures of two sides in one batch: each is cut from its own pixels, and stands in its place."""
         small, large = drawn_set(), drawn_set(seed=5)
         large = pictures.Pictures(large.x.repeat(2, 1).repeat(2, 2), np.full(len(large), pictures.NO_CLASS), [])
-        store = train.Store(pictures.joined([small, large]), torch.device('cpu'))
+        store = training.Store(pictures.joined([small, large]), torch.device('cpu'))
         groups, _ = store.batch(np.array([len(small) + 1, 3, 0]))
         made = augment.cut_groups(groups, torch.tensor([augment.WHOLE] * 3, dtype=torch.float32), STORED)
         made = made.permute(0, 2, 3, 1).numpy()
@@ -422,19 +268,19 @@ class Training(unittest.TestCase):
         run = run_of(self.folder / 'none', *more)
         logits, y = torch.randn(6, N_CLASSES), torch.tensor([0, 1, pictures.NO_CLASS, 2, 3, pictures.NO_CLASS])
         self.assertFalse(run.teacher.has_own)
-        smooth = F.cross_entropy(logits, y, label_smoothing=train.SMOOTH_BESIDE_TEACHER, ignore_index=pictures.NO_CLASS)
-        self.assertAlmostEqual(run.class_loss(logits, y, None).item(), train.CE_BESIDE_TEACHER * smooth.item(), 4)
+        smooth = F.cross_entropy(logits, y, label_smoothing=training.SMOOTH_BESIDE_TEACHER, ignore_index=pictures.NO_CLASS)
+        self.assertAlmostEqual(run.class_loss(logits, y, None).item(), training.CE_BESIDE_TEACHER * smooth.item(), 4)
         teacher.add_own(folder, data, torch.device('cpu'))
-        made = teacher.Teacher([folder], len(data), 8)
+        made = teacher.Teacher([folder], [data], 8)
         kept = np.load(folder / teacher.KEPT).astype('f4')
         aim = made.own_aim(torch.from_numpy(kept[1]))
         self.assertEqual(aim.shape, (len(data), N_CLASSES))
         self.assertTrue((aim.argmax(1).numpy() == data.y).all())
         run = run_of(self.folder / 'run', *more)
         rows = torch.from_numpy(kept[0][:6])
-        own = F.one_hot(y.clamp(min=0), N_CLASSES) * train.LABEL_SHARE + (1 - train.LABEL_SHARE) * made.own_aim(rows)
+        own = F.one_hot(y.clamp(min=0), N_CLASSES) * training.LABEL_SHARE + (1 - training.LABEL_SHARE) * made.own_aim(rows)
         each = -(own * F.log_softmax(logits, 1)).sum(1)[y >= 0]
-        self.assertAlmostEqual(run.class_loss(logits, y, rows).item(), train.OWN_BESIDE_TEACHER * each.mean().item(), 4)
+        self.assertAlmostEqual(run.class_loss(logits, y, rows).item(), training.OWN_BESIDE_TEACHER * each.mean().item(), 4)
         losses = [run.one_step() for _ in range(run.steps)]
         self.assertLess(np.mean(losses[-6:]), 0.8 * np.mean(losses[:6]))
         own = np.load(folder / teacher.OWN)
@@ -470,7 +316,7 @@ class Training(unittest.TestCase):
         """At the end pictures are seen as they will be asked about: the teacher's whole view, and most of it."""
         data = drawn_set()
         folder = self.made_up_teacher('teacher', data.y)
-        for beside, area in ((['--teacher', str(folder)], train.AREA_IN_VIEW), ([], train.AREA)):
+        for beside, area in ((['--teacher', str(folder)], training.AREA_IN_VIEW), ([], training.AREA)):
             run = run_of(self.folder / f'run{area}', '--epochs', '4', '--sides', '1:32', '--whole-from', '0.5', '--options',
                          '{"channels": [8, 16], "layers": [1, 1]}', *beside)
             shown = []
@@ -479,8 +325,8 @@ class Training(unittest.TestCase):
                 run.one_step()
             half = run.steps // 2
             self.assertEqual({least for _, least in shown[:half]}, {area})
-            self.assertEqual({view for view, _ in shown[:half]}, {0, 1} if beside else {train.WHOLE_VIEW})
-            self.assertEqual(set(shown[half:]), {(train.WHOLE_VIEW, train.AREA_WHOLE)})
+            self.assertEqual({view for view, _ in shown[:half]}, {0, 1} if beside else {training.WHOLE_VIEW})
+            self.assertEqual(set(shown[half:]), {(training.WHOLE_VIEW, training.AREA_WHOLE)})
 
     def test_whitening(self):
         rng = np.random.default_rng(0)
@@ -524,31 +370,6 @@ class Engine(unittest.TestCase):
         for what, h in made.items():
             cosine = (h * right[:len(h)]).sum(1) / np.linalg.norm(h, axis=1)
             self.assertGreaterEqual(cosine.min(), COSINE, what)
-
-
-class Command(unittest.TestCase):
-    def test_a_folder(self):
-        with tempfile.TemporaryDirectory() as folder:
-            folder = pathlib.Path(folder)
-            Data.write_folder(self, folder / 'mine', drawn_set())
-            Data.write_folder(self, folder / 'others', drawn_set(seed=4))
-
-            def tool(name, *more):
-                return subprocess.run([sys.executable, '-B', str(TOOLS / 'train' / name), *map(str, more)], check=True,
-                                      cwd=folder, stdout=subprocess.PIPE, text=True).stdout
-            options = '{"channels": [8, 16], "layers": [1, 1], "stem": 8, "feat": 16}'
-            common = ('mine', 'run', '--epochs', 1, '--sides', '1:32', '--options', options, '--threads', 1,
-                      '--batch', 16)
-            self.assertIn('held-out top-1', tool('train.py', *common))
-            self.assertIn('resumes at step 5 of 5', tool('train.py', *common, '--save-latent', 'mine.npz'))
-            tool('export.py', 'run/checkpoint.pt', 'mine.bnn', '--episodes', 'others', '--threads', 1)
-            model = read(folder / 'mine.bnn')
-            self.assertEqual(model.graph.card.name, 'mine')
-            self.assertIn('4 classes', model.graph.card.text)
-            self.assertEqual(len(model.graph.answers.unknown_cosine), 5)
-            self.assertEqual(model.covariance().shape, (16, 16))
-            self.assertIn('continues from mine.latent.npz', tool(
-                'train.py', 'others', 'run2', '--init', 'mine.latent.npz', *common[2:]))
 
 
 if __name__ == '__main__':

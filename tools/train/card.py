@@ -67,7 +67,9 @@ def lines_of(facts):
                + f'; pictures seen nearly whole from {c["whole_from"]:.0%} on' * (c.get('whole_from', 1) < 1) + '.')
     yield (f'{c["epochs"]:.1f} epochs, {c["seconds"] / 60:.0f} minutes. Top-1 of {len(c["classes"])} classes on '
            f'{facts["held_out"]} held-out pictures, with the classifier of the training (not in the file): '
-           f'{facts["top1"]:.1%}.')
+           f'{facts["top1"]:.1%}.' + f' Stopped at step {c["step"]} of {c["steps"]}.' * (c['step'] < c['steps']))
+    yield (f'Whitened with {facts["whitened"]} pictures of the trained classes, shrunk by {facts["shrink"]:.2f} towards the '
+           'identity.')
     yield ''
     if facts['accuracy']:
         yield ('*n* pictures a class are taught, others asked; *means*: cosine class means; *LDA*: with the prior; *joint*: '
@@ -82,11 +84,20 @@ def lines_of(facts):
            'NAME.bnn; doc/TRAINING.md has the commands for the shipped ones.')
 
 
+def of_episodes(facts):
+    """Whose pictures the constants of Answers were fitted on."""
+    trained = facts['episodes_trained']
+    if trained is None:
+        return 'held-out pictures of the trained classes, so others will be less sure than this says'
+    if trained:
+        return f'pictures of which {len(trained)} classes were trained, too, so others will be less sure than this says'
+    return 'pictures of classes that were not trained'
+
+
 def lines_of_unknown(facts):
     constants, effect = facts['constants'], facts['effect']
     sizes = effect['sizes']
-    of = ('pictures of classes that were not trained' if facts['episodes'] else
-          'held-out pictures of the trained classes, so others will be less sure than this says')
+    of = of_episodes(facts)
     yield '## Unknown'
     yield ''
     yield (f'T = {constants["temperature"]}; sd_0 = {constants["deviation"]}, worth {constants["deviation_weight"]:g} pictures; '

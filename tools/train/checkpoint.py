@@ -7,6 +7,7 @@ many numbers: a few MB, kept beside each shipped .bnn (models/NAME.latent.npz).
 import json
 import os
 import pathlib
+import zipfile
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ import nets
 DESCRIPTION = '__net__'    # name and options of the network, as JSON
 HALF_SMALLEST = 2.0 ** -24
 HALF_LARGEST = 65504.0
+BNN_MAGIC = b'\x89BNND'
+NEEDED = ('net', 'options', 'classes', 'model', 'step', 'steps', 'side', 'data', 'store', 'held_out')
 
 
 def save(path, contents):
@@ -29,14 +32,30 @@ def save(path, contents):
 
 
 def load(path):
-    return torch.load(path, map_location='cpu', weights_only=True)
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise SystemExit(f'{path}: is a folder: give {path / "checkpoint.pt"}')
+    if not path.exists():
+        raise SystemExit(f'{path}: no such file')
+    try:
+        contents = torch.load(path, map_location='cpu', weights_only=True)
+        missing = [k for k in NEEDED if k not in contents]
+    except Exception as e:    # damaged files make torch and pickle raise anything
+        raise SystemExit(f'{path}: not a checkpoint of train.py, or it is cut short ({type(e).__name__}); '
+                         'to begin again, move it away') from None
+    if missing:
+        raise SystemExit(f'{path}: not a checkpoint of train.py: it lacks {", ".join(missing)}')
+    return contents
 
 
 def load_net(path):
     """(network in eval mode, checkpoint) of a checkpoint file."""
     contents = load(path)
     net = nets.build(contents['net'], len(contents['classes']), contents['options'])
-    net.load_state_dict(contents['model'])
+    try:
+        net.load_state_dict(contents['model'])
+    except RuntimeError as e:
+        raise SystemExit(f'{path}: its weights do not fit its options {contents["options"]}: {e}') from None
     return net.eval(), contents
 
 
@@ -61,27 +80,47 @@ def save_latents(path, state, name, options):
 
 def read_latents(path):
     """(name, options, {key: tensor}). A file without a description is of the first photo backbone."""
-    arrays = np.load(path)
-    described = json.loads(str(arrays[DESCRIPTION])) if DESCRIPTION in arrays else {'net': 'photo', 'options': {}}
-    state = {}
-    for key in arrays.files:
-        if key != DESCRIPTION:
-            a = arrays[key]
-            state[key] = torch.from_numpy(a.astype(np.float32)) if a.dtype.kind == 'f' else torch.tensor(a)
-    return described['net'], described['options'], state
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise SystemExit(f'{path}: is a folder: give the file of latent weights, NAME.latent.npz')
+    if not path.exists():
+        raise SystemExit(f'{path}: no such file')
+    with open(path, 'rb') as f:
+        if f.read(len(BNN_MAGIC)) == BNN_MAGIC:
+            raise SystemExit(f'{path}: a .bnn file has the signs of the weights alone, nothing to train on from: give its '
+                             'latent weights, NAME.latent.npz')
+    try:
+        arrays = dict(np.load(path))
+        described = json.loads(str(arrays.pop(DESCRIPTION))) if DESCRIPTION in arrays else {'net': 'photo', 'options': {}}
+        name, options = described['net'], described['options']
+        numbers = [a.dtype.kind in 'iu' or a.dtype.kind == 'f' and np.isfinite(a).all() for a in arrays.values()]
+        sound = isinstance(name, str) and isinstance(options, dict) and all(numbers) and 'fc.bias' in arrays
+    except Exception as e:    # damaged files make numpy and zipfile raise anything
+        if zipfile.is_zipfile(path) and any(n.endswith('/data.pkl') for n in zipfile.ZipFile(path).namelist()):
+            raise SystemExit(f'{path}: a checkpoint: give the latent weights that export.py makes of it, '
+                             'NAME.latent.npz') from None
+        raise SystemExit(f'{path}: no latent weights, or cut short ({type(e).__name__}: {e})') from None
+    if not sound:
+        raise SystemExit(f'{path}: no latent weights: not numbers of a network')
+    state = {k: torch.from_numpy(a.astype(np.float32)) if a.dtype.kind == 'f' else torch.tensor(a)
+             for k, a in arrays.items()}
+    return name, options, state
 
 
-def continue_from(net, options, state):
+def continue_from(net, options, state, what='the latents'):
     """Loads latents that were trained with these options; a classifier of other classes stays new, and a network may
     have other numbers of layers (Net.grown). Returns the names that were left out."""
+    have = f'{what} has the options {json.dumps(options)}: leave --options out to keep them'
     state = net.grown(options, state)
     own = net.state_dict()
     missing = sorted(k for k in own if k not in state and not k.startswith('fc.'))
     if missing:
-        raise SystemExit(f'the latents lack {", ".join(missing[:3])}: they are of another network')
+        raise SystemExit(f'{what} lacks {", ".join(missing[:3])}: it is of another network; {have}')
     other = sorted(k for k in own if k in state and own[k].shape != state[k].shape)
-    if any(not k.startswith('fc.') for k in other):
-        raise SystemExit(f'{other[0]} has another shape in the latents: give the same --options')
+    bad = [k for k in other if not k.startswith('fc.')]
+    if bad:
+        raise SystemExit(f'{bad[0]} has the shape {list(state[bad[0]].shape)} there, with these options '
+                         f'{list(own[bad[0]].shape)}; {have}')
     own.update({k: v for k, v in state.items() if k in own and k not in other})
     net.load_state_dict(own)
     return other

@@ -9,6 +9,11 @@ A picture is left out where the teacher's embedding of the whole of it lies near
 --nearer (cosine, after the mean of the held-out ones was taken off). At 0.8 (--side 128) a copy of the same photograph
 at another size or crop goes, and now and then a picture that is merely much alike.
 """
+import command
+
+if __name__ == '__main__':
+    command.begin('torch', 'numpy', 'PIL')
+
 import argparse
 import pathlib
 
@@ -40,6 +45,7 @@ def leave_out(more, cache, out, out_cache, index):
     for name in (teacher.VIEWS, teacher.KEPT):
         np.save(out_cache / name, np.load(cache / name, mmap_mode='r')[:, index])
     (out_cache / teacher.CLASSIFIER).write_bytes((cache / teacher.CLASSIFIER).read_bytes())
+    teacher.say_of(out_cache, pictures.unlabelled(out))
 
 
 def main():
@@ -49,7 +55,7 @@ def main():
     p.add_argument('--nearer', type=float, default=0.8)
     p.add_argument('--side', type=int, default=192, help='as of teacher.py')
     p.add_argument('--store', type=int, default=80, help='as of train.py')
-    p.add_argument('--threads', type=int)
+    p.add_argument('--threads', type=command.number(int, 1, 1024))
     a = p.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
@@ -63,4 +69,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    command.run(main)

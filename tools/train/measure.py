@@ -11,6 +11,11 @@ whitening, from that part. --shared: a folder with data/cifar10-train.bin.xz (BN
 accuracy on CIFAR-10's *training* part alone: n pictures of each class are taught, others are asked. --report [SET] asks
 test parts: CIFAR-10, CIFAR-100 and Fashion-MNIST, which nothing may be chosen by.
 """
+import command
+
+if __name__ == '__main__':
+    command.begin('torch', 'numpy', 'PIL')
+
 import argparse
 import functools
 import gzip
@@ -25,7 +30,7 @@ import nets
 import normalise
 import pictures
 import teacher
-import train
+from run import top1
 
 REFERENCE = 'efficientnet-lite0'
 TAUGHT = (5, 20, 200)
@@ -62,7 +67,7 @@ class Features:
     def __init__(self, pooled, root, held_out):
         self.pooled, self.root = pooled, root
         raw = pooled(held_out.x)
-        self.norm = normalise.whitening(raw, held_out.y, root)
+        self.norm = normalise.whitening(raw, held_out.y, root, normalise.SHRINK)
         self.prior = normalise.prior_covariance(normalise.normalise(raw, *self.norm, root), held_out.y)
 
     def __call__(self, x):
@@ -112,7 +117,7 @@ def main(argv=None):
     p.add_argument('--shared', type=pathlib.Path, default=os.environ.get('BNND_SHARED_DATA'))
     p.add_argument('--side', type=int, default=64)
     p.add_argument('--report', nargs='?', const=ALL, choices=[ALL] + [name for name, _ in REPORTS])
-    p.add_argument('--threads', type=int)
+    p.add_argument('--threads', type=command.number(int, 1, 1024))
     a = p.parse_args(argv)
     if a.threads:
         torch.set_num_threads(a.threads)
@@ -123,7 +128,7 @@ def main(argv=None):
     else:
         net, _ = load_any(a.checkpoint)
         if net.fc.out_features == len(val.classes):
-            right = train.top1(net, val, a.side, torch.device('cpu'))
+            right = top1(net, val, a.side, torch.device('cpu'))
             print(f'| Tiny-ImageNet validation, top-1 with the classifier | | | {right:.1%} |', flush=True)
         features = Features(functools.partial(normalise.features, net, side=a.side), net.root, val)
     if a.shared:
@@ -134,4 +139,4 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
-    main()
+    command.run(main)

@@ -11,6 +11,8 @@ The last three have the structure of the papers and their authors' code; initial
 factor mean|w| of a binary convolution is left out: the batch norm behind each of them takes it up. sign(0) is +1.
 All take x = (byte - 118) / 64.
 """
+import inspect
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -19,6 +21,7 @@ from binary import ClippedSign, SmoothSign, is_latent, latent_weights, sign_conv
 
 BYTE_ZERO, BYTE_SCALE = 118.0, 64.0
 BATCH_NORM_EPS = 1e-5
+OPTION_MOST = 8192     # channels of a layer, layers of a stage
 
 
 def shift(channels):
@@ -150,7 +153,7 @@ class Photo(Net):
         (the batch norm's factor 0, slope 1), what it has less is left out."""
         before = options.get('layers', LAYERS)
         if len(before) != len(self.layers):
-            raise SystemExit(f'layers {list(before)} cannot become {list(self.layers)}: other stages')
+            raise SystemExit(f'layers {list(before)} of the latents cannot become {list(self.layers)}: other stages')
         made = {k: v for k, v in state.items() if not k.startswith('body.')}
         old = new = 0
         for i, (n_old, n_new) in enumerate(zip(before, self.layers)):
@@ -326,14 +329,56 @@ class ReActNet(Net):
 NETS = {'photo': Photo, 'quicknet': QuickNet, 'birealnet18': BiRealNet, 'reactnet_a': ReActNet}
 
 
-def build(name, classes, options=None):
-    """A network by its name; options are its constructor's."""
+def wanted_of(default):
+    """What an option with this default takes, in words, and the check of it."""
+    def whole(v):
+        return isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= OPTION_MOST
+    if isinstance(default, bool):
+        return 'true or false', lambda v: isinstance(v, bool)
+    if isinstance(default, int):
+        return f'a whole number from 1 to {OPTION_MOST}', whole
+    return f'a list of whole numbers from 1 to {OPTION_MOST}', lambda v: (
+        isinstance(v, (list, tuple)) and len(v) > 0 and all(map(whole, v)))
+
+
+def full_options(name, options=None):
+    """The options of a network with the defaults of those that are not given; refuses what it does not take."""
     if name not in NETS:
         raise SystemExit(f'no network {name!r}: there are {", ".join(NETS)}')
+    full = {k: p.default for k, p in inspect.signature(NETS[name]).parameters.items() if k != 'classes'}
+    for key, value in (options or {}).items():
+        if key not in full:
+            raise SystemExit(f'{name} has no option {key!r}: it has {", ".join(full)}')
+        words, takes = wanted_of(full[key])
+        if not takes(value):
+            raise SystemExit(f'{name}: the option {key} is {words}, not {value!r}')
+        full[key] = value
+    full = {k: list(v) if isinstance(v, tuple) else v for k, v in full.items()}
+    if 'layers' in full and len(full['layers']) != len(full['channels']):
+        raise SystemExit(f'{name}: layers {full["layers"]} and channels {full["channels"]} are of different numbers of stages')
+    return full
+
+
+def build(name, classes, options=None):
+    """A network by its name; options are its constructor's."""
+    full = full_options(name, options)
     try:
-        return NETS[name](classes, **(options or {})).to(memory_format=torch.channels_last)
-    except TypeError as e:
-        raise SystemExit(f'{name}: {e}') from None
+        return NETS[name](classes, **full).to(memory_format=torch.channels_last)
+    except (RuntimeError, ValueError) as e:
+        raise SystemExit(f'{name} cannot be built with {full}: {e}') from None
+
+
+@torch.no_grad()
+def trial(net, name, sides):
+    """Refuses, before the work, a network that cannot run at these sides."""
+    was_training, device = net.training, next(net.parameters()).device
+    net.eval()
+    for side in sides:
+        try:
+            net(torch.zeros(1, 3, side, side, device=device))
+        except RuntimeError as e:
+            raise SystemExit(f'{name} with these options cannot run at {side} px: {e}') from None
+    net.train(was_training)
 
 
 def prepare(x):

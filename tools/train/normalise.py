@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From pooled activations to features of unit length, and what a learner makes of them.
 
-features(): a network's pooled activations. whitening(): mean and matrix from the within-class scatter of held-out
+features(): a network's pooled activations. whitening(): mean and matrix from the within-class scatter of labelled
 pictures. The three heads are doc/LEARNER's: cosine class means, LDA with a prior, and logistic regression on all at once.
 """
 import numpy as np
@@ -11,6 +11,8 @@ import nets
 import pictures
 
 SHRINK = 0.1           # least weight of the identity in the within-class scatter
+SHRINKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)    # see choose_shrinkage
+MEANS_TAUGHT, MEANS_DRAWS = 20, 10
 LDA_PRIOR = 1000       # pictures that the prior is worth
 LOGISTIC_SCALE = 8.0
 LOGISTIC_PENALTY = 1e-3
@@ -43,16 +45,42 @@ def within_scatter(x, y):
     return d.T @ d / max(len(x) - labels.max() - 1, 1)
 
 
+def shrinkage(n_directions, n_pictures):
+    """Weight of the identity in the within-class scatter where nothing says better. The fewer pictures there are for
+    the directions, the less the scatter says about most of them."""
+    return max(SHRINK, 2 * n_directions / (2 * n_directions + n_pictures))
+
+
 def whitening(raw, y, root=True, shrink=None):
-    """mean and matrix (d x d): (root(raw) - mean) @ matrix has within-class scatter one. With fewer pictures than
-    directions the scatter says little about most of them: the identity then weighs d / (d + N)."""
+    """mean and matrix (d x d): (root(raw) - mean) @ matrix has within-class scatter one, shrunk towards the identity."""
     r = rooted(raw, root)
     d = r.shape[1]
-    shrink = max(SHRINK, d / (d + len(r))) if shrink is None else shrink
+    shrink = shrinkage(d, len(r)) if shrink is None else shrink
     s = within_scatter(r, y)
     s = (1 - shrink) * s + shrink * max(np.trace(s) / d, 1e-12) * np.eye(d)
     w, v = np.linalg.eigh(s)
     return r.mean(0), v @ np.diag(w ** -0.5) @ v.T
+
+
+def choose_shrinkage(raw, y, asked, asked_y, root=True):
+    """The shrinkage of SHRINKS with which class means of a few of the asked pictures are right about most of the
+    others. asked: of classes that were not trained, two pictures each at least."""
+    found = []
+    for shrink in SHRINKS:
+        h = normalise(asked, *whitening(raw, y, root, shrink), root)
+        found.append(means_of_few(h, asked_y))
+    return SHRINKS[int(np.argmax(found))]
+
+
+def means_of_few(h, y):
+    """Accuracy of class means of up to MEANS_TAUGHT pictures, over MEANS_DRAWS draws."""
+    y = np.unique(y, return_inverse=True)[1]
+    n = min(MEANS_TAUGHT, int(np.bincount(y).min()) // 2)
+    right = []
+    for seed in range(MEANS_DRAWS):
+        taught, rest = few(y, n, seed)
+        right.append((means_answers(h[taught], y[taught], h[rest]) == y[rest]).mean())
+    return float(np.mean(right))
 
 
 def normalise(raw, mean, matrix, root=True):

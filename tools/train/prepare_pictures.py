@@ -8,13 +8,18 @@ Writes OUT/train_x.npy (N x S x S x 3 bytes) for teacher.py and for train.py --a
 one that is longer than 1.4 gives the squares at both ends. --leave-out: names of sub-folders, one a line, that are not
 read: the classes of the validation part, where collections draw from the same source.
 """
+import command
+
+if __name__ == '__main__':
+    command.begin('torch', 'numpy', 'PIL')
+
 import argparse
 import os
 import pathlib
 
 import numpy as np
 
-import pictures
+import folders
 
 LONG = 1.4
 LEAST_SIDE = 60    # smaller pictures are passed over
@@ -22,29 +27,33 @@ LEAST_SIDE = 60    # smaller pictures are passed over
 
 def squares_of(path, side):
     """One or two squares of a picture, or none of a small one."""
-    image = pictures.open_upright(path, side)
+    image = folders.open_upright(path, side)
     w, h = image.size
     s = min(w, h)
     if s < LEAST_SIDE:
         return []
     if max(w, h) <= LONG * s:
-        return [pictures.central(image, side)]
-    return [pictures.resized(image, side, box) for box in ((0, 0, s, s), (w - s, h - s, w, h))]
+        return [folders.central(image, side)]
+    return [folders.resized(image, side, box) for box in ((0, 0, s, s), (w - s, h - s, w, h))]
 
 
-def read(folders, side, left_out):
+def read(roots, side, left_out):
     """Squares of everything below the folders that is a picture; what cannot be read is said and passed over."""
     found = []
-    for folder in folders:
-        before = len(found)
-        for path in sorted(p for p in folder.rglob('*') if p.suffix.lower() in pictures.SUFFIXES):
-            if left_out.intersection(path.relative_to(folder).parts[:-1]):
+    for root in roots:
+        before, unreadable = len(found), []
+        paths, other = folders.pictures_below(root)
+        for path in paths:
+            if left_out.intersection(path.relative_to(root).parts[:-1]):
                 continue
-            try:
-                found += squares_of(path, side)
-            except (OSError, ValueError) as e:
-                print(f'{path}: passed over: {e}')
-        print(f'{folder}: {len(found) - before} squares', flush=True)
+            squares, why = folders.attempt(squares_of, path, side)
+            if why is None:
+                found += squares
+            else:
+                unreadable.append((path, why))
+        folders.say_kinds(other)
+        folders.say_unreadable(unreadable)
+        print(f'{root}: {len(found) - before} squares', flush=True)
     return found
 
 
@@ -52,12 +61,15 @@ def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('out', type=pathlib.Path)
     p.add_argument('folder', type=pathlib.Path, nargs='+')
-    p.add_argument('--side', type=int, default=64)
+    p.add_argument('--side', type=command.number(int, 8, 4096), default=64)
     p.add_argument('--leave-out', type=pathlib.Path)
     a = p.parse_args(argv)
+    for folder in a.folder:
+        if not folder.is_dir():
+            raise SystemExit(f'{folder}: no such folder')
     found = read(a.folder, a.side, set(a.leave_out.read_text().split()) if a.leave_out else set())
     if not found:
-        raise SystemExit(f'no pictures ({", ".join(pictures.SUFFIXES)}) below {", ".join(map(str, a.folder))}')
+        raise SystemExit(f'no pictures ({", ".join(folders.SUFFIXES)}) below {", ".join(map(str, a.folder))}')
     a.out.mkdir(parents=True, exist_ok=True)
     part = a.out / 'train_x.part.npy'
     np.save(part, np.stack(found))
@@ -65,4 +77,4 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
-    main()
+    command.run(main)

@@ -15,6 +15,11 @@ them says.
 --side: what the teacher is shown; pictures of 64 px are seen best much enlarged (128 px: 56 %, 160: 61, 192: 63, with
 20,000 pictures taught).
 """
+import command
+
+if __name__ == '__main__':
+    command.begin('torch', 'numpy', 'PIL')
+
 import argparse
 import json
 import pathlib
@@ -37,6 +42,7 @@ VIEW_SEED = 5
 WHOLE_VIEW = 0             # the first view
 VIEWS, KEPT, CLASSIFIER = 'views.npy', 'embeddings.npy', 'classifier.npz'    # of one folder, the teacher's 1,000 classes
 OWN = 'own-classes.npz'    # the classifier of the pictures' own classes
+OF = 'pictures.txt'        # fingerprint of the pictures that the folder is about
 OWN_EPOCHS, OWN_BATCH, OWN_RATE, OWN_DECAY, OWN_DROPOUT, OWN_SMOOTH = 6, 500, 1e-3, 0.01, 0.2, 0.1
 
 
@@ -83,6 +89,15 @@ def embed_whole(net, batches, side, device):
     """Whole pictures in batches of at most BATCH, bytes n x S x S x 3 each -> N x 1280."""
     whole = np.tile(np.float32(augment.WHOLE), (BATCH, 1))
     return np.concatenate([embed(net, x, whole[:len(x)], side, device) for x in batches])
+
+
+def say_of(out, of):
+    """Notes which pictures a folder is about, in their order; refuses one that is about others."""
+    out.mkdir(parents=True, exist_ok=True)
+    at, fingerprint = out / OF, of.fingerprint()
+    if at.exists() and at.read_text().strip() != fingerprint:
+        raise SystemExit(f'{out} is of other pictures: give another folder')
+    at.write_text(fingerprint + '\n')
 
 
 def make(x, out, n_views, side, device, compile_net=False):
@@ -148,10 +163,16 @@ class Teacher(nn.Module):
     """The kept embeddings, and the losses against them: direction of the embedding, the teacher's 1,000 classes, and
     (own_aim) what it takes the first folder's pictures for among their own."""
 
-    def __init__(self, folders, n_pictures, n_features):
-        """folders: of make(), of the pictures in their order."""
+    def __init__(self, folders, parts, n_features):
+        """folders: of make(), each of the pictures of one part, in their order."""
         super().__init__()
         folders = [pathlib.Path(f) for f in folders]
+        for folder, part in zip(folders, parts):
+            of = folder / OF
+            if of.exists() and of.read_text().strip() != part.fingerprint():
+                raise SystemExit(f'{folder} is of other pictures, or of the same with another held-out part: run teacher.py '
+                                 'again, into another folder')
+        n_pictures = sum(map(len, parts))
         views, kept = ([np.load(f / name, mmap_mode='r') for f in folders] for name in (VIEWS, KEPT))
         self.n_views = min(len(v) for v in views)
         self.views = [pictures.Rows([part[v] for part in views]) for v in range(self.n_views)]
@@ -191,20 +212,21 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('data')
     p.add_argument('out', type=pathlib.Path)
-    p.add_argument('--side', type=int, default=192, help="of the teacher's input")
-    p.add_argument('--views', type=int, default=2)
-    p.add_argument('--store', type=int, default=80, help='as of train.py: the same pictures in the same order')
-    p.add_argument('--held-out', type=float, default=0.1)
+    p.add_argument('--side', type=command.number(int, 32, 1024), default=192, help="of the teacher's input")
+    p.add_argument('--views', type=command.number(int, 1, 100), default=2)
+    p.add_argument('--store', type=command.number(int, 8, 4096), default=80, help="side that a folder's pictures are kept at")
+    p.add_argument('--held-out', type=command.number(float, 0, 0.5, above=True), default=0.1, help='as of train.py')
     p.add_argument('--compile', action='store_true', help='with torch.compile')
-    p.add_argument('--threads', type=int)
+    p.add_argument('--threads', type=command.number(int, 1, 1024))
     a = p.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     train = pictures.training_part(a.data, a.store, a.held_out, a.out)
+    say_of(a.out, train)
     make(train.x, a.out, a.views, a.side, device, a.compile)
     add_own(a.out, train, device)
 
 
 if __name__ == '__main__':
-    main()
+    command.run(main)
