@@ -311,6 +311,12 @@ class Training(unittest.TestCase):
         self.assertLess(np.mean(losses[-6:]), 0.7 * np.mean(losses[:6]))
         with self.assertRaises(SystemExit):
             run_of(self.folder / 'run2', '--teacher', str(folder), data=data.spread(50))
+        teacher.say_of(folder, data)
+        run_of(self.folder / 'run3', '--teacher', str(folder))
+        with self.assertRaisesRegex(SystemExit, 'of other pictures'):    # as many, but others
+            run_of(self.folder / 'run4', '--teacher', str(folder), data=drawn_set(seed=8))
+        with self.assertRaisesRegex(SystemExit, 'of other pictures'):
+            teacher.say_of(folder, drawn_set(seed=8))
 
     def test_whole_from(self):
         """At the end pictures are seen as they will be asked about: the teacher's whole view, and most of it."""

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -196,6 +197,22 @@ class Refusals(Case):
             write_folder(pathlib.Path('mine'), drawn_set(n_each=6))
             self.refuses('smaller --rate', train.main, 'mine', 'run', *SHORT)
         self.assertFalse(pathlib.Path('run/checkpoint.pt').exists())
+
+    def test_full_disk(self):
+        """A limit of the size of files stands in for it: what was saved before stays, and can be gone on from."""
+        self.trained()
+        before = pathlib.Path('run/checkpoint.pt').read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+        try:
+            net, contents = checkpoint.load_net('run/checkpoint.pt')
+            self.refuses('run/checkpoint.pt: cannot be written', lambda _: checkpoint.save('run/checkpoint.pt', contents))
+            state = {**net.state_dict(), 'large': torch.randn(len(before))}
+            self.refuses('x.npz: cannot be written', lambda _: checkpoint.save_latents('x.npz', state, 'photo', {}))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        self.assertEqual(pathlib.Path('run/checkpoint.pt').read_bytes(), before)
+        self.assertEqual(list(pathlib.Path().rglob('*.part')), [])
 
     def test_missing_tools(self):
         with self.assertRaisesRegex(SystemExit, r'pip install torch .*protobuf<5'), \

@@ -4,6 +4,7 @@
 A checkpoint holds everything of a run and is replaced atomically. Latents are the network alone, float16 where it has
 many numbers: a few MB, kept beside each shipped .bnn (models/NAME.latent.npz).
 """
+import io
 import json
 import os
 import pathlib
@@ -21,14 +22,26 @@ BNN_MAGIC = b'\x89BNND'
 NEEDED = ('net', 'options', 'classes', 'model', 'step', 'steps', 'side', 'data', 'store', 'held_out')
 
 
-def save(path, contents):
+def replace(path, body):
+    """The file is the old one or the whole new one. What fails is said here: torch and zipfile, writing to a full disk
+    themselves, hide the reason behind errors of their own."""
     path = pathlib.Path(path)
     part = path.with_suffix('.part')
-    with open(part, 'wb') as f:
-        torch.save(contents, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(part, path)
+    try:
+        with open(part, 'wb') as f:
+            f.write(body)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(part, path)
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise SystemExit(f'{path}: cannot be written, what was there is left as it is: {e.strerror}') from None
+
+
+def save(path, contents):
+    body = io.BytesIO()
+    torch.save(contents, body)
+    replace(path, body.getbuffer())
 
 
 def load(path):
@@ -71,11 +84,9 @@ def save_latents(path, state, name, options):
     for key, tensor in state.items():
         a = tensor.detach().cpu().numpy()
         arrays[key] = to_half(a) if a.ndim > 1 and a.dtype == np.float32 else a
-    path = pathlib.Path(path)
-    part = path.with_suffix('.part')
-    with open(part, 'wb') as f:
-        np.savez_compressed(f, **arrays)
-    os.replace(part, path)
+    body = io.BytesIO()
+    np.savez_compressed(body, **arrays)
+    replace(path, body.getbuffer())
 
 
 def read_latents(path):
