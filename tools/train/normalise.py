@@ -12,7 +12,7 @@ import pictures
 
 SHRINK = 0.1           # least weight of the identity in the within-class scatter
 SHRINKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)    # see choose_shrinkage
-MEANS_TAUGHT, MEANS_DRAWS = 20, 10
+MEANS_TAUGHT, MEANS_DRAWS = (5, 20), 10
 LDA_PRIOR = 1000       # pictures that the prior is worth
 LOGISTIC_SCALE = 8.0
 LOGISTIC_PENALTY = 1e-3
@@ -73,13 +73,13 @@ def choose_shrinkage(raw, y, asked, asked_y, root=True):
 
 
 def means_of_few(h, y):
-    """Accuracy of class means of up to MEANS_TAUGHT pictures, over MEANS_DRAWS draws."""
+    """Accuracy of class means of few pictures, on average of MEANS_TAUGHT (at most half of a class) and MEANS_DRAWS."""
     y = np.unique(y, return_inverse=True)[1]
-    n = min(MEANS_TAUGHT, int(np.bincount(y).min()) // 2)
-    right = []
-    for seed in range(MEANS_DRAWS):
-        taught, rest = few(y, n, seed)
-        right.append((means_answers(h[taught], y[taught], h[rest]) == y[rest]).mean())
+    half, right = int(np.bincount(y).min()) // 2, []
+    for n in (min(n, half) for n in MEANS_TAUGHT):
+        for seed in range(MEANS_DRAWS):
+            taught, rest = few(y, n, seed)
+            right.append((means_answers(h[taught], y[taught], h[rest]) == y[rest]).mean())
     return float(np.mean(right))
 
 
