@@ -20,6 +20,7 @@ import augment
 import folders
 import pictures
 import prepare_pictures
+import prepare_tiny_imagenet
 import teacher
 
 
@@ -166,6 +167,22 @@ class Data(unittest.TestCase):
             np.testing.assert_allclose(made.x.mean((1, 2, 3)), means, atol=2)    # the ends meet in one pixel
         with self.assertRaisesRegex(SystemExit, 'no pictures'):
             prepare_pictures.main([str(self.folder / 'out'), str(self.folder / 'out')])
+
+    def test_tiny_imagenet(self):
+        root = self.folder / 'tiny-imagenet-200'
+        for name in ('train/n1/images/a.JPEG', 'train/n2/images/b.JPEG', 'val/images/v.JPEG'):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(root / name)
+        out = self.folder / 'out'
+        for source, words in ((self.folder / 'nothing', 'no such folder'), (self.folder / 'tiny-imagenet-200' / 'val', 'neither'),
+                              (root, 'no tiny-imagenet-200/ with train and')):
+            with self.assertRaisesRegex(SystemExit, words):
+                prepare_tiny_imagenet.main(source, out)
+        (root / 'val' / 'val_annotations.txt').write_text('v.JPEG\tn2\t0\t0\t63\t63\n')
+        for source in (self.folder, root):
+            prepare_tiny_imagenet.main(source, out)
+            kept, held = pictures.load(out, STORED)
+            self.assertEqual((kept.classes, kept.y.tolist(), held.y.tolist()), (['n1', 'n2'], [0, 1], [1]))
 
     def test_refusals(self):
         with self.assertRaises(SystemExit):

@@ -8,6 +8,11 @@ SOURCE is an unpacked tiny-imagenet-200 folder, or a git directory that has one 
 seshuad/IMagenet: git clone --bare). The order is that of the names, so the same source gives the same bytes. The
 pictures are ImageNet's, for non-commercial research: keep them out of every repository.
 """
+import command
+
+if __name__ == '__main__':
+    command.begin('numpy', 'PIL')
+
 import io
 import pathlib
 import subprocess
@@ -19,6 +24,7 @@ from PIL import Image
 
 SIDE = 64
 ROOT = 'tiny-imagenet-200/'
+ANNOTATIONS = 'val/val_annotations.txt'
 
 
 class Folder:
@@ -38,7 +44,10 @@ class Git:
 
     def __init__(self, path):
         self.git = ['git', f'--git-dir={path}']
-        lines = subprocess.check_output(self.git + ['ls-tree', '-r', 'HEAD']).decode().splitlines()
+        try:
+            lines = subprocess.check_output(self.git + ['ls-tree', '-r', 'HEAD']).decode().splitlines()
+        except (OSError, subprocess.CalledProcessError):
+            raise SystemExit(f'{path}: neither an unpacked {ROOT} nor a git directory that can be read') from None
         at = [(line.split('\t')[1], line.split()[2]) for line in lines]
         self.ids = {name[len(ROOT):]: i for name, i in at if name.startswith(ROOT)}
         self.names = sorted(self.ids)
@@ -66,7 +75,7 @@ def label_lists(source):
     train = [n for n in source.names if n.startswith('train/') and n.endswith('.JPEG')]
     classes = sorted({n.split('/')[1] for n in train})
     number = {c: i for i, c in enumerate(classes)}
-    notes = next(iter(source.read(['val/val_annotations.txt']))).decode().splitlines()
+    notes = next(iter(source.read([ANNOTATIONS]))).decode().splitlines()
     of_picture = {line.split('\t')[0]: number[line.split('\t')[1]] for line in notes if line.strip()}
     val = [n for n in source.names if n.startswith('val/images/') and n.endswith('.JPEG')]
     return {'train': (train, [number[n.split('/')[1]] for n in train]),
@@ -76,7 +85,11 @@ def label_lists(source):
 def main(path, out):
     path, out = pathlib.Path(path), pathlib.Path(out)
     unpacked = (path / 'train').is_dir() or (path / ROOT).is_dir()
+    if not path.is_dir():
+        raise SystemExit(f'{path}: no such folder')
     source = Folder(path) if unpacked else Git(path)
+    if ANNOTATIONS not in source.names or not any(n.startswith('train/') for n in source.names):
+        raise SystemExit(f'{path}: no {ROOT} with train and {ANNOTATIONS} in it')
     parts, classes = label_lists(source)
     out.mkdir(parents=True, exist_ok=True)
     for part, (names, labels) in parts.items():
@@ -92,4 +105,4 @@ def main(path, out):
 if __name__ == '__main__':
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    command.run(lambda: main(*sys.argv[1:]))
