@@ -6,8 +6,8 @@
  * sides as they are in the reduced picture. Four components are CMYK with 255 for no ink, as Adobe writes it and every
  * browser reads it, whether an Adobe marker says so or not: red is c * k / 255 to the nearest.
  *
- * libjpeg warns about broken data and fills in grey, which would then be taught: here such a warning is an error, and
- * the source below never invents an end of the file. What libjpeg may hold is bounded twice: the coefficients that a
+ * libjpeg warns about broken data and fills in grey, which would then be taught: here such a warning is an error. A file
+ * that has lost its end marker is read when not one bit of its picture is missing. What libjpeg may hold is bounded twice: the coefficients that a
  * file of several scans needs are counted before they are allocated, and its own limit is set, too.
  *
  * libjpeg reports errors by a longjmp to read_jpeg(), which therefore keeps nothing in local variables. */
@@ -41,6 +41,7 @@ struct jpeg_reader {
 	struct err *err;
 	int result;
 	unsigned asked;           /* calls of the progress monitor */
+	bool ended;               /* the file's last byte was read, and an end marker put behind it */
 	unsigned components_seen; /* a bit for each that had a scan with its DC coefficients */
 	struct geometry geometry;
 	struct resizer resizer;
@@ -82,6 +83,11 @@ _Noreturn static void fail_broken(struct jpeg_reader *reader, const char *what)
 	give_up(reader, r);
 }
 
+_Noreturn static void fail_truncated(struct jpeg_reader *reader)
+{
+	fail_broken(reader, "the file ends before the picture does, it is truncated");
+}
+
 static struct jpeg_reader *reader_of(j_common_ptr jpeg)
 {
 	return jpeg->client_data;
@@ -103,6 +109,8 @@ static void on_error(j_common_ptr jpeg)
 		}
 		give_up(reader, r);
 	}
+	if (reader->ended)
+		fail_truncated(reader);
 	fail_broken(reader, text);
 }
 
@@ -137,19 +145,31 @@ static void source_init(j_decompress_ptr jpeg)
 	(void)jpeg;
 }
 
-/* The whole file is there from the beginning: to ask for more is to run off its end. */
+/* The whole file is there from the beginning: to ask for more is to run off its end. Once, when scans have begun, there is
+ * an end marker: cameras and transfers lose it, and looking one byte ahead asks for it. Whoever then needs a bit of the
+ * picture that is not there gets a warning (on_message) or comes here again. The arithmetic decoder does neither: for it,
+ * missing bytes are zeros. */
 static boolean source_fill(j_decompress_ptr jpeg)
 {
+	static const JOCTET end[] = {0xFF, JPEG_EOI};
+	struct jpeg_reader *reader = reader_of((j_common_ptr)jpeg);
 	jpeg->src->bytes_in_buffer = 0;
-	fail_broken(reader_of((j_common_ptr)jpeg), "the file ends before the picture does, it is truncated");
+	if (reader->ended || jpeg->input_scan_number < 1 || jpeg->arith_code)
+		fail_truncated(reader);
+	reader->ended = true;
+	jpeg->src->next_input_byte = end;
+	jpeg->src->bytes_in_buffer = sizeof end;
+	return TRUE;
 }
 
 static void source_skip(j_decompress_ptr jpeg, long n)
 {
 	if (n <= 0)
 		return;
-	if ((size_t)n > jpeg->src->bytes_in_buffer)
-		source_fill(jpeg);
+	if ((size_t)n > jpeg->src->bytes_in_buffer) {
+		jpeg->src->bytes_in_buffer = 0;
+		fail_truncated(reader_of((j_common_ptr)jpeg));
+	}
 	jpeg->src->next_input_byte += n;
 	jpeg->src->bytes_in_buffer -= (size_t)n;
 }
@@ -211,6 +231,16 @@ static void choose_reduction(struct jpeg_reader *reader)
 			return;
 		}
 	}
+}
+
+/* A progressive picture gets finer with every scan: with its end, whole scans may be lost without any other trace. */
+static bool is_fine(const struct jpeg_decompress_struct *jpeg)
+{
+	for (int i = 0; jpeg->progressive_mode && i < jpeg->num_components; i++)
+		for (int k = 0; k < DCTSIZE2; k++)
+			if (jpeg->coef_bits[i][k] != 0)
+				return false;
+	return true;
 }
 
 static uint64_t round_up(uint64_t n, uint64_t to)
@@ -294,7 +324,10 @@ static void read_jpeg(struct jpeg_reader *reader)
 	jpeg->progress = &reader->progress;
 	jpeg_start_decompress(jpeg);
 	note_scan(reader);
-	if (reader->components_seen != (1u << jpeg->num_components) - 1)
+	bool is_all_there = reader->components_seen == (1u << jpeg->num_components) - 1;
+	if (reader->ended && !(is_all_there && is_fine(jpeg)))
+		fail_truncated(reader);
+	if (!is_all_there)
 		fail_broken(reader, "it ends before every colour component had its data");
 	reader->row = mem_zalloc(jpeg->output_width, 4);
 	reader->line = mem_zalloc(jpeg->output_width, 3);

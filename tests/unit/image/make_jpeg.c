@@ -20,8 +20,9 @@ static const jpeg_scan_info two_scans[] = {{1, {0}, 0, 0, 0, 0}, {1, {0}, 1, 63,
 static void choose(struct jpeg_compress_struct *jpeg, const struct jpeg_wish *wish)
 {
 	jpeg_set_defaults(jpeg);
-	if (wish->components == 3)
+	if (wish->components == 3 && !wish->subsampled)
 		jpeg->comp_info[0].h_samp_factor = jpeg->comp_info[0].v_samp_factor = 1;
+	jpeg->arith_code = wish->kind == JPEG_ARITHMETIC;
 	jpeg->restart_in_rows = wish->restart_rows;
 	if (wish->kind == JPEG_PROGRESSIVE) {
 		jpeg_simple_progression(jpeg);
