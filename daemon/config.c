@@ -14,6 +14,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "lib/base/text.h"
+#include "lib/image/image.h"
 #include "proto/limits.h"
 
 const char config_default_file[] = BNND_CONFIG_FILE;
@@ -28,7 +29,9 @@ static void set_defaults(struct config *config)
 		.state_dir = mem_strdup("/var/lib/bnnd"),
 		.model_dir = mem_strdup(BNND_MODEL_DIR),
 		.refuse = 0.05,
-		.decode_memory_mib = 32,
+		.decode_memory_mib = IMAGE_DECODE_MEMORY_MIB,
+		.decode_megapixels = IMAGE_DECODE_MEGAPIXELS,
+		.decode_seconds = IMAGE_DECODE_SECONDS,
 		.keep = CONFIG_KEEP_FEATURES,
 		.max_classes = CLASSES_MAX,
 		.samples_per_class = SAMPLES_PER_CLASS,

@@ -33,7 +33,11 @@ const struct config_key config_keys[] = {
 		"strictness: the share of pictures of taught things that may be answered unknown; 0.01, 0.02, 0.05, "
 		"0.1 or 0.2"},
 	{"image.decode_memory_mib", CONFIG_UINT, AT(decode_memory_mib), 1, 1024, NULL,
-		"what one picture's decoder may hold, MiB; large progressive JPEGs need much"},
+		"what one picture's decoder may hold, MiB; a progressive JPEG of 12 megapixels needs 35 (4:2:0)"},
+	{"image.decode_megapixels", CONFIG_UINT, AT(decode_megapixels), 1, 4096, NULL,
+		"what one picture may cost, megapixels of plain PNG; a JPEG costs a tenth, a progressive one half"},
+	{"image.decode_seconds", CONFIG_UINT, AT(decode_seconds), 1, 600, NULL,
+		"decoding one picture is given up after so long"},
 	{"learner.preset", CONFIG_CHOICE, AT(learner.preset), 0, 0, presets,
 		"default, or reference: CWR* as its authors have it; sets the defaults of what follows"},
 	{"learner.width", CONFIG_CHOICE, AT(learner.width), 0, 0, widths,

@@ -15,12 +15,12 @@
 enum { INFER_RETRY_MS = 100 };
 
 struct infer_thread *infer_thread_new(
-	const struct bnn_model *model, const struct image_input *input, size_t decode_memory_bytes)
+	const struct bnn_model *model, const struct image_input *input, const struct image_limits *limits)
 {
 	struct infer_thread *thread = mem_zalloc(1, sizeof *thread);
 	thread->model = bnn_model_info(model);
 	thread->input = *input;
-	thread->decode_memory_bytes = decode_memory_bytes;
+	thread->limits = *limits;
 	thread->run = bnn_run_new(model);
 	thread->pixels = mem_aligned((size_t)input->width * input->height * 3);
 	thread->h = mem_aligned(thread->model->n_features * sizeof *thread->h);
@@ -64,11 +64,19 @@ void picture_digest(const struct image_picture *picture, uint8_t ret_digest[DIGE
 
 /* ---- on a thread of the infer lane ------------------------------------------------------------------------------- */
 
-static bool infer_stop(void *ctx)
+static bool infer_is_over(const struct infer_job *job, uint64_t now_us)
+{
+	return atomic_load_explicit(&job->job.cancelled, memory_order_relaxed) ||
+	       (job->deadline_us && now_us >= job->deadline_us);
+}
+
+static enum image_stop infer_stop(void *ctx)
 {
 	const struct infer_job *job = ctx;
-	return atomic_load_explicit(&job->job.cancelled, memory_order_relaxed) ||
-	       (job->deadline_us && clock_us() >= job->deadline_us);
+	uint64_t now_us = clock_us();
+	if (infer_is_over(job, now_us))
+		return IMAGE_STOP_REQUEST;
+	return now_us >= job->decode_until_us ? IMAGE_STOP_SLOW : IMAGE_GO_ON;
 }
 
 /* Is it the picture that was taught already? Then there is nothing to compute. */
@@ -81,10 +89,12 @@ static bool infer_is_known(struct infer_job *job)
 static void infer_compute(struct infer_job *job, struct infer_thread *thread)
 {
 	struct err *err = &job->job.err;
-	struct image_limits limits = {
-		.decode_memory_bytes = thread->decode_memory_bytes, .stop = infer_stop, .stop_ctx = job};
+	struct image_limits limits = thread->limits;
 	size_t d = thread->model->n_features;
 	uint64_t t0 = clock_us();
+	limits.stop = infer_stop;
+	limits.stop_ctx = job;
+	job->decode_until_us = t0 + limits.decode_seconds * UINT64_C(1000000);
 	if (job->what == INFER_ADD && (job->known = infer_is_known(job)))
 		return;
 	if (image_to_input(&job->picture, &thread->input, &limits, thread->pixels, err) != 0)
@@ -119,7 +129,7 @@ static void infer_run(struct job *base, void *thread)
 {
 	struct infer_job *job = (struct infer_job *)base;
 	job->us.queue = clock_us() - job->received_us;
-	if (infer_stop(job))
+	if (infer_is_over(job, clock_us()))
 		err_set(&base->err, ERR_DEADLINE_EXCEEDED, "the request's timeout_ms was over before its turn came");
 	else
 		infer_compute(job, thread);

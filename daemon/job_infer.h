@@ -10,13 +10,13 @@
 struct infer_thread { /* the context of one thread of the infer lane */
 	const struct bnn_info *model;
 	struct image_input input;
-	size_t decode_memory_bytes;
+	struct image_limits limits; /* without a stop: each job has its own */
 	struct bnn_run *run;
 	uint8_t *pixels; /* input.height x input.width x 3 */
 	float *h;        /* n_features */
 };
 struct infer_thread *infer_thread_new(
-	const struct bnn_model *model, const struct image_input *input, size_t decode_memory_bytes);
+	const struct bnn_model *model, const struct image_input *input, const struct image_limits *limits);
 void infer_thread_free(struct infer_thread *thread);
 
 enum infer_what { INFER_ANSWER, INFER_EMBED, INFER_LOOK, INFER_ADD };
@@ -35,6 +35,7 @@ struct infer_job {
 	struct payload payload;
 	struct snapshot *snapshot;
 	uint64_t received_us, deadline_us;
+	uint64_t decode_until_us; /* image.decode_seconds after its decoding began */
 	uint32_t n_top;
 	struct learn_answer_constants constants;
 	uint64_t lesson, order; /* ADD */

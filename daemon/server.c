@@ -226,9 +226,11 @@ static int start_lanes(struct service *service, struct err *err)
 	const struct config *config = service->config;
 	uint32_t n = service->n_infer_threads;
 	service->infer_threads = mem_zalloc(n, sizeof *service->infer_threads);
+	const struct image_limits limits = {.decode_memory_bytes = (size_t)config->decode_memory_mib << 20,
+		.decode_megapixels = config->decode_megapixels,
+		.decode_seconds = config->decode_seconds};
 	for (uint32_t i = 0; i < n; i++)
-		service->infer_threads[i] = infer_thread_new(
-			service->parts->model, &service->input, (size_t)config->decode_memory_mib << 20);
+		service->infer_threads[i] = infer_thread_new(service->parts->model, &service->input, &limits);
 	struct lane_options infer = {.name = "infer",
 		.n_threads = n,
 		.contexts = service->infer_threads,

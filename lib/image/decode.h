@@ -11,8 +11,13 @@
 #include "lib/base/err.h"
 #include "lib/image/image.h"
 
-enum { DECODE_ROWS_PER_STOP = 16 }; /* rows between two questions to image_limits.stop */
-#define DECODE_MEMORY_SETTING "image.decode_memory_mib"
+enum {
+	DECODE_ROWS_PER_STOP = 16, /* rows between two questions to image_limits.stop */
+	DECODE_PRICE_PIXEL = 16,   /* the price of a pixel of an 8-bit colour PNG, see image_limits */
+};
+#define DECODE_MEMORY_SETTING     "image.decode_memory_mib"
+#define DECODE_MEGAPIXELS_SETTING "image.decode_megapixels"
+#define DECODE_SECONDS_SETTING    "image.decode_seconds"
 
 /* One call of image_to_input; borrowed by the decoder, checked by image.c. */
 struct decode_job {
@@ -36,6 +41,16 @@ int decode_check_size(uint64_t width, uint64_t height, struct err *err);
 int decode_check_memory(
 	const struct decode_job *job, uint64_t need_bytes, const char *what, const char *remedy, struct err *err);
 
-/* True when the caller's time is over. */
-bool decode_must_stop(const struct decode_job *job);
-int decode_stopped(struct err *err);
+/* What a sentence calls the picture that is too much, and the command that makes it less. */
+struct decode_subject {
+	const char *kind; /* "PNG" */
+	uint32_t width, height;
+	const char *remedy;
+};
+
+/* ERR_RESOURCE_EXHAUSTED with the setting's name when the price so far is over the limit. */
+int decode_check_price(
+	const struct decode_job *job, const struct decode_subject *subject, uint64_t price, struct err *err);
+
+/* Asks image_limits.stop: ERR_DEADLINE_EXCEEDED, or ERR_RESOURCE_EXHAUSTED with the setting's name. */
+int decode_check_stop(const struct decode_job *job, const struct decode_subject *subject, struct err *err);

@@ -29,7 +29,9 @@ enum {
 	REDUCTION_MAX = 8,
 	SIDES_PER_INPUT = 2,  /* what a reduction must leave, see above */
 	STRAY_BYTES_MAX = 16, /* webcams put a few bytes between the data and the end marker */
+	PRICE_SAMPLE = 1,     /* of one scan, or of the reduced picture; see DECODE_PRICE_PIXEL */
 };
+#define JPEG_REMEDY "convert in.jpg -resize 1600x1600 out.jpg (Debian package imagemagick)"
 
 struct jpeg_reader {
 	struct jpeg_decompress_struct jpeg;
@@ -40,7 +42,9 @@ struct jpeg_reader {
 	const struct decode_job *job;
 	struct err *err;
 	int result;
-	unsigned asked;           /* calls of the progress monitor */
+	struct decode_subject subject;
+	uint64_t price;           /* so far */
+	int scan;                 /* the newest that was paid for */
 	bool ended;               /* the file's last byte was read, and an end marker put behind it */
 	unsigned components_seen; /* a bit for each that had a scan with its DC coefficients */
 	struct geometry geometry;
@@ -174,9 +178,29 @@ static void source_skip(j_decompress_ptr jpeg, long n)
 	jpeg->src->bytes_in_buffer -= (size_t)n;
 }
 
+static uint64_t samples_of(const jpeg_component_info *component)
+{
+	return (uint64_t)component->width_in_blocks * component->height_in_blocks * DCTSIZE2;
+}
+
+/* A scan that is new is paid for: each walks all of its components, however little it says of them. */
+static void pay_scan(struct jpeg_reader *reader)
+{
+	const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+	if (jpeg->input_scan_number == reader->scan)
+		return;
+	reader->scan = jpeg->input_scan_number;
+	for (int i = 0; i < jpeg->comps_in_scan; i++)
+		reader->price += PRICE_SAMPLE * samples_of(jpeg->cur_comp_info[i]);
+	int r = decode_check_price(reader->job, &reader->subject, reader->price, reader->err);
+	if (r < 0)
+		give_up(reader, r);
+}
+
 static void note_scan(struct jpeg_reader *reader)
 {
 	const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+	pay_scan(reader);
 	if (jpeg->input_scan_number < 1 || (jpeg->progressive_mode && jpeg->Ss != 0))
 		return;
 	for (int i = 0; i < jpeg->comps_in_scan; i++)
@@ -187,8 +211,9 @@ static void note_scan(struct jpeg_reader *reader)
 static void on_progress(j_common_ptr common)
 {
 	struct jpeg_reader *reader = reader_of(common);
-	if (reader->asked++ % DECODE_ROWS_PER_STOP == 0 && decode_must_stop(reader->job))
-		give_up(reader, decode_stopped(reader->err));
+	int stopped = decode_check_stop(reader->job, &reader->subject, reader->err);
+	if (stopped < 0)
+		give_up(reader, stopped);
 	if (reader->jpeg.input_scan_number > IMAGE_MAX_SCANS) {
 		int r = err_set(reader->err, ERR_RESOURCE_EXHAUSTED, "the JPEG has more than %d scans, the limit",
 			IMAGE_MAX_SCANS);
@@ -231,6 +256,23 @@ static void choose_reduction(struct jpeg_reader *reader)
 			return;
 		}
 	}
+}
+
+/* What is known before any scan: each component comes in one at least, and the reduced picture comes out. */
+static void check_price(struct jpeg_reader *reader)
+{
+	struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+	reader->subject = (struct decode_subject){jpeg->progressive_mode ? "progressive JPEG" : "JPEG",
+		jpeg->image_width, jpeg->image_height, JPEG_REMEDY};
+	uint64_t price = 0;
+	for (int i = 0; i < jpeg->num_components; i++)
+		price += PRICE_SAMPLE * samples_of(&jpeg->comp_info[i]);
+	jpeg_calc_output_dimensions(jpeg);
+	reader->price = PRICE_SAMPLE * (uint64_t)jpeg->output_width * jpeg->output_height *
+			(uint64_t)jpeg->out_color_components;
+	int r = decode_check_price(reader->job, &reader->subject, reader->price + price, reader->err);
+	if (r < 0)
+		give_up(reader, r);
 }
 
 /* A progressive picture gets finer with every scan: with its end, whole scans may be lost without any other trace. */
@@ -317,6 +359,7 @@ static void read_jpeg(struct jpeg_reader *reader)
 		give_up(reader, r);
 	choose_output(reader);
 	choose_reduction(reader);
+	check_price(reader);
 	check_memory(reader);
 	r = resizer_init(&reader->resizer, reader->job, &reader->geometry, reader->err);
 	if (r < 0)

@@ -21,13 +21,22 @@
 #include "lib/image/png_chunks.h"
 #include "lib/image/resize.h"
 
-enum { ADAM7_PASSES = 7 };
+enum {
+	ADAM7_PASSES = 7,
+	PRICE_ROW_PIXEL = 4,  /* what each pixel costs, whatever is stored of it */
+	PRICE_BYTE = 4,       /* inflated and unfiltered */
+	PRICE_BITS = 24,      /* grey of less than 8 bit, taken apart and scaled */
+	PRICE_INTERLACED = 4, /* one part in four more */
+};
+
+#define PNG_REMEDY "convert in.png -depth 8 -resize 1600x1600 out.png (Debian package imagemagick)"
 
 struct png_reader {
 	const struct decode_job *job;
 	struct err *err;
 	struct png_chunks chunks;
 	struct spng_ihdr header; /* as libspng read it */
+	struct decode_subject subject;
 	bool interlaced;
 	struct geometry geometry;
 	struct resizer resizer;
@@ -105,13 +114,26 @@ static int too_long(const struct png_reader *p)
 	return r;
 }
 
+static int resize_held(struct png_reader *p)
+{
+	const struct rect *crop = &p->geometry.crop;
+	for (uint32_t y = 0; y < crop->height; y++) {
+		int r = y % DECODE_ROWS_PER_STOP == 0 ? decode_check_stop(p->job, &p->subject, p->err) : 0;
+		if (r < 0)
+			return r;
+		resizer_row(&p->resizer, p->held + (size_t)y * crop->width * 3);
+	}
+	return resizer_finish(&p->resizer, p->err);
+}
+
 static int read_rows(struct png_reader *p, spng_ctx *ctx)
 {
 	int code = spng_decode_image(ctx, NULL, 0, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS | SPNG_DECODE_PROGRESSIVE);
 	struct spng_row_info info = {0};
 	for (unsigned n = 0; code == 0; n++) {
-		if (n % DECODE_ROWS_PER_STOP == 0 && decode_must_stop(p->job))
-			return decode_stopped(p->err);
+		int r = n % DECODE_ROWS_PER_STOP == 0 ? decode_check_stop(p->job, &p->subject, p->err) : 0;
+		if (r < 0)
+			return r;
 		code = spng_get_row_info(ctx, &info);
 		if (code != 0)
 			break;
@@ -125,10 +147,7 @@ static int read_rows(struct png_reader *p, spng_ctx *ctx)
 	}
 	if (code != SPNG_EOI)
 		return broken(p, code, info.row_num);
-	if (p->interlaced)
-		for (uint32_t y = 0; y < p->geometry.crop.height; y++)
-			resizer_row(&p->resizer, p->held + (size_t)y * p->geometry.crop.width * 3);
-	return resizer_finish(&p->resizer, p->err);
+	return p->interlaced ? resize_held(p) : resizer_finish(&p->resizer, p->err);
 }
 
 static int read_picture(struct png_reader *p, spng_ctx *ctx)
@@ -150,6 +169,18 @@ static int read_picture(struct png_reader *p, spng_ctx *ctx)
 	return read_rows(p, ctx);
 }
 
+/* Measured: doc of image_limits. */
+static uint64_t price_of(const struct spng_ihdr *header)
+{
+	static const uint64_t channels[] = {1, 0, 3, 1, 2, 0, 4}; /* by colour type, which libspng has checked */
+	uint64_t bits = channels[header->color_type] * header->bit_depth;
+	uint64_t price = PRICE_ROW_PIXEL + PRICE_BYTE * ((bits + 7) / 8);
+	if (header->color_type == SPNG_COLOR_TYPE_GRAYSCALE && header->bit_depth < 8)
+		price += PRICE_BITS;
+	price *= (uint64_t)header->width * header->height;
+	return header->interlace_method ? price + price / PRICE_INTERLACED : price;
+}
+
 static int read_png(struct png_reader *p, spng_ctx *ctx)
 {
 	int code = spng_set_image_limits(ctx, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
@@ -165,6 +196,11 @@ static int read_png(struct png_reader *p, spng_ctx *ctx)
 		return broken(p, code, 0);
 	p->interlaced = p->header.interlace_method != 0;
 	int r = decode_check_size(p->header.width, p->header.height, p->err);
+	if (r < 0)
+		return r;
+	p->subject = (struct decode_subject){
+		p->header.bit_depth == 16 ? "PNG of 16 bit" : "PNG", p->header.width, p->header.height, PNG_REMEDY};
+	r = decode_check_price(p->job, &p->subject, price_of(&p->header), p->err);
 	return r < 0 ? r : read_picture(p, ctx);
 }
 

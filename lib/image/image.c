@@ -15,8 +15,6 @@
 #include "lib/image/resize.h"
 #include "lib/image/sniff.h"
 
-enum { MEMORY_DEFAULT_BYTES = 32 << 20 }; /* when the caller sets no limits */
-
 static int refuse(struct err *err, int r, const char *field, uint64_t limit)
 {
 	if (err) {
@@ -61,13 +59,39 @@ int decode_check_memory(
 		DECODE_MEMORY_SETTING, limit);
 }
 
-bool decode_must_stop(const struct decode_job *job)
+int decode_check_price(
+	const struct decode_job *job, const struct decode_subject *subject, uint64_t price, struct err *err)
 {
-	return job->limits->stop && job->limits->stop(job->limits->stop_ctx);
+	enum { MILLION = 1000000 };
+	uint64_t limit = job->limits->decode_megapixels;
+	if (limit == 0 || price <= limit * MILLION * DECODE_PRICE_PIXEL)
+		return 0;
+	return refuse(err,
+		err_set(err, ERR_RESOURCE_EXHAUSTED,
+			"to decode this %s of %u x %u pixels costs as much as %.1f megapixels of plain PNG or more: "
+			"the "
+			"limit is %ju (%s); a smaller picture costs less: %s",
+			subject->kind, subject->width, subject->height, (double)price / MILLION / DECODE_PRICE_PIXEL,
+			(uintmax_t)limit, DECODE_MEGAPIXELS_SETTING, subject->remedy),
+		DECODE_MEGAPIXELS_SETTING, limit);
 }
 
-int decode_stopped(struct err *err)
+int decode_check_stop(const struct decode_job *job, const struct decode_subject *subject, struct err *err)
 {
+	switch (job->limits->stop ? job->limits->stop(job->limits->stop_ctx) : IMAGE_GO_ON) {
+	case IMAGE_GO_ON:
+		return 0;
+	case IMAGE_STOP_SLOW:
+		return refuse(err,
+			err_set(err, ERR_RESOURCE_EXHAUSTED,
+				"to decode this %s of %u x %u pixels takes more than %u s, the limit (%s); a smaller "
+				"picture takes less: %s",
+				subject->kind, subject->width, subject->height, job->limits->decode_seconds,
+				DECODE_SECONDS_SETTING, subject->remedy),
+			DECODE_SECONDS_SETTING, job->limits->decode_seconds);
+	case IMAGE_STOP_REQUEST:
+		break;
+	}
 	return err_set(err, ERR_DEADLINE_EXCEEDED, "the time for this request was over while its picture was decoded");
 }
 
@@ -103,15 +127,17 @@ int decode_raw(const struct decode_job *job, struct err *err)
 				(uintmax_t)expected),
 			"picture.raw", 0);
 
+	const struct decode_subject subject = {
+		"raw picture", picture->raw_width, picture->raw_height, "send fewer pixels"};
 	struct geometry geometry;
 	geometry_plan(picture, job->input, picture->raw_width, picture->raw_height, 1, &geometry);
 	struct resizer z;
 	r = resizer_init(&z, job, &geometry, err);
 	uint8_t *line = r == 0 ? mem_zalloc(geometry.crop.width, 3) : NULL;
 	for (uint32_t y = 0; r == 0 && y < geometry.crop.height; y++) {
-		if (y % DECODE_ROWS_PER_STOP == 0 && decode_must_stop(job))
-			r = decode_stopped(err);
-		else
+		if (y % DECODE_ROWS_PER_STOP == 0)
+			r = decode_check_stop(job, &subject, err);
+		if (r == 0)
 			resizer_row(&z, raw_row(picture, &geometry.crop, y, line));
 	}
 	if (r == 0)
@@ -124,7 +150,9 @@ int decode_raw(const struct decode_job *job, struct err *err)
 int image_to_input(const struct image_picture *picture, const struct image_input *input,
 	const struct image_limits *limits, uint8_t *ret_pixels, struct err *err)
 {
-	static const struct image_limits defaults = {.decode_memory_bytes = MEMORY_DEFAULT_BYTES};
+	static const struct image_limits defaults = {.decode_memory_bytes = IMAGE_DECODE_MEMORY_MIB << 20,
+		.decode_megapixels = IMAGE_DECODE_MEGAPIXELS,
+		.decode_seconds = IMAGE_DECODE_SECONDS};
 	/* The input comes from a model that was checked when it was loaded. */
 	REQUIRE(input->width >= 1 && input->width <= IMAGE_INPUT_MAX_SIDE && input->height >= 1 &&
 		input->height <= IMAGE_INPUT_MAX_SIDE && input->fit >= IMAGE_FIT_COVER &&

@@ -140,9 +140,9 @@ static void png_of_list(struct png *png, struct fuzz_input *input)
 
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
-static bool stop(void *ctx)
+static enum image_stop stop(void *ctx)
 {
-	return ++*(int *)ctx > STOPS_MAX;
+	return ++*(int *)ctx > STOPS_MAX ? IMAGE_STOP_REQUEST : IMAGE_GO_ON;
 }
 
 static void take_view(struct fuzz_input *input, struct image_picture *picture)

@@ -22,7 +22,6 @@ int bench_features(int argc, char **argv)
 		.height = info->height,
 		.fit = (enum image_fit)info->fit,
 		.background = {info->background[0], info->background[1], info->background[2]}};
-	const struct image_limits limits = {.decode_memory_bytes = 32 << 20};
 	struct bench_file pictures;
 	bench_read(argv[1], "BNPX", &pictures);
 	struct image_picture picture = {.source = IMAGE_RAW,
@@ -44,7 +43,7 @@ int bench_features(int argc, char **argv)
 	int8_t *q = malloc(info->n_features);
 	for (size_t i = 0; i < pictures.n; i++) {
 		picture.bytes = pictures.data + i * picture.len_bytes;
-		if (image_to_input(&picture, &input, &limits, pixels, &err) != 0)
+		if (image_to_input(&picture, &input, NULL, pixels, &err) != 0)
 			bench_die("picture %zu: %s", i, err.text);
 		bnn_run_features(run, pixels, h);
 		learn_quantize(h, info->n_features, q); /* a q of zeros stays: it is answered unknown */

@@ -17,6 +17,7 @@ enum { MIB = 1 << 20, LIMIT_BYTES = 32 * MIB, ASKED_FOR_EVER = 1 << 30 };
 /* Stops at the stop_at-th question; notes how much memory is in use whenever it is asked. */
 struct watch {
 	int asked, stop_at;
+	enum image_stop how;
 	size_t in_use_bytes, peak_bytes; /* before, and the most seen */
 };
 
@@ -36,12 +37,12 @@ static bool can_measure(void)
 	return after >= before + MIB;
 }
 
-static bool on_asked(void *ctx)
+static enum image_stop on_asked(void *ctx)
 {
 	struct watch *w = ctx;
 	size_t now = in_use();
 	w->peak_bytes = now > w->peak_bytes ? now : w->peak_bytes;
-	return ++w->asked >= w->stop_at;
+	return ++w->asked >= w->stop_at ? w->how : IMAGE_GO_ON;
 }
 
 static struct image_limits limits_with(struct watch *w, size_t memory_bytes)
@@ -276,6 +277,127 @@ static void test_scans(void **state)
 	free(jpeg);
 }
 
+static void check_price(const struct image_picture *picture, uint32_t megapixels, int otherwise)
+{
+	struct err err;
+	struct watch w = {.stop_at = ASKED_FOR_EVER};
+	struct image_limits limits = limits_with(&w, 2 * LIMIT_BYTES);
+	limits.decode_megapixels = megapixels;
+	assert_int_equal(decode(picture, &limits, &err), otherwise);
+	limits.decode_megapixels = megapixels - 1;
+	assert_int_equal(decode(picture, &limits, &err), -ERR_RESOURCE_EXHAUSTED);
+	assert_string_equal(err.field, "image.decode_megapixels");
+	assert_int_equal(err.limit, megapixels - 1);
+	assert_non_null(strstr(err.text, "(image.decode_megapixels); a smaller picture costs less: convert in."));
+}
+
+/* A few bytes may be many pixels, and a pixel of one format costs what several of another do. The pictures have no data:
+ * the header is enough. */
+static void test_price_of_png(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t depth, colour;
+		bool interlaced;
+		uint32_t megapixels; /* that 12 of them cost */
+	} cases[] = {{8, 0, false, 6}, {8, 2, false, 12}, {8, 3, false, 6}, {8, 4, false, 9}, {8, 6, false, 15},
+		{16, 0, false, 9}, {16, 2, false, 21}, {16, 4, false, 15}, {16, 6, false, 27}, {1, 0, false, 24},
+		{4, 0, false, 24}, {1, 3, false, 6}, {8, 2, true, 15}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		size_t n;
+		const struct png_wish wish = {4000, 3000, cases[i].depth, cases[i].colour, cases[i].interlaced, 0, 0};
+		uint8_t *png = make_png(&wish, &n);
+		struct image_picture picture = file_picture(png, n);
+		check_price(&picture, cases[i].megapixels, -ERR_INVALID_ARGUMENT);
+		free(png);
+	}
+
+	/* What held a thread for seconds. */
+	size_t n;
+	uint8_t *png = make_png(&(struct png_wish){8000, 8000, 16, 6, .rows_there = 0}, &n);
+	struct image_picture picture = file_picture(png, n);
+	struct err err;
+	assert_int_equal(decode(&picture, NULL, &err), -ERR_RESOURCE_EXHAUSTED);
+	assert_non_null(strstr(err.text, "this PNG of 16 bit of 8000 x 8000 pixels costs as much as 144.0 megapixels"));
+	assert_non_null(strstr(err.text, "convert in.png -depth 8 -resize 1600x1600 out.png"));
+	free(png);
+}
+
+static void test_price_of_jpeg(void **state)
+{
+	(void)state;
+	uint8_t *jpeg;
+	size_t n;
+	make_jpeg(&(struct jpeg_wish){.width = 4000, .height = 3000, .components = 3}, &jpeg, &n);
+	struct image_picture picture = file_picture(jpeg, n);
+	check_price(&picture, 3, 0); /* 36 million samples, and half a million of the reduced picture */
+	picture.has_roi = true;      /* a small part: not reduced, 36 million more */
+	picture.roi[2] = picture.roi[3] = 0.02;
+	check_price(&picture, 5, 0);
+	free(jpeg);
+
+	/* Each scan walks the picture once more. Refused when the first of them is too much, not after all. */
+	make_jpeg(&(struct jpeg_wish){.width = 4000, .height = 3000, .components = 1, .kind = JPEG_PROGRESSIVE}, &jpeg,
+		&n);
+	picture = file_picture(jpeg, n);
+	check_price(&picture, 5, 0); /* six scans of 12 million */
+	struct err err;
+	struct watch w = {.stop_at = ASKED_FOR_EVER};
+	struct image_limits limits = limits_with(&w, LIMIT_BYTES);
+	assert_int_equal(decode(&picture, &limits, &err), 0);
+	int all = w.asked;
+	limits.decode_megapixels = 2;
+	w.asked = 0;
+	assert_int_equal(decode(&picture, &limits, &err), -ERR_RESOURCE_EXHAUSTED);
+	assert_true(w.asked > 0 && w.asked < all / 2);
+	limits.decode_megapixels = 1;
+	limits.decode_memory_bytes = 1;
+	w.asked = 0;
+	picture.has_roi = true;
+	picture.roi[2] = picture.roi[3] = 0.02;
+	assert_int_equal(decode(&picture, &limits, &err), -ERR_RESOURCE_EXHAUSTED);
+	assert_string_equal(err.field, "image.decode_megapixels"); /* by the header alone */
+	assert_int_equal(w.asked, 0);
+	free(jpeg);
+}
+
+/* What phones make is read with the settings as they come: 12 megapixels, progressive too, and one of 5.8 in full colour.
+ * Progressive, 12 megapixels and full colour is too much to hold, and the sentence says what to do. */
+static void test_phones(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t width, height;
+		enum jpeg_kind kind;
+		bool subsampled;
+	} cases[] = {{4032, 3024, JPEG_BASELINE, true}, {3024, 4032, JPEG_BASELINE, false},
+		{4032, 3024, JPEG_PROGRESSIVE, true}, {2784, 2088, JPEG_PROGRESSIVE, false},
+		{8160, 6120, JPEG_BASELINE, true}, {4032, 3024, JPEG_PROGRESSIVE, false}};
+	enum { N = sizeof cases / sizeof *cases };
+	for (size_t i = 0; i < N; i++) {
+		uint8_t *jpeg;
+		size_t n;
+		make_jpeg(&(struct jpeg_wish){.width = cases[i].width,
+				  .height = cases[i].height,
+				  .components = 3,
+				  .kind = cases[i].kind,
+				  .subsampled = cases[i].subsampled},
+			&jpeg, &n);
+		struct image_picture picture = file_picture(jpeg, n);
+		struct err err;
+		int r = decode(&picture, NULL, &err);
+		if (r != (i + 1 < N ? 0 : -ERR_RESOURCE_EXHAUSTED))
+			fail_msg("case %zu: %s", i, err.text);
+		free(jpeg);
+	}
+	size_t n;
+	uint8_t *png = make_png(&(struct png_wish){4032, 3024, 8, 6, .rows_there = 3024}, &n);
+	struct image_picture picture = file_picture(png, n);
+	struct err err;
+	assert_int_equal(decode(&picture, NULL, &err), 0);
+	free(png);
+}
+
 /* Every decoder asks now and then, and stops whenever it is told to. */
 static void test_deadline(void **state)
 {
@@ -291,9 +413,19 @@ static void test_deadline(void **state)
 		assert_true(all >= 1);
 		for (w.stop_at = 1; w.stop_at <= all; w.stop_at++) {
 			w.asked = 0;
+			w.how = IMAGE_STOP_REQUEST;
 			int r = decode_tight(&c->picture, &c->input, &limits, NULL, &err);
 			assert_int_equal(r, -ERR_DEADLINE_EXCEEDED);
 			assert_int_equal(err.code, ERR_DEADLINE_EXCEEDED);
+			assert_int_equal(w.asked, w.stop_at);
+			w.asked = 0;
+			w.how = IMAGE_STOP_SLOW;
+			limits.decode_seconds = 7;
+			r = decode_tight(&c->picture, &c->input, &limits, NULL, &err);
+			assert_int_equal(r, -ERR_RESOURCE_EXHAUSTED);
+			assert_string_equal(err.field, "image.decode_seconds");
+			assert_int_equal(err.limit, 7);
+			assert_non_null(strstr(err.text, "takes more than 7 s, the limit (image.decode_seconds)"));
 			assert_int_equal(w.asked, w.stop_at);
 		}
 	}
@@ -309,6 +441,9 @@ int main(void)
 		cmocka_unit_test(test_interlaced_needs_memory),
 		cmocka_unit_test(test_ordinary_pictures_need_little),
 		cmocka_unit_test(test_scans),
+		cmocka_unit_test(test_price_of_png),
+		cmocka_unit_test(test_price_of_jpeg),
+		cmocka_unit_test(test_phones),
 		cmocka_unit_test(test_deadline),
 	};
 	return cmocka_run_group_tests_name("image bounds", tests, vectors_load, vectors_unload);
