@@ -330,7 +330,7 @@ class Requests(DaemonTest):
 		Image.new("RGB", (6000, 4000), (90, 90, 90)).save(out, "JPEG", quality=10, progressive=True)
 		start = time.monotonic()
 		error = self.bad_picture(out.getvalue(), "progressive.*memory.*MiB.*jpegtran", Code.RESOURCE_EXHAUSTED)
-		self.assertEqual(32 << 20, error.limit)
+		self.assertEqual(48 << 20, error.limit)
 		self.assertLess(time.monotonic() - start, 10 * SLOW)
 		self.assertLess(len(out.getvalue()), 400000)
 

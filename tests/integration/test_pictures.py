@@ -115,6 +115,47 @@ class Variants(DaemonTest):
 		self.assertEqual(b"ring", jpeg.top[0].label)
 		self.assertLess(abs(jpeg.top[0].cosine - png.top[0].cosine), 0.1)
 
+	def heavy(self, side=8000):
+		"""Half a megabyte that is side x side pixels of 16 bit with alpha, every row filtered by Paeth's predictor."""
+		packer = zlib.compressobj(1)
+		row = b"\4" + bytes(8 * side)
+		data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+		header = struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
+		return bnnd.Picture(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+	def refused(self, client, p, **options):
+		with self.assertRaises(bnnd.Error) as caught:
+			client.call(p.payload, infer=bnnd.wire.messages().Infer(picture=p.message()), **options)
+		return caught.exception
+
+	def test_one_picture_has_a_price(self):
+		heavy = self.heavy()
+		self.assertLess(len(heavy.payload), 4 << 20)
+		error = self.refused(self.client, heavy)
+		self.assertEqual((bnnd.Code.RESOURCE_EXHAUSTED, "image.decode_megapixels", 24), (error.code, error.field, error.limit))
+		self.assertRegex(error.message, "8000 x 8000.*144.*convert in.png")
+
+		# Where the price is no matter, the clock is; the request's own is asked first.
+		slow = self.daemon(config="image:\n  decode_megapixels: 4096\n  decode_seconds: 1\n")
+		client = slow.client()
+		self.addCleanup(client.close)
+		error = self.refused(client, heavy)
+		self.assertEqual((bnnd.Code.RESOURCE_EXHAUSTED, "image.decode_seconds", 1), (error.code, error.field, error.limit))
+		self.assertRegex(error.message, "more than 1 s.*convert in.png")
+		self.assertEqual(bnnd.Code.DEADLINE_EXCEEDED, self.refused(client, heavy, timeout_ms=300).code)
+		client.infer(bnnd.Picture.array(pixels("ring", 1)))
+
+	def test_what_phones_make(self):
+		"""With the settings as they come: 12 megapixels, progressive too, and no end marker."""
+		image = Image.fromarray(pixels("disc", 1, 504, 378)).resize((4032, 3024))
+		for options in ({}, {"progressive": True}, {"subsampling": 0}):
+			with self.subTest(options):
+				p = save(image, "JPEG", quality=85, **options)
+				self.client.infer(p)
+				self.client.infer(bnnd.Picture(p.payload[:-2]))
+		small = image.resize((2784, 2088))
+		self.client.infer(save(small, "JPEG", quality=85, progressive=True, subsampling=0))
+
 	def test_nobody_sees_the_picture_before(self):
 		"""Files that announce more pixels than they have: refused, and the one thread's buffer is never answered with."""
 		secret = pixels("waves", 9, self.side, self.side)
