@@ -25,7 +25,7 @@ enum {
 	ADAM7_PASSES = 7,
 	PRICE_ROW_PIXEL = 4,  /* what each pixel costs, whatever is stored of it */
 	PRICE_BYTE = 4,       /* inflated and unfiltered */
-	PRICE_BITS = 24,      /* grey of less than 8 bit, taken apart and scaled */
+	PRICE_BITS = 24,      /* grey of less than 8 bit with transparency: libspng takes it apart and scales it */
 	PRICE_INTERLACED = 4, /* one part in four more */
 };
 
@@ -38,9 +38,10 @@ struct png_reader {
 	struct spng_ihdr header; /* as libspng read it */
 	struct decode_subject subject;
 	bool interlaced;
+	int format; /* of p->row: SPNG_FMT_G8 where it is possible, which costs a third; else SPNG_FMT_RGBA8 */
 	struct geometry geometry;
 	struct resizer resizer;
-	uint8_t *row;  /* width x RGBA */
+	uint8_t *row;  /* width x RGBA or grey */
 	uint8_t *line; /* the crop of a row as RGB */
 	uint8_t *held; /* interlaced: the whole crop as RGB */
 };
@@ -53,9 +54,14 @@ static int feed(spng_ctx *ctx, void *user, void *dest, size_t n)
 	return png_chunks_take(&p->chunks, dest, n) ? 0 : SPNG_IO_EOF;
 }
 
-/* One RGBA pixel over the background. */
-static void blend(const uint8_t *rgba, const uint8_t background[3], uint8_t *rgb)
+/* Pixel x of p->row as RGB: grey three times, any other over the background. */
+static inline void take_pixel(const struct png_reader *p, size_t x, uint8_t *rgb)
 {
+	if (p->format == SPNG_FMT_G8) {
+		rgb[0] = rgb[1] = rgb[2] = p->row[x];
+		return;
+	}
+	const uint8_t *rgba = p->row + x * 4, *background = p->job->input->background;
 	unsigned alpha = rgba[3];
 	for (int k = 0; k < 3; k++)
 		rgb[k] = (uint8_t)((rgba[k] * alpha + background[k] * (255 - alpha) + 127) / 255);
@@ -67,7 +73,7 @@ static void take_row(struct png_reader *p, uint32_t y)
 	if (y < crop->y || y - crop->y >= crop->height)
 		return;
 	for (size_t i = 0; i < crop->width; i++)
-		blend(p->row + (crop->x + i) * 4, p->job->input->background, p->line + i * 3);
+		take_pixel(p, crop->x + i, p->line + i * 3);
 	resizer_row(&p->resizer, p->line);
 }
 
@@ -82,7 +88,7 @@ static void take_interlaced(struct png_reader *p, const struct spng_row_info *in
 	uint8_t *dest = p->held + (size_t)(info->row_num - crop->y) * crop->width * 3;
 	for (size_t x = first[info->pass]; x < (size_t)crop->x + crop->width; x += step[info->pass])
 		if (x >= crop->x)
-			blend(p->row + x * 4, p->job->input->background, dest + (x - crop->x) * 3);
+			take_pixel(p, x, dest + (x - crop->x) * 3);
 }
 
 static int broken(const struct png_reader *p, int code, uint32_t row)
@@ -128,7 +134,7 @@ static int resize_held(struct png_reader *p)
 
 static int read_rows(struct png_reader *p, spng_ctx *ctx)
 {
-	int code = spng_decode_image(ctx, NULL, 0, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS | SPNG_DECODE_PROGRESSIVE);
+	int code = spng_decode_image(ctx, NULL, 0, p->format, SPNG_DECODE_TRNS | SPNG_DECODE_PROGRESSIVE);
 	struct spng_row_info info = {0};
 	for (unsigned n = 0; code == 0; n++) {
 		int r = n % DECODE_ROWS_PER_STOP == 0 ? decode_check_stop(p->job, &p->subject, p->err) : 0;
@@ -169,13 +175,14 @@ static int read_picture(struct png_reader *p, spng_ctx *ctx)
 	return read_rows(p, ctx);
 }
 
-/* Measured: doc of image_limits. */
-static uint64_t price_of(const struct spng_ihdr *header)
+/* As image_limits has it; tests/bench/image measures it. */
+static uint64_t price_of(const struct png_reader *p)
 {
+	const struct spng_ihdr *header = &p->header;
 	static const uint64_t channels[] = {1, 0, 3, 1, 2, 0, 4}; /* by colour type, which libspng has checked */
 	uint64_t bits = channels[header->color_type] * header->bit_depth;
 	uint64_t price = PRICE_ROW_PIXEL + PRICE_BYTE * ((bits + 7) / 8);
-	if (header->color_type == SPNG_COLOR_TYPE_GRAYSCALE && header->bit_depth < 8)
+	if (header->color_type == SPNG_COLOR_TYPE_GRAYSCALE && header->bit_depth < 8 && p->format != SPNG_FMT_G8)
 		price += PRICE_BITS;
 	price *= (uint64_t)header->width * header->height;
 	return header->interlace_method ? price + price / PRICE_INTERLACED : price;
@@ -195,12 +202,15 @@ static int read_png(struct png_reader *p, spng_ctx *ctx)
 	if (code != 0)
 		return broken(p, code, 0);
 	p->interlaced = p->header.interlace_method != 0;
+	bool is_plain_grey = p->header.color_type == SPNG_COLOR_TYPE_GRAYSCALE && p->header.bit_depth <= 8 &&
+			     !p->chunks.has_transparency;
+	p->format = is_plain_grey ? SPNG_FMT_G8 : SPNG_FMT_RGBA8;
 	int r = decode_check_size(p->header.width, p->header.height, p->err);
 	if (r < 0)
 		return r;
 	p->subject = (struct decode_subject){
 		p->header.bit_depth == 16 ? "PNG of 16 bit" : "PNG", p->header.width, p->header.height, PNG_REMEDY};
-	r = decode_check_price(p->job, &p->subject, price_of(&p->header), p->err);
+	r = decode_check_price(p->job, &p->subject, price_of(p), p->err);
 	return r < 0 ? r : read_picture(p, ctx);
 }
 

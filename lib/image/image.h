@@ -73,8 +73,8 @@ enum image_stop {
 /* What one picture may cost. Its price is counted in pixels of an 8-bit colour PNG, by what decoders were measured to
  * need: known from the header, but for the scans of a JPEG, which are added as they come.
  *
- *   PNG    grey or palette 1/2, colour 1, with alpha 1 1/4 a pixel; at 16 bit 3/4 (grey), 1 3/4, 2 1/4; grey of less than
- *          8 bit 2, as it is taken apart bit by bit; interlaced a quarter more
+ *   PNG    grey or palette 1/2, grey with alpha 3/4, colour 1, colour with alpha 1 1/4 a pixel; at 16 bit 3/4, 1 1/4,
+ *          1 3/4, 2 1/4; grey of less than 8 bit with a transparent shade 2; interlaced a quarter more
  *   JPEG   1/16 a sample (a colour component of a pixel, as it is stored) of every scan and of the reduced picture:
  *          about 1/10 a pixel for a photograph, 1/2 for a progressive one
  *   raw    nothing: the pixels are there */

@@ -20,7 +20,7 @@ enum {
 struct walk {
 	struct png_chunks *chunks;
 	struct err *err;
-	bool palette, transparency, exif, data, data_over;
+	bool palette, exif, data, data_over;
 };
 
 static int broken(const struct walk *w, const char *what, size_t at)
@@ -59,14 +59,16 @@ static int check_place(struct walk *w, size_t at)
 		return 0;
 	}
 	w->data_over = w->data;
-	bool *seen = chunk_is(chunk, "PLTE") ? &w->palette : chunk_is(chunk, "tRNS") ? &w->transparency : NULL;
+	bool *seen = chunk_is(chunk, "PLTE")   ? &w->palette
+		     : chunk_is(chunk, "tRNS") ? &w->chunks->has_transparency
+					       : NULL;
 	if (!seen)
 		return 0;
 	if (*seen)
 		return broken(w, "comes a second time", at);
 	if (w->data)
 		return broken(w, "comes after the picture data", at);
-	if (seen == &w->palette && w->transparency)
+	if (seen == &w->palette && w->chunks->has_transparency)
 		return broken(w, "comes after the transparency of its colours", at);
 	*seen = true;
 	return 0;

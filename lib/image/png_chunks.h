@@ -20,6 +20,7 @@ struct png_chunks {
 	size_t len_bytes;
 	size_t end;               /* behind the last chunk that is whole: nothing behind it is handed over */
 	unsigned exif;            /* orientation, 1 to 8 */
+	bool has_transparency;    /* a tRNS */
 	size_t next, next_bounds; /* what is handed over next, and where its chunk ends */
 };
 

@@ -54,8 +54,10 @@ void put_png_data(uint8_t **at, const struct png_wish *wish)
 {
 	size_t n = wish->rows_there ? row_bytes(wish) : 0;
 	uint8_t *plain = mem_zalloc(wish->rows_there, n);
-	for (uint32_t y = 0; y < wish->rows_there; y++)
-		memset(plain + y * n + 1, wish->sample, n - 1); /* filter 0 */
+	for (uint32_t y = 0; y < wish->rows_there; y++) {
+		plain[y * n] = wish->filter;
+		memset(plain + y * n + 1, wish->sample, n - 1);
+	}
 	uLongf packed_bytes = compressBound(wish->rows_there * n);
 	uint8_t *packed = mem_zalloc(packed_bytes, 1);
 	assert_int_equal(compress2(packed, &packed_bytes, plain, wish->rows_there * n, 6), Z_OK);

@@ -12,6 +12,7 @@ struct png_wish {
 	bool interlaced;
 	uint32_t rows_there; /* rows of data; fewer than height: it lacks some */
 	uint8_t sample;      /* every byte of a row */
+	uint8_t filter;      /* of every row */
 };
 
 /* Appends to *at, which must have n + 12 bytes of room. */
