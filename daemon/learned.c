@@ -12,12 +12,14 @@
 
 void learned_publish(struct learned *learned)
 {
-	char *reasons[LEARNED_REASONS_MAX + 1];
+	char *reasons[LEARNED_REASONS_MAX + 2];
 	size_t n = 0;
 	enum store_mode mode = store_mode(learned->store);
-	const char *why = store_why(learned->store);
+	const char *why = store_why(learned->store), *flaw = store_flaw(learned->store);
 	if (why[0])
 		reasons[n++] = (char *)why;
+	if (flaw[0])
+		reasons[n++] = (char *)flaw;
 	for (size_t i = 0; i < learned->n_reasons; i++)
 		reasons[n++] = learned->reasons[i];
 	struct snapshot_parts parts = {

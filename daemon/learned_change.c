@@ -85,6 +85,8 @@ int change_begin(
 	if (guard->key) {
 		int r = learned_find_key(learned, guard->key, ret_outcome, err);
 		if (r < 0)
+			learned_publish(learned); /* the file may have turned out to be broken */
+		if (r < 0)
 			return r;
 		if (r == 0)
 			return CHANGE_REPEATED;
@@ -111,6 +113,13 @@ static void change_fill(struct store_change *change, const struct change_entry *
 	change->key = guard->key;
 }
 
+/* change_begin has looked the key up and nobody else writes: a key that is known now is in a damaged file. */
+static int key_unfindable(int r, struct err *err)
+{
+	return r == STORE_E_KEY_KNOWN ? err_set(err, ERR_DATA_LOSS, "the state file is damaged (its index of keys)")
+				      : r;
+}
+
 int change_commit(struct learned *learned, struct store_change *change, struct change_entry *entry,
 	const struct change_guard *guard, struct err *err)
 {
@@ -122,7 +131,7 @@ int change_commit(struct learned *learned, struct store_change *change, struct c
 	change_fill(change, entry, guard, &result);
 	int r = store_commit(learned->store, change, &seq, err);
 	free(result);
-	REQUIRE(r <= 0); /* change_begin has looked the key up, and nobody else writes */
+	r = key_unfindable(r, err);
 	if (r < 0)
 		learned_publish(learned); /* the disk may have become unusable */
 	else
@@ -267,7 +276,7 @@ static int restore(struct learned *learned, enum store_op op, uint64_t target, c
 		change_fill(&change, entry, guard, &result);
 		r = store_restore(learned->store, target, &change, &entry->seq, err);
 		free(result);
-		REQUIRE(r <= 0);
+		r = key_unfindable(r, err);
 		if (r == 0)
 			r = learned_follow(learned, entry, err);
 		else

@@ -51,7 +51,20 @@ struct loading { /* the class whose items are coming */
 	struct label label;
 	size_t n_digests;
 	uint8_t (*digests)[DIGEST_BYTES];
+	/* What went wrong, told when the reading has ended: a class's name is read from the same store. */
+	size_t n_troubles;
+	struct trouble {
+		uint32_t class_id;
+		const char *has_no; /* "row", "label": it is left out; NULL: damage */
+		struct store_damage damage;
+	} troubles[LEARNED_REASONS_MAX];
 };
+
+static void trouble_add(struct loading *l, const struct trouble *trouble)
+{
+	if (l->n_troubles < LEARNED_REASONS_MAX)
+		l->troubles[l->n_troubles++] = *trouble;
+}
 
 enum { SHOWN_BYTES = TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES) + 32 };
 
@@ -84,14 +97,15 @@ static void loading_finish(struct loading *l)
 		node->row = l->row;
 		learned_put(learned, node);
 	} else {
-		char text[SHOWN_BYTES + 120], shown[SHOWN_BYTES];
-		class_shown(learned, l->id, shown);
-		snprintf(text, sizeof text, "%s has no usable %s and is left out", shown, l->row ? "label" : "row");
-		reason_add(learned, text);
+		trouble_add(l, &(struct trouble){.class_id = l->id, .has_no = l->row ? "label" : "row"});
 		learn_row_free(l->row);
 	}
 	free(l->digests);
-	*l = (struct loading){.learned = learned};
+	l->open = false;
+	l->row = NULL;
+	l->label.len_bytes = 0;
+	l->n_digests = 0;
+	l->digests = NULL;
 }
 
 static int loading_item(void *ctx, const struct store_item *item)
@@ -112,7 +126,7 @@ static int loading_item(void *ctx, const struct store_item *item)
 			reason_add(learned, why.text);
 		break;
 	case STORE_LABEL:
-		if (label_check_kept(item->data, item->len_bytes, NULL) == 0) {
+		if (item->class_id != CLASS_ID_NONE && label_check_kept(item->data, item->len_bytes, NULL) == 0) {
 			l->label.len_bytes = (uint8_t)item->len_bytes;
 			memcpy(l->label.bytes, item->data, item->len_bytes);
 		}
@@ -124,6 +138,7 @@ static int loading_item(void *ctx, const struct store_item *item)
 		memcpy(l->digests[l->n_digests++], item->data, DIGEST_BYTES);
 		break;
 	case STORE_NOTE:
+	case STORE_UNREADABLE:
 		break;
 	}
 	return 0;
@@ -131,23 +146,38 @@ static int loading_item(void *ctx, const struct store_item *item)
 
 static void loading_damage(void *ctx, const struct store_damage *damage)
 {
-	struct loading *l = ctx;
+	trouble_add(ctx, &(struct trouble){.class_id = damage->class_id, .damage = *damage});
+}
+
+static void trouble_say(struct learned *learned, const struct trouble *trouble)
+{
 	char text[SHOWN_BYTES + 200], shown[SHOWN_BYTES];
-	static const char *const what[] = {"", "row", "label", "picture", "note"};
-	if (l->learned->n_reasons == LEARNED_REASONS_MAX)
-		return;
-	class_shown(l->learned, damage->class_id, shown);
-	if (damage->kind == STORE_SAMPLE)
-		snprintf(text, sizeof text, "%s: a kept picture of change %llu is damaged and left out", shown,
-			(unsigned long long)damage->bad_seq);
-	else if (damage->restored_seq)
+	const struct store_damage *damage = &trouble->damage;
+	const char *what = store_kind_name(damage->kind);
+	unsigned long long bad = damage->bad_seq, restored = damage->restored_seq;
+	class_shown(learned, trouble->class_id, shown);
+	if (trouble->has_no)
+		snprintf(text, sizeof text, "%s has no usable %s and is left out", shown, trouble->has_no);
+	else if (damage->kind == STORE_UNREADABLE)
+		snprintf(text, sizeof text, "an item of change %llu cannot be read and is left out", bad);
+	else if (damage->kind == STORE_SAMPLE || damage->kind == STORE_NOTE)
+		snprintf(text, sizeof text, "%s: a kept %s of change %llu is damaged and left out", shown,
+			damage->kind == STORE_SAMPLE ? "picture" : what, bad);
+	else if (restored)
 		snprintf(text, sizeof text, "%s: its %s of change %llu is damaged, that of change %llu is used", shown,
-			what[damage->kind], (unsigned long long)damage->bad_seq,
-			(unsigned long long)damage->restored_seq);
+			what, bad, restored);
 	else
 		snprintf(text, sizeof text, "%s: its %s of change %llu is damaged and there is no earlier one", shown,
-			what[damage->kind], (unsigned long long)damage->bad_seq);
-	reason_add(l->learned, text);
+			what, bad);
+	reason_add(learned, text);
+}
+
+/* After the store has given its last item. */
+static void loading_end(struct loading *l)
+{
+	loading_finish(l);
+	for (size_t i = 0; i < l->n_troubles; i++)
+		trouble_say(l->learned, &l->troubles[i]);
 }
 
 /* ---- history -> lessons ---- */
@@ -296,7 +326,7 @@ static int load_all(struct learned *learned, struct err *err)
 {
 	struct loading loading = {.learned = learned};
 	int r = store_load(learned->store, loading_item, loading_damage, &loading, err);
-	loading_finish(&loading);
+	loading_end(&loading);
 	if (r == 0)
 		r = history_load(learned, err);
 	if (r != 0)
@@ -435,7 +465,7 @@ static int follow(struct learned *learned, const struct change_entry *entry, str
 	int r = touches_gather(learned, entry->seq, touches, err);
 	if (r == 0)
 		r = store_load_touched(learned->store, entry->seq, loading_item, loading_damage, &loading, err);
-	loading_finish(&loading);
+	loading_end(&loading);
 	if (r == 0)
 		r = lessons_follow(learned, entry, touches, err);
 	if (r != 0)

@@ -130,16 +130,16 @@ static int parse_command(int argc, char **argv, struct command *ret)
 	return 0;
 }
 
-static void print_finding(void *ctx, const char *sentence)
+static void print_line(void *ctx, enum store_line line, const char *sentence)
 {
-	(void)ctx;
+	(void)ctx, (void)line;
 	puts(sentence);
 }
 
 static int check_state(const struct config *config)
 {
 	struct err err;
-	int r = store_check(config->state_dir, print_finding, NULL, &err);
+	int r = store_check(config->state_dir, print_line, NULL, &err);
 	if (r < 0)
 		return failed(EXIT_FAILED, &err);
 	if (r == 0)

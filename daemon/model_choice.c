@@ -65,6 +65,17 @@ static char *missing_reason(const struct store_current *current, uint32_t n_clas
 	return sentence(text);
 }
 
+static char *unknown_reason(const struct config *config, const char *used)
+{
+	char text[1024];
+	snprintf(text, sizeof text,
+		"with which model was learned last cannot be told (%s/current is damaged); '%s' runs: name another "
+		"with "
+		"model.path",
+		config->state_dir, used);
+	return sentence(text);
+}
+
 char *model_waiting(const struct config *config, const struct bnn_model *model)
 {
 	struct store_current current;
@@ -89,8 +100,13 @@ int model_choose(const struct config *config, struct bnn_model **ret_model, char
 	*ret_reason = NULL;
 	if (config->model)
 		return open_model(config->model, ret_model, err);
-	if (store_current_read(config->state_dir, &current) != 0)
-		return open_named(config->model_dir, "default", ret_model, err);
+	int known = store_current_read(config->state_dir, &current);
+	if (known != 0) {
+		int opened = open_named(config->model_dir, "default", ret_model, err);
+		if (opened == 0 && known == STORE_E_BAD_CURRENT)
+			*ret_reason = unknown_reason(config, bnn_model_info(*ret_model)->name);
+		return opened;
+	}
 	if (!plain_name(current.model_name)) {
 		err_set(&why, ERR_INVALID_ARGUMENT, "that is no model's name");
 	} else if (open_named(config->model_dir, current.model_name, ret_model, &why) == 0) {

@@ -10,9 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "lib/base/memory.h"
+#include "lib/base/require.h"
 #include "lib/base/text.h"
+
+/* Without the negatives. */
+static int count_classes(sqlite3 *db, int64_t *ret_n, struct err *err)
+{
+	return sql_int(db, "SELECT count(DISTINCT class_id) FROM item WHERE died = ?1 AND kind = 1 AND class_id > 0",
+		SQL_ARGS(ALIVE), 0, ret_n, err);
+}
 
 uint32_t store_peek_classes(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BYTES])
 {
@@ -21,130 +30,120 @@ uint32_t store_peek_classes(const char *dir, const uint8_t feature_id[STORE_FEAT
 	char *path = file_path(dir, name);
 	struct file_probe probe;
 	struct store_identity identity;
+	struct sql_budget budget;
 	sqlite3 *db = NULL;
 	int64_t n = 0;
 	if (file_probe(path, &probe, NULL) == 0 && probe.exists && !probe.locked &&
-		schema_check_header(probe.header, name, NULL) == 0 && image_open(path, &db, NULL) == 0 &&
+		schema_check_header(probe.header, name, NULL) == 0 && image_open(path, &budget, &db, NULL) == 0 &&
 		schema_identify(db, name, &identity, NULL) == 0 &&
 		memcmp(identity.feature_id, feature_id, sizeof identity.feature_id) == 0)
-		sql_int(db, "SELECT count(DISTINCT class_id) FROM item WHERE died = ?1 AND kind = 1 AND class_id > 0",
-			SQL_ARGS(ALIVE), 0, &n, NULL);
+		count_classes(db, &n, NULL);
 	sqlite3_close(db);
 	free(path);
 	return (uint32_t)n;
 }
 
+enum { CHECK_FINDINGS = 20 }; /* of SQLite's own, a file */
+
 struct check {
-	store_finding_fn *fn;
+	store_line_fn *fn;
 	void *ctx;
 	const char *name; /* of the file looked at */
 	sqlite3 *db;
+	struct sql_budget budget;
 	struct store_identity identity;
+	struct verified verified;
 	size_t n_findings;
 };
 
-static void find(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void find(struct check *check, const char *format, ...)
+static void say(struct check *check, enum store_line line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void say(struct check *check, enum store_line line, const char *format, ...)
 {
-	char line[ERR_TEXT_BYTES + 64];
+	char text[ERR_TEXT_BYTES + 64];
 	va_list ap;
-	int n = snprintf(line, sizeof line, "%s: ", check->name);
+	int n = snprintf(text, sizeof text, "%s: ", check->name);
 	va_start(ap, format);
-	vsnprintf(line + n, sizeof line - (size_t)n, format, ap);
+	vsnprintf(text + n, sizeof text - (size_t)n, format, ap);
 	va_end(ap);
-	text_make_printable(line);
-	check->n_findings++;
-	check->fn(check->ctx, line);
+	text_make_printable(text);
+	check->n_findings += line == STORE_FINDS;
+	check->fn(check->ctx, line, text);
+}
+#define find(check, ...) say(check, STORE_FINDS, __VA_ARGS__)
+
+static void find_of_file(void *ctx, enum finding finding, const char *sentence)
+{
+	(void)finding;
+	find(ctx, "%s", sentence);
 }
 
-static void check_tree(struct check *check)
+static void time_text(int64_t time_ms, char *ret_text, size_t n)
 {
-	sqlite3_stmt *stmt = NULL;
+	const int64_t year_10000_ms = INT64_C(253402300800000);
+	time_t seconds = (time_t)(time_ms / 1000);
+	struct tm tm;
+	if (time_ms < 0 || time_ms >= year_10000_ms || !gmtime_r(&seconds, &tm) ||
+		strftime(ret_text, n, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		snprintf(ret_text, n, "no date");
+}
+
+/* "3 classes, 5 lessons; the newest change is 9 (learn), of 2026-11-26 20:01:02 UTC" */
+static void say_summary(struct check *check)
+{
+	const struct verified *v = &check->verified;
+	int64_t n_classes = 0;
+	uint64_t n_lessons = 0;
 	struct err err;
-	int r = sql_prepare(check->db, "PRAGMA integrity_check(20)", &stmt, &err);
-	while (r == 0 && (r = sql_step(stmt, &err)) == 1) {
-		const char *line = (const char *)sqlite3_column_text(stmt, 0);
-		if (line && strcmp(line, "ok") != 0)
-			find(check, "SQLite finds: %s", line);
-		r = 0;
-	}
-	sqlite3_finalize(stmt);
-	if (r < 0)
+	char date[64];
+	if (count_classes(check->db, &n_classes, &err) < 0 ||
+		history_count_lessons(check->db, v->seq, &n_lessons, &err) < 0) {
 		find(check, "%s", err.text);
+		return;
+	}
+	time_text(v->newest_time_ms, date, sizeof date);
+	if (v->seq == 0)
+		say(check, STORE_SAYS, "nothing was taught");
+	else
+		say(check, STORE_SAYS, "%lld class%s, %llu lesson%s; the newest change is %llu (%s), of %s",
+			(long long)n_classes, n_classes == 1 ? "" : "es", (unsigned long long)n_lessons,
+			n_lessons == 1 ? "" : "s", (unsigned long long)v->seq,
+			v->newest_op ? store_op_name(v->newest_op) : "damaged", date);
 }
 
-static const char *kind_name(enum store_kind kind)
+static void check_whole(struct check *check)
 {
-	static const char *const names[] = {"item", "row", "label", "sample", "note"};
-	return kind >= STORE_ROW && kind <= STORE_NOTE ? names[kind] : names[0];
-}
-
-static void check_items(struct check *check)
-{
-	sqlite3_stmt *stmt = NULL;
 	struct err err;
-	int r = sql_prepare(check->db,
-		"SELECT " ITEM_COLUMNS ", died, (SELECT 1 FROM change WHERE seq = born) FROM item ORDER BY id", &stmt,
-		&err);
-	while (r == 0 && (r = sql_step(stmt, &err)) == 1) {
-		struct item_row row;
-		item_row_read(stmt, check->identity.file_id, &row);
-		unsigned long long born = row.item.born;
-		int64_t died = sqlite3_column_int64(stmt, 7);
-		if (!row.good)
-			find(check, "the %s of class %u from change %llu is damaged%s", kind_name(row.item.kind),
-				row.item.class_id, born, died == ALIVE ? "" : " (an old version)");
-		if (sqlite3_column_type(stmt, 8) == SQLITE_NULL || died <= (int64_t)row.item.born)
-			find(check, "item %lld (class %u) belongs to no change or died before it was born",
-				(long long)row.id, row.item.class_id);
-		r = 0;
-	}
-	sqlite3_finalize(stmt);
-	if (r < 0)
+	if (verify_file(check->db, check->identity.file_id, CHECK_FINDINGS, find_of_file, check, &check->verified,
+		    &err) < 0)
 		find(check, "%s", err.text);
+	else
+		say_summary(check);
 }
 
-static void check_changes(struct check *check)
+/* What is not in the db may be in the -wal, which bnnd never deletes. */
+static void check_wal(struct check *check, const char *path)
 {
-	sqlite3_stmt *stmt = NULL;
-	struct err err;
-	uint64_t last = 0;
-	int64_t class_next = 0, above = 0;
-	int r = sql_prepare(check->db, "SELECT " CHANGE_COLUMNS ", file_id FROM change ORDER BY seq", &stmt, &err);
-	while (r == 0 && (r = sql_step(stmt, &err)) == 1) {
-		struct change_row row;
-		change_row_read(stmt, check->identity.file_id, &row);
-		unsigned long long seq = row.entry.seq;
-		if (sqlite3_column_int64(stmt, 9) != check->identity.file_id)
-			find(check, "change %llu was written for another file: the -wal is not this file's", seq);
-		else if (!row.good)
-			find(check, "change %llu is damaged", seq);
-		else if (row.undo_to >= (int64_t)seq || row.entry.restored >= seq)
-			find(check, "change %llu leads back to itself or to a later one", seq);
-		else if (row.class_next < class_next)
-			find(check, "change %llu gives class ids that were used before", seq);
-		if (last != 0 && row.entry.seq != last + 1)
-			find(check, "changes %llu to %llu are missing", (unsigned long long)last + 1, seq - 1);
-		last = row.entry.seq;
-		class_next = row.good ? row.class_next : class_next;
-		r = 0;
-	}
-	sqlite3_finalize(stmt);
-	if (r == 0)
-		r = sql_int(check->db, "SELECT count(*) FROM item WHERE class_id >= ?1", SQL_ARGS(class_next), 0,
-			&above, &err);
-	if (r < 0)
-		find(check, "%s", err.text);
-	else if (above > 0)
-		find(check, "%lld items have class ids that were never given", (long long)above);
+	char *wal_path = NULL;
+	struct stat st;
+	unsigned long long seq = check->verified.seq;
+	REQUIRE(asprintf(&wal_path, "%s-wal", path) > 0);
+	if (stat(wal_path, &st) != 0 && errno == ENOENT)
+		find(check,
+			"its -wal is missing, which bnnd leaves beside it even when it is empty: if the file was "
+			"copied "
+			"from a bnnd that ran or was killed, changes behind change %llu are lost with it",
+			seq);
+	else if (image_wal_lost(path))
+		find(check, "its -wal is damaged: changes behind change %llu were acknowledged and are lost", seq);
+	free(wal_path);
 }
 
 static void check_file(struct check *check, const char *path)
 {
 	struct file_probe probe;
 	struct err err;
-	struct stat st;
-	char *journal = NULL, owner[64], own_name[32];
+	char owner[64], own_name[32];
 	if (file_probe(path, &probe, &err) != 0) {
 		find(check, "%s", err.text);
 		return;
@@ -154,23 +153,21 @@ static void check_file(struct check *check, const char *path)
 		find(check, "%s: stop it to check the file", owner);
 		return;
 	}
-	if (asprintf(&journal, "%s-journal", path) > 0 && stat(journal, &st) == 0 && st.st_size > 0)
+	if (file_has_journal(path))
 		find(check, "there is a rollback journal beside it, which bnnd never writes");
-	free(journal);
-	if (schema_check_header(probe.header, check->name, &err) != 0 || image_open(path, &check->db, &err) != 0) {
+	if (schema_check_header(probe.header, check->name, &err) != 0 ||
+		image_open(path, &check->budget, &check->db, &err) != 0) {
 		find(check, "%s", err.text);
 		return;
 	}
 	if (schema_identify(check->db, check->name, &check->identity, &err) != 0) {
 		find(check, "%s", err.text);
-		check_tree(check);
 	} else {
 		file_state_name(check->identity.feature_id, own_name);
 		if (strcmp(own_name, check->name) != 0)
 			find(check, "it belongs to another backbone than its name says (%s)", own_name);
-		check_tree(check);
-		check_changes(check);
-		check_items(check);
+		check_whole(check);
+		check_wal(check, path);
 	}
 	sqlite3_close(check->db);
 	check->db = NULL;
@@ -179,13 +176,10 @@ static void check_file(struct check *check, const char *path)
 static void check_current(struct check *check, const char *dir)
 {
 	struct store_current current;
-	struct stat st;
-	char *path = file_path(dir, "current");
-	if (stat(path, &st) == 0 && store_current_read(dir, &current) != 0) {
+	if (store_current_read(dir, &current) == STORE_E_BAD_CURRENT) {
 		check->name = "current";
 		find(check, "it cannot be read: the default model will be used");
 	}
-	free(path);
 }
 
 static int is_state_name(const struct dirent *entry)
@@ -194,7 +188,7 @@ static int is_state_name(const struct dirent *entry)
 	return strncmp(entry->d_name, "state-", 6) == 0 && n > 9 && strcmp(entry->d_name + n - 3, ".db") == 0;
 }
 
-int store_check(const char *dir, store_finding_fn *fn, void *ctx, struct err *err)
+int store_check(const char *dir, store_line_fn *fn, void *ctx, struct err *err)
 {
 	struct dirent **entries = NULL;
 	int n = scandir(dir, &entries, is_state_name, alphasort);
@@ -210,6 +204,8 @@ int store_check(const char *dir, store_finding_fn *fn, void *ctx, struct err *er
 		free(entries[i]);
 	}
 	free(entries);
+	if (n == 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no state in %s: it has no file state-*.db", dir);
 	check_current(&check, dir);
 	return check.n_findings > 0 ? 1 : 0;
 }

@@ -129,6 +129,8 @@ static int transact(struct store *store, const struct store_change *change, stru
 	int r = sql_run(store->db, "BEGIN IMMEDIATE", 0, NULL, err);
 	if (r == 0)
 		r = sql_int(store->db, "SELECT max(id) + 1 FROM item", 0, NULL, 1, &row->item_first, err);
+	if (r == 0 && (row->item_first < 1 || row->item_first > STORE_SEQ_MAX))
+		r = err_set(err, ERR_DATA_LOSS, "the state file is damaged (an item's id is out of range)");
 	if (r == 0)
 		r = insert_change(store, change, row, err);
 	if (r == 0)
@@ -191,6 +193,7 @@ static int commit_written(struct store *store, const struct store_change *change
 {
 	int r = check_writable(store, err);
 	bool known = false;
+	open_begin(store);
 	if (r == 0 && change->key && store->db)
 		r = key_known(store, change->key, &known, err);
 	if (r == 0 && known)
@@ -249,8 +252,11 @@ static int check_change(const struct store_change *change, struct err *err)
 			change->result_bytes, STORE_RESULT_MAX_BYTES);
 	for (size_t i = 0; i < change->n_puts; i++) {
 		const struct store_put *put = &change->puts[i];
-		REQUIRE(put->kind >= STORE_ROW && put->kind <= STORE_NOTE && put->class_id < UINT32_MAX);
+		REQUIRE(put->kind >= STORE_ROW && put->kind <= STORE_NOTE);
 		REQUIRE(!put->format || strlen(put->format) < STORE_FORMAT_MAX_BYTES);
+		if (put->class_id >= STORE_CLASS_ID_MAX)
+			return err_set(err, ERR_RESOURCE_EXHAUSTED,
+				"no class id is left in this state: the limit is %d", STORE_CLASS_ID_MAX);
 		if (put->len_bytes > STORE_ITEM_MAX_BYTES)
 			return err_set(err, ERR_RESOURCE_EXHAUSTED,
 				"an item of the change has %zu bytes: the limit is %d", put->len_bytes,

@@ -62,11 +62,11 @@ int store_current_read(const char *dir, struct store_current *ret_current)
 	int r = file_read(path, CURRENT_MAX_BYTES, &bytes, &n, NULL);
 	free(path);
 	if (r != 0)
-		return 1;
+		return r > 0 ? STORE_E_NO_CURRENT : STORE_E_BAD_CURRENT;
 	bytes[n] = '\0'; /* file_read leaves room */
 	bool good = strlen((const char *)bytes) == n && parse((const char *)bytes, ret_current);
 	sqlite3_free(bytes);
-	return good ? 0 : 1;
+	return good ? 0 : STORE_E_BAD_CURRENT;
 }
 
 bool current_names(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BYTES], const char *model_name)

@@ -224,6 +224,16 @@ int file_probe(const char *path, struct file_probe *ret_probe, struct err *err)
 	return r;
 }
 
+bool file_has_journal(const char *path)
+{
+	char *journal = NULL;
+	struct stat st;
+	REQUIRE(asprintf(&journal, "%s-journal", path) > 0);
+	bool has = stat(journal, &st) == 0 && st.st_size > 0;
+	free(journal);
+	return has;
+}
+
 void file_owner_text(const struct file_probe *probe, char *ret_text, size_t n)
 {
 	if (probe->owner > 0)

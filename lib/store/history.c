@@ -17,19 +17,20 @@ uint64_t store_entry_before(const struct store_entry *entry)
 struct walk {
 	sqlite3_stmt *restores; /* seq, restored; the newest first */
 	int64_t low, high;
+	bool done;
 };
 
-static int walk_begin(struct walk *walk, struct store *store, struct err *err)
+static int walk_begin(struct walk *walk, sqlite3 *db, uint64_t newest, struct err *err)
 {
-	*walk = (struct walk){.low = (int64_t)store->seq, .high = (int64_t)store->seq + 1};
-	return sql_prepare(store->db, "SELECT seq, restored FROM change WHERE restored IS NOT NULL ORDER BY seq DESC",
+	*walk = (struct walk){.low = (int64_t)newest, .high = (int64_t)newest + 1};
+	return sql_prepare(db, "SELECT seq, restored FROM change WHERE restored IS NOT NULL ORDER BY seq DESC",
 		&walk->restores, err);
 }
 
 static int walk_next_gap(struct walk *walk, struct err *err)
 {
-	int r;
-	while ((r = sql_step(walk->restores, err)) == 1) {
+	int r = 0;
+	while (!walk->done && (r = sql_step(walk->restores, err)) == 1) {
 		int64_t seq = sqlite3_column_int64(walk->restores, 0);
 		if (seq > walk->low)
 			continue; /* undone itself */
@@ -39,15 +40,15 @@ static int walk_next_gap(struct walk *walk, struct err *err)
 			walk->low = seq - 1;
 		return 0;
 	}
-	if (r == 0)
-		walk->high = walk->low = 0; /* everything below is in force */
-	return r;
+	walk->done = true;          /* a statement that is asked again begins again */
+	walk->high = walk->low = 0; /* everything below is in force */
+	return r < 0 ? r : 0;
 }
 
 static int walk_undone(struct walk *walk, uint64_t seq, bool *ret_undone, struct err *err)
 {
 	int64_t s = (int64_t)seq;
-	while (s < walk->high && s <= walk->low) {
+	while (!walk->done && s < walk->high && s <= walk->low) {
 		int r = walk_next_gap(walk, err);
 		if (r != 0)
 			return r;
@@ -60,11 +61,15 @@ static int walk_undone(struct walk *walk, uint64_t seq, bool *ret_undone, struct
 static int give(struct store *store, sqlite3_stmt *stmt, store_entry_fn *fn, void *ctx, size_t *ret_n, struct err *err)
 {
 	struct walk walk;
-	int r = walk_begin(&walk, store, err), answer = 0;
+	int r = walk_begin(&walk, store->db, store->seq, err), answer = 0;
 	size_t n = 0;
 	while (r == 0 && answer == 0 && (r = sql_step(stmt, err)) == 1) {
 		struct change_row row;
 		change_row_read(stmt, store->file_id, &row);
+		if (row.entry.seq == 0) {
+			r = err_set(err, ERR_DATA_LOSS, "the state file is damaged (a change has no number)");
+			break;
+		}
 		r = walk_undone(&walk, row.entry.seq, &row.entry.undone, err);
 		if (r == 0)
 			answer = fn(ctx, &row.entry);
@@ -82,11 +87,13 @@ int store_history(struct store *store, uint64_t before_seq, size_t n, store_entr
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
+	open_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(store->db,
-		"SELECT " CHANGE_COLUMNS " FROM change WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2", &stmt, err);
+		"SELECT " CHANGE_COLUMNS " FROM change WHERE seq BETWEEN 1 AND ?1 - 1 ORDER BY seq DESC LIMIT ?2",
+		&stmt, err);
 	if (r != 0)
-		return r;
+		return open_finish_read(store, r, 0, err);
 	int64_t before = before_seq == 0 || before_seq > INT64_MAX ? INT64_MAX : (int64_t)before_seq;
 	sql_bind(stmt, SQL_ARGS(before, n > INT64_MAX ? INT64_MAX : (int64_t)n));
 	size_t given = 0;
@@ -97,12 +104,16 @@ int store_lessons(struct store *store, store_entry_fn *fn, void *ctx, struct err
 {
 	struct err own;
 	err = err ? err : &own;
+	if (!store->db)
+		return 0;
+	open_begin(store);
 	sqlite3_stmt *stmt = NULL;
-	int r = store->db ? sql_prepare(store->db,
-				    "SELECT " CHANGE_COLUMNS " FROM change WHERE op = 1 ORDER BY seq DESC", &stmt, err)
-			  : 0;
+	int r = sql_prepare(store->db,
+		"SELECT " CHANGE_COLUMNS " FROM change WHERE seq >= 1 AND op = 1 ORDER BY seq DESC", &stmt, err);
+	if (r != 0)
+		return open_finish_read(store, r, 0, err);
 	size_t given = 0;
-	return r != 0 || !stmt ? r : give(store, stmt, fn, ctx, &given, err);
+	return give(store, stmt, fn, ctx, &given, err);
 }
 
 int store_find_key(
@@ -114,10 +125,11 @@ int store_find_key(
 		return 1;
 	if (store->trouble == TROUBLE_GONE || store->trouble == TROUBLE_WRITTEN)
 		return err_set(err, ERR_UNAVAILABLE, "%s", store->why);
+	open_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE key = ?1", &stmt, err);
 	if (r != 0)
-		return r;
+		return open_finish_read(store, r, 0, err);
 	sqlite3_bind_blob(stmt, 1, key, STORE_KEY_BYTES, SQLITE_STATIC);
 	size_t given = 0;
 	r = give(store, stmt, fn, ctx, &given, err);
@@ -130,15 +142,39 @@ int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
+	open_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(
 		store->db, "SELECT key, seq FROM change WHERE seq > ?1 AND key IS NOT NULL ORDER BY seq", &stmt, err);
-	if (r != 0)
-		return r;
-	sqlite3_bind_int64(stmt, 1, (int64_t)store->seq - STORE_KEYS_KEPT);
-	while ((r = sql_step(stmt, err)) == 1)
-		if (sqlite3_column_bytes(stmt, 0) == STORE_KEY_BYTES)
+	if (r == 0)
+		sqlite3_bind_int64(stmt, 1, (int64_t)store->seq - STORE_KEYS_KEPT);
+	while (r == 0 && (r = sql_step(stmt, err)) == 1) {
+		if (sqlite3_column_type(stmt, 0) == SQLITE_BLOB && sqlite3_column_bytes(stmt, 0) == STORE_KEY_BYTES)
 			fn(ctx, sqlite3_column_blob(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1));
+		r = 0;
+	}
 	sqlite3_finalize(stmt);
 	return open_finish_read(store, r, 0, err);
+}
+
+int history_count_lessons(sqlite3 *db, uint64_t newest, uint64_t *ret_n, struct err *err)
+{
+	struct walk walk = {0};
+	sqlite3_stmt *stmt = NULL;
+	uint64_t n = 0;
+	int r = walk_begin(&walk, db, newest, err);
+	if (r == 0)
+		r = sql_prepare(db, "SELECT seq FROM change WHERE seq BETWEEN 1 AND ?1 AND op = ?2 ORDER BY seq DESC",
+			&stmt, err);
+	if (r == 0)
+		sql_bind(stmt, SQL_ARGS((int64_t)newest, STORE_OP_LEARN));
+	while (r == 0 && (r = sql_step(stmt, err)) == 1) {
+		bool undone = false;
+		r = walk_undone(&walk, (uint64_t)sqlite3_column_int64(stmt, 0), &undone, err);
+		n += !undone;
+	}
+	sqlite3_finalize(walk.restores);
+	sqlite3_finalize(stmt);
+	*ret_n = n;
+	return r;
 }

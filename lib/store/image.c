@@ -52,6 +52,7 @@ static bool wal_sum_is(const struct wal *wal, const uint8_t *p)
 /* false: the -wal counts as empty. */
 static bool wal_init(struct wal *wal, const uint8_t *bytes, size_t n_bytes)
 {
+	*wal = (struct wal){0};
 	if (n_bytes < WAL_HEADER_BYTES || (load_be32(bytes) & ~1u) != wal_magic || load_be32(bytes + 4) != WAL_VERSION)
 		return false;
 	*wal = (struct wal){.bytes = bytes,
@@ -70,12 +71,12 @@ static const uint8_t *wal_frame(const struct wal *wal, size_t i)
 	return at + WAL_FRAME_BYTES + wal->page_bytes <= wal->n_bytes ? wal->bytes + at : NULL;
 }
 
-/* How many frames count; *ret_n_pages is the db's size after the last. */
-static size_t wal_committed_frames(struct wal *wal, uint32_t *ret_n_pages)
+/* How many frames count; *ret_n_pages is the db's size after the last, *ret_n_good how many are whole. */
+static size_t wal_committed_frames(struct wal *wal, uint32_t *ret_n_pages, size_t *ret_n_good)
 {
-	size_t committed = 0;
+	size_t committed = 0, i = 0;
 	const uint8_t *frame;
-	for (size_t i = 0; (frame = wal_frame(wal, i)) != NULL; i++) {
+	for (; (frame = wal_frame(wal, i)) != NULL; i++) {
 		if (load_be32(frame) == 0 || memcmp(frame + 8, wal->bytes + 16, 8) != 0)
 			break;
 		wal_sum(wal, frame, 8);
@@ -87,13 +88,64 @@ static size_t wal_committed_frames(struct wal *wal, uint32_t *ret_n_pages)
 			*ret_n_pages = load_be32(frame + 4);
 		}
 	}
+	*ret_n_good = i;
 	return committed;
+}
+
+/* A header of ours in which one field is damaged: its pages, and that the first frame has its salts, still say so. */
+static bool wal_header_nearly_ours(const uint8_t *bytes, size_t n_bytes)
+{
+	if (n_bytes < WAL_HEADER_BYTES + WAL_FRAME_BYTES + STORE_PAGE_BYTES)
+		return false;
+	bool salts = memcmp(bytes + 16, bytes + WAL_HEADER_BYTES + 8, 8) == 0;
+	return ((load_be32(bytes) & ~1u) == wal_magic) + (load_be32(bytes + 4) == WAL_VERSION) +
+		       (load_be32(bytes + 8) == STORE_PAGE_BYTES) + salts >=
+	       3;
+}
+
+/* Behind frame `good` whole frames of this -wal follow a commit: that change was synced before the next began. What a
+ * torn write leaves is one change without another behind it, and what was there before has other salts. */
+static bool wal_goes_on_behind(const struct wal *wal, size_t good, const uint8_t salts[8])
+{
+	bool commit = false;
+	const uint8_t *frame;
+	for (size_t i = good; (frame = wal_frame(wal, i)) != NULL; i++) {
+		bool ours = load_be32(frame) != 0 && memcmp(frame + 8, salts, 8) == 0;
+		if (ours && commit)
+			return true;
+		if (!ours && i > good)
+			return false;
+		commit = commit || load_be32(frame + 4) != 0;
+	}
+	return false;
+}
+
+bool image_wal_lost(const char *path)
+{
+	uint8_t *bytes = NULL;
+	size_t n = 0, good = 0;
+	uint32_t n_pages = 0;
+	struct wal wal;
+	bool lost = false;
+	char *wal_path = sqlite3_mprintf("%s-wal", path);
+	if (!wal_path || file_read(wal_path, IMAGE_MAX_BYTES, &bytes, &n, NULL) != 0) {
+		lost = false;
+	} else if (wal_init(&wal, bytes, n)) {
+		wal_committed_frames(&wal, &n_pages, &good);
+		lost = wal_goes_on_behind(&wal, good, bytes + 16);
+	} else if (wal_header_nearly_ours(bytes, n)) {
+		wal = (struct wal){.bytes = bytes, .n_bytes = n, .page_bytes = STORE_PAGE_BYTES};
+		lost = wal_goes_on_behind(&wal, 0, bytes + WAL_HEADER_BYTES + 8);
+	}
+	sqlite3_free(wal_path);
+	sqlite3_free(bytes);
+	return lost;
 }
 
 static int wal_apply(struct wal *wal, const char *path, uint8_t **bytes, size_t *n_bytes, struct err *err)
 {
 	uint32_t n_pages = 0;
-	size_t n_frames = wal_committed_frames(wal, &n_pages), size = 0;
+	size_t n_good = 0, n_frames = wal_committed_frames(wal, &n_pages, &n_good), size = 0;
 	if (n_frames == 0)
 		return 0;
 	if (wal->page_bytes != STORE_PAGE_BYTES)
@@ -143,7 +195,7 @@ int image_read(const char *path, uint8_t **ret_bytes, size_t *ret_n, struct err 
 	return 0;
 }
 
-int image_open(const char *path, sqlite3 **ret_db, struct err *err)
+int image_open(const char *path, struct sql_budget *budget, sqlite3 **ret_db, struct err *err)
 {
 	uint8_t *bytes = NULL;
 	size_t n = 0;
@@ -163,8 +215,11 @@ int image_open(const char *path, sqlite3 **ret_db, struct err *err)
 			   SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY) != SQLITE_OK) {
 		r = sql_error(db, err); /* it has freed the bytes */
 	}
-	if (r == 0)
+	if (r == 0) {
+		sql_budget_attach(db, budget);
+		sql_budget_refill(budget, n);
 		r = schema_set_up(db, err);
+	}
 	if (r != 0) {
 		sqlite3_close(db);
 		return r;

@@ -8,6 +8,7 @@
  *   image.c    db and -wal read into RAM as one database, without touching either
  *   counted.c  bytes and syncs
  *   commit.c   the one transaction; restore.c: undo and rollback
+ *   verify.c   is what the file says of itself true?
  *   load.c, history.c, current.c, check.c: as named
  */
 #pragma once
@@ -24,11 +25,24 @@ enum {
 	STORE_PAGE_BYTES = 4096,
 	SQLITE_HEADER_BYTES = 100, /* what the file format document calls the database header */
 	CHECKPOINT_PAGES = 1000,   /* of the -wal: 4 MiB, then it is carried into the db */
+	ROW_MAX_BYTES = 2 << 20,   /* of a row of a table: SQLite is told, so that no damaged length allocates more */
+	/* Steps of SQLite's machine that one operation may take. A page that leads back to itself ends there. Counted,
+	 * not timed, so that a slow board never loses its state; a start takes at most half a step a byte. */
+	BUDGET_STEPS = 1 << 20,
+	BUDGET_STEPS_PER_BYTE = 32,
+	BUDGET_STRIDE = 1000,
 	MODEL_NAME_BYTES = sizeof((struct store_current *)0)->model_name,
 };
+/* No state comes near: numbers above are damage, and below them nothing overflows. */
+#define STORE_SEQ_MAX      (INT64_C(1) << 48) /* of changes and of items */
+#define STORE_CLASS_ID_MAX INT32_MAX
 /* died of a living item. */
 #define ALIVE  INT64_MAX
 #define NO_SEQ (-1) /* undo_to and restored: none (NULL in the table) */
+
+struct sql_budget {
+	uint64_t left; /* steps of the operation that runs */
+};
 
 /* A file as stat shows it. */
 struct file_mark {
@@ -62,8 +76,11 @@ struct store {
 	char format[STORE_FORMAT_MAX_BYTES];
 
 	sqlite3 *db; /* NULL: there is no file yet, or closed */
+	struct sql_budget budget;
+	uint64_t n_bytes; /* of the file and its -wal, at opening */
+	bool wal_lost;    /* changes, at opening */
 	enum store_mode mode;
-	char why[ERR_TEXT_BYTES];
+	char why[ERR_TEXT_BYTES], flaw[ERR_TEXT_BYTES];
 	uint64_t seq;
 	uint32_t class_id_next;
 	int64_t file_id;      /* random, of this file: seeds every CRC, and tells a -wal of another file */
@@ -90,6 +107,10 @@ int sql_error(sqlite3 *db, struct err *err);
 /* A write or sync (or read) of the disk failed, so that nobody knows what is on it; not for want of space, memory or
  * descriptors, which passes. */
 bool sql_is_io_error(sqlite3 *db);
+/* Statements of db end with ERR_DATA_LOSS when the budget, which outlives db, is spent. */
+void sql_budget_attach(sqlite3 *db, struct sql_budget *budget);
+/* Before each operation; n_bytes: what there is to read. */
+void sql_budget_refill(struct sql_budget *budget, uint64_t n_bytes);
 int sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err);
 /* Integers bound as ?1, ?2...; NO_SEQ as NULL. */
 void sql_bind(sqlite3_stmt *stmt, size_t n, const int64_t *args);
@@ -100,6 +121,8 @@ int sql_run(sqlite3 *db, const char *sql, size_t n, const int64_t *args, struct 
 /* The first column of the first row, or `otherwise` without a row or with NULL. */
 int sql_int(
 	sqlite3 *db, const char *sql, size_t n, const int64_t *args, int64_t otherwise, int64_t *ret, struct err *err);
+/* An integer in this range, or false and 0: type first, a conversion would hide what is there. */
+bool sql_column_int(sqlite3_stmt *stmt, int column, int64_t min, int64_t max, int64_t *ret);
 #define SQL_ARGS(...)                                                                                                  \
 	sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[])                                                \
 	{                                                                                                              \
@@ -114,7 +137,8 @@ struct store_identity { /* what a file says it is */
 /* Is this the first page of a state file that this version reads? name is for the sentence.
  * ERR_FAILED_PRECONDITION with why not. */
 int schema_check_header(const uint8_t header[SQLITE_HEADER_BYTES], const char *name, struct err *err);
-/* The same for an opened database, whose -wal may hold newer pages, and its identity. */
+/* The same for an opened database, whose -wal may hold newer pages: its ids, that its schema is ours to the letter (no
+ * view in a table's place, no trigger), and its identity. */
 int schema_identify(sqlite3 *db, const char *name, struct store_identity *ret_identity, struct err *err);
 /* A new, empty state as the bytes of its file, to be freed with sqlite3_free. */
 int schema_new_image(
@@ -127,23 +151,51 @@ uint32_t schema_item_crc(
 
 /* item columns in the order in which every query here asks for them. */
 #define ITEM_COLUMNS "id, kind, class_id, born, format, data, crc"
+enum { ITEM_N_COLUMNS = 7 };
 struct item_row {
 	int64_t id;
 	struct store_item item; /* borrowed from the statement until its next step */
 	bool good;              /* the CRC fits and every column is what it should be */
+	bool named;             /* kind and class can be told; if not: STORE_UNREADABLE */
 };
 void item_row_read(sqlite3_stmt *stmt, int64_t file_id, struct item_row *ret_row);
 
 /* change columns, likewise. */
 #define CHANGE_COLUMNS "seq, time, op, undo_to, restored, class_next, item_first, result, crc"
+enum { CHANGE_N_COLUMNS = 9 };
 struct change_row {
-	struct store_entry entry; /* undone is not filled in */
+	struct store_entry entry; /* undone is not filled in; whatever is in the file, every field is in its range */
 	int64_t undo_to, restored, class_next, item_first;
 	bool good;
 };
 /* Of all but the key, which is let go one day; entry.restored and good are not looked at. */
 uint32_t schema_change_crc(int64_t file_id, const struct change_row *row);
 void change_row_read(sqlite3_stmt *stmt, int64_t file_id, struct change_row *ret_row);
+
+/* verify.c */
+struct verified {
+	uint64_t seq;           /* of the newest change, 0: none */
+	uint32_t class_id_next; /* above every class that any change or item names */
+	int64_t newest_time_ms;
+	enum store_op newest_op; /* 0: the newest change is damaged */
+};
+enum finding {
+	FINDING_LIVING,        /* a living item's CRC: store_load reports it and finds another version */
+	FINDING_PAST,          /* an old item's or a change's CRC: nothing else is in doubt */
+	FINDING_CONTRADICTION, /* of pages, indexes or rows: a change could spoil more */
+};
+typedef void verify_fn(void *ctx, enum finding finding, const char *sentence);
+/* Everything: pages and indexes against each other by SQLite's own check, every CRC, and what no CRC covers and no index
+ * repeats: changes without a gap, items that belong to the change that they name and that die after it. Findings go to
+ * fn, at most max_findings of SQLite's. Negative: it cannot be read. */
+int verify_file(sqlite3 *db, int64_t file_id, int max_findings, verify_fn *fn, void *ctx, struct verified *ret,
+	struct err *err);
+
+/* The same of a file just opened: what is found decides flaw, class_id_next and whether it is written to. */
+int verify_opened(struct store *store, struct err *err);
+
+/* history.c: lessons in force at the newest change. */
+int history_count_lessons(sqlite3 *db, uint64_t newest, uint64_t *ret_n, struct err *err);
 
 /* file.c. Everything that writes goes through SQLite's default VFS, so that a test can let any of it fail. */
 enum file_fault { FILE_FAULT_NONE, FILE_FAULT_FULL, FILE_FAULT_IO, FILE_FAULT_OTHER };
@@ -173,11 +225,15 @@ struct file_probe {
 /* Looks at a db file from outside. Never call it for a file that this process has open: closing any descriptor of a
  * file drops the process's locks on it. ERR_UNAVAILABLE: it cannot be read. */
 int file_probe(const char *path, struct file_probe *ret_probe, struct err *err);
+/* A rollback journal beside it: bnnd never writes one, SQLite would play it into the db. */
+bool file_has_journal(const char *path);
 /* "in use by process 12" */
 void file_owner_text(const struct file_probe *probe, char *ret_text, size_t n);
 
 /* image.c: opens db and -wal as one database in RAM, read only. Touches neither; caller has probed it. */
-int image_open(const char *path, sqlite3 **ret_db, struct err *err);
+int image_open(const char *path, struct sql_budget *budget, sqlite3 **ret_db, struct err *err);
+/* Does the -wal hold whole changes behind a frame that is damaged? They were acknowledged, and no recovery finds them. */
+bool image_wal_lost(const char *path);
 /* The same as bytes (sqlite3_free); pages of the -wal are those that SQLite's recovery would find. */
 int image_read(const char *path, uint8_t **ret_bytes, size_t *ret_n, struct err *err);
 
@@ -196,6 +252,8 @@ int check_row_format(struct store *store, int64_t first_id, struct err *err);
 /* The end of a read: r negative (the tree of the file is broken, the disk cannot be read): the file is touched no more,
  * STORE_CLOSED; else the caller's answer. Statements are finalized. */
 int open_finish_read(struct store *store, int r, int answer, const struct err *err);
+/* Before each operation: what it may read. */
+void open_begin(struct store *store);
 /* No more commits until restart; what is learned is still served. */
 void open_fail(struct store *store, const struct err *why);
 /* A change failed, the next may work: said until it does. */

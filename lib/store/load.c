@@ -44,7 +44,7 @@ static int item_previous_good(
 			(int64_t)seq - 1, &before, err);
 		if (r != 0)
 			return r;
-		if (before < 0 || (uint64_t)before >= seq)
+		if (before < 0 || (uint64_t)before >= seq) /* from a damaged change */
 			break;
 		sqlite3_stmt *stmt = NULL;
 		struct item_row row = {0};
@@ -54,7 +54,7 @@ static int item_previous_good(
 			return r;
 		if (r == 1)
 			break;
-		seq = row.item.born;
+		seq = row.item.born < seq ? row.item.born : 0;
 		*ret_id = row.id;
 		*ret_born = row.item.born;
 		sqlite3_finalize(stmt);
@@ -114,7 +114,7 @@ static int judge(struct store *store, uint64_t touched_by, store_damage_fn *dama
 	while ((r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
-		if (row.good)
+		if (row.good || !row.named) /* the latter are left out and reported in deliver() */
 			continue;
 		struct verdict verdict = {row.item.class_id, row.id, 0};
 		uint64_t restored_seq = 0;
@@ -177,7 +177,8 @@ static int deliver_by_id(struct store *store, int64_t id, struct delivery *deliv
 	if (r == 1) {
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
-		delivery->answer = delivery->fn(delivery->ctx, &row.item);
+		if (row.good)
+			delivery->answer = delivery->fn(delivery->ctx, &row.item);
 		r = 0;
 	}
 	sqlite3_finalize(stmt);
@@ -195,7 +196,7 @@ static int deliver(struct store *store, uint64_t touched_by, store_damage_fn *da
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
 		struct verdicts on_class = verdicts_on(&verdicts, row.item.class_id);
-		if (left_out(&on_class))
+		if (row.named && left_out(&on_class))
 			continue;
 		int64_t id = row.good ? 0 : replacement(&on_class, row.id);
 		if (row.good)
@@ -218,6 +219,7 @@ static int load(struct store *store, uint64_t touched_by, store_item_fn *fn, sto
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
+	open_begin(store);
 	struct verdicts verdicts = {0};
 	struct delivery delivery = {.fn = fn, .ctx = ctx};
 	int r = judge(store, touched_by, damage, ctx, &verdicts, err);
@@ -242,13 +244,21 @@ int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *c
 {
 	struct err own;
 	err = err ? err : &own;
+	if (!store->db)
+		return 0;
+	open_begin(store);
 	sqlite3_stmt *stmt = NULL;
-	int r = store->db ? sql_prepare(store->db, TOUCHED, &stmt, err) : 0;
-	if (r != 0 || !stmt)
-		return r;
-	sqlite3_bind_int64(stmt, 2, (int64_t)seq);
-	while ((r = sql_step(stmt, err)) == 1)
-		fn(ctx, (uint32_t)sqlite3_column_int64(stmt, 0));
+	int64_t class_id = 0;
+	int r = sql_prepare(store->db, TOUCHED, &stmt, err);
+	if (r == 0)
+		sqlite3_bind_int64(stmt, 2, (int64_t)seq);
+	while (r == 0 && (r = sql_step(stmt, err)) == 1) {
+		r = 0;
+		if (sqlite3_column_type(stmt, 0) == SQLITE_INTEGER)
+			class_id = sqlite3_column_int64(stmt, 0);
+		if (class_id >= 0 && class_id <= STORE_CLASS_ID_MAX)
+			fn(ctx, (uint32_t)class_id);
+	}
 	sqlite3_finalize(stmt);
 	return open_finish_read(store, r, 0, err);
 }
@@ -259,13 +269,13 @@ int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
+	open_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int answer = 0;
 	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE kind = 2 ORDER BY id DESC", &stmt, err);
-	if (r != 0)
-		return r;
-	while (answer == 0 && (r = sql_step(stmt, err)) == 1) {
+	while (r == 0 && answer == 0 && (r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
+		r = 0;
 		item_row_read(stmt, store->file_id, &row);
 		if (row.good)
 			answer = fn(ctx, &row.item);

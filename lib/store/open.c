@@ -22,6 +22,12 @@ const char *store_op_name(enum store_op op)
 	return op >= STORE_OP_LEARN && op <= STORE_OP_ROLLBACK ? names[op] : "unknown";
 }
 
+const char *store_kind_name(enum store_kind kind)
+{
+	static const char *const names[] = {"item", "row", "label", "sample", "note"};
+	return kind >= STORE_ROW && kind <= STORE_NOTE ? names[kind] : names[0];
+}
+
 enum store_mode store_mode(const struct store *store)
 {
 	return store->mode;
@@ -30,6 +36,11 @@ enum store_mode store_mode(const struct store *store)
 const char *store_why(const struct store *store)
 {
 	return store->why;
+}
+
+const char *store_flaw(const struct store *store)
+{
+	return store->flaw;
 }
 
 uint64_t store_seq(const struct store *store)
@@ -44,7 +55,7 @@ uint32_t store_class_id_next(const struct store *store)
 
 void open_close(struct store *store)
 {
-	sqlite3_close(store->db);
+	sqlite3_close_v2(store->db); /* a statement of a caller may be open */
 	store->db = NULL;
 	store->counted_db = store->counted_wal = (struct counted_file){0};
 	store->place.noted = false;
@@ -67,6 +78,11 @@ void open_degrade(struct store *store, enum store_mode mode, const struct err *w
 		store->seq = 0;
 		store->class_id_next = 1;
 	}
+}
+
+void open_begin(struct store *store)
+{
+	sql_budget_refill(&store->budget, store->n_bytes + store->io.bytes_written);
 }
 
 int open_finish_read(struct store *store, int r, int answer, const struct err *err)
@@ -133,6 +149,7 @@ int open_connection(struct store *store, struct err *err)
 		sqlite3_close(db);
 		return r;
 	}
+	sql_budget_attach(db, &store->budget);
 	/* Closing must not write: a checkpoint is made by store_close, and only when there is something to carry. */
 	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_wal_hook(db, keep_wal_pages, store); /* replaces the automatic checkpoint, whose errors nobody sees */
@@ -156,18 +173,26 @@ static int read_newest(struct store *store, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(
-		store->db, "SELECT seq, class_next, file_id FROM change ORDER BY seq DESC LIMIT 1", &stmt, err);
+		store->db, "SELECT " CHANGE_COLUMNS ", file_id FROM change ORDER BY seq DESC LIMIT 1", &stmt, err);
 	if (r != 0)
 		return r;
 	r = sql_step(stmt, err);
 	if (r == 1) {
-		store->seq = (uint64_t)sqlite3_column_int64(stmt, 0);
-		store->class_id_next = (uint32_t)sqlite3_column_int64(stmt, 1);
-		r = sqlite3_column_int64(stmt, 2) == store->file_id
-			    ? 0
-			    : err_set(err, ERR_DATA_LOSS,
-				      "%s-wal belongs to another state file: put the right one beside it, or none",
-				      file_base(store->path));
+		struct change_row row;
+		change_row_read(stmt, store->file_id, &row);
+		if (row.entry.seq == 0)
+			r = err_set(err, ERR_DATA_LOSS, "%s is damaged (its newest change has no number)",
+				file_base(store->path));
+		store->seq = row.entry.seq;
+		store->class_id_next = row.good ? (uint32_t)row.class_next : store->class_id_next;
+		/* A good CRC was made with this file's id, whatever the column says. */
+		if (r == 1)
+			r = row.good || sqlite3_column_int64(stmt, CHANGE_N_COLUMNS) == store->file_id
+				    ? 0
+				    : err_set(err, ERR_DATA_LOSS,
+					      "%s-wal belongs to another state file: put the right one beside it, or "
+					      "none",
+					      file_base(store->path));
 	}
 	sqlite3_finalize(stmt);
 	return r;
@@ -214,6 +239,12 @@ int open_read_state(struct store *store, struct err *err)
 	return read_newest(store, err);
 }
 
+static int read_existing(struct store *store, struct err *err)
+{
+	int r = open_read_state(store, err);
+	return r == 0 ? verify_opened(store, err) : r;
+}
+
 bool open_can_write(const struct store *store)
 {
 	struct stat st;
@@ -223,13 +254,13 @@ bool open_can_write(const struct store *store)
 
 static void serve_copy(struct store *store, struct err *err)
 {
-	int r = image_open(store->path, &store->db, err);
+	int r = image_open(store->path, &store->budget, &store->db, err);
 	if (r == 0)
-		r = open_read_state(store, err);
-	if (r != 0) {
+		r = read_existing(store, err);
+	if (r != 0)
 		open_degrade(store, STORE_CLOSED, err);
+	if (r != 0 || store->trouble == TROUBLE_FINAL)
 		return;
-	}
 	err_set(err, ERR_UNAVAILABLE,
 		"the state directory %s cannot be written: a copy in memory is served and lessons are refused",
 		store->dir);
@@ -250,7 +281,12 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 		open_degrade(store, STORE_CLOSED, err);
 		return;
 	}
-	if (schema_check_header(probe->header, file_base(store->path), err) != 0) {
+	int r = schema_check_header(probe->header, file_base(store->path), err);
+	if (r == 0 && file_has_journal(store->path))
+		r = err_set(err, ERR_FAILED_PRECONDITION,
+			"there is %s-journal, which bnnd never writes: move it away if it is not yours",
+			file_base(store->path));
+	if (r != 0) {
 		open_degrade(store, STORE_CLOSED, err);
 		return;
 	}
@@ -258,9 +294,9 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 		serve_copy(store, err);
 		return;
 	}
-	int r = open_connection(store, err);
+	r = open_connection(store, err);
 	if (r == 0)
-		r = open_read_state(store, err);
+		r = read_existing(store, err);
 	if (r == 0) {
 		counted_attach(store);
 		place_note(store);
@@ -323,6 +359,15 @@ static int check_options(const struct store_options *options, struct err *err)
 	return 0;
 }
 
+static void look_into(struct store *store, const struct file_probe *probe, struct err *err)
+{
+	struct stat st;
+	store->n_bytes = probe->n_bytes + (stat(store->wal_path, &st) == 0 ? (uint64_t)st.st_size : 0);
+	store->wal_lost = !probe->locked && image_wal_lost(store->path);
+	open_begin(store);
+	open_existing(store, probe, err);
+}
+
 static void open_found(struct store *store, struct err *err)
 {
 	struct file_probe probe = {0};
@@ -336,7 +381,7 @@ static void open_found(struct store *store, struct err *err)
 	if (r != 0)
 		open_degrade(store, STORE_CLOSED, err);
 	else if (probe.exists)
-		open_existing(store, &probe, err);
+		look_into(store, &probe, err);
 	if (store->db || store->mode == STORE_CLOSED)
 		fresh_unlock(store);
 }
@@ -345,7 +390,7 @@ int open_at_path(struct store *store, struct err *err)
 {
 	store->mode = STORE_READ_WRITE;
 	store->trouble = TROUBLE_NONE;
-	store->why[0] = '\0';
+	store->why[0] = store->flaw[0] = '\0';
 	store->seq = 0;
 	store->class_id_next = 1;
 	store->wal_pages = 0;

@@ -7,6 +7,24 @@
 
 #include "lib/base/require.h"
 
+/* item_first of the first change behind the target, which may be the very one that is being made; 0, which leaves nothing
+ * out, when it is damaged. */
+static int first_item_behind(struct store *store, int64_t target, int64_t *ret_first, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	struct change_row row = {0};
+	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE seq = ?1", &stmt, err);
+	if (r != 0)
+		return r;
+	sqlite3_bind_int64(stmt, 1, target + 1);
+	r = sql_step(stmt, err);
+	if (r == 1)
+		change_row_read(stmt, store->file_id, &row);
+	*ret_first = row.good ? row.item_first : 0;
+	sqlite3_finalize(stmt);
+	return r < 0 ? r : 0;
+}
+
 /* Living now and not then: among the items with ids from first on. Living then and not now: among those that died since.
  * The rest, nearly all, is not looked at (+died: not by the index of all that live). */
 static int apply_restore(
@@ -14,9 +32,7 @@ static int apply_restore(
 {
 	(void)change;
 	int64_t seq = (int64_t)row->entry.seq, target = row->restored, first = 0;
-	/* Of the first change behind the target, which may be this very one. */
-	int r = sql_int(
-		store->db, "SELECT item_first FROM change WHERE seq = ?1", SQL_ARGS(target + 1), 0, &first, err);
+	int r = first_item_behind(store, target, &first, err);
 	if (r == 0)
 		r = sql_run(store->db,
 			"UPDATE item SET died = ?1 WHERE id >= ?4 AND +died = ?2 AND age NOT IN"
@@ -34,15 +50,28 @@ static int apply_restore(
 	return r == ROW_FORMAT_OTHER ? -err->code : r;
 }
 
-/* undo_to of the change seq; NO_SEQ for seq 0. */
+/* undo_to of the change seq; NO_SEQ for seq 0. What a damaged change says leads nowhere. */
 static int undo_to_of(struct store *store, uint64_t seq, int64_t *ret_undo_to, struct err *err)
 {
-	if (seq == 0) {
-		*ret_undo_to = NO_SEQ;
-		return 0;
+	sqlite3_stmt *stmt = NULL;
+	struct change_row row = {.undo_to = NO_SEQ, .good = true};
+	open_begin(store);
+	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE seq = ?1", &stmt, err);
+	if (r == 0) {
+		sqlite3_bind_int64(stmt, 1, (int64_t)seq);
+		r = sql_step(stmt, err);
+		if (r == 1)
+			change_row_read(stmt, store->file_id, &row);
 	}
-	return sql_int(store->db, "SELECT undo_to FROM change WHERE seq = ?1", SQL_ARGS((int64_t)seq), NO_SEQ,
-		ret_undo_to, err);
+	sqlite3_finalize(stmt);
+	r = open_finish_read(store, r < 0 ? r : 0, 0, err);
+	if (r == 0 && !row.good)
+		r = err_set(err, ERR_DATA_LOSS,
+			"change %llu is damaged: where an undo leads is not known; roll back instead",
+			(unsigned long long)seq);
+	if (r == 0)
+		*ret_undo_to = row.undo_to;
+	return r;
 }
 
 int store_restore(

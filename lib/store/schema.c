@@ -18,6 +18,7 @@
 
 #include "lib/base/endian.h"
 #include "lib/base/require.h"
+#include "lib/base/text.h"
 
 static const char tables[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), feature_id BLOB NOT NULL, file_id INTEGER NOT NULL);"
@@ -34,12 +35,13 @@ static const char tables[] =
 
 enum { CRC_NUMBERS = 9 }; /* at most, before the bytes */
 
-enum {                         /* offsets in the database header */
-	AT_WRITE_VERSION = 18, /* 2: WAL */
+enum { /* offsets in the database header */
+	AT_WRITE_VERSION = 18,
 	AT_READ_VERSION = 19,
 	AT_USER_VERSION = 60,
 	AT_APPLICATION_ID = 68,
 };
+enum { WAL_MODE = 2 }; /* of both versions */
 
 static int check_ids(uint32_t application_id, uint32_t version, const char *name, struct err *err)
 {
@@ -61,7 +63,99 @@ int schema_check_header(const uint8_t header[SQLITE_HEADER_BYTES], const char *n
 {
 	if (memcmp(header, "SQLite format 3", 16) != 0)
 		return err_set(err, ERR_FAILED_PRECONDITION, "%s is not a database, it is left alone", name);
-	return check_ids(load_be32(header + AT_APPLICATION_ID), load_be32(header + AT_USER_VERSION), name, err);
+	int r = check_ids(load_be32(header + AT_APPLICATION_ID), load_be32(header + AT_USER_VERSION), name, err);
+	if (r == 0 && (header[AT_WRITE_VERSION] != WAL_MODE || header[AT_READ_VERSION] != WAL_MODE))
+		r = err_set(err, ERR_FAILED_PRECONDITION,
+			"%s is damaged or was changed by another program (it is not in WAL mode: sqlite3 %s \"PRAGMA "
+			"journal_mode=WAL\"), it is left alone",
+			name, name);
+	return r;
+}
+
+#define SCHEMA_QUERY "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"
+
+/* An empty database with our tables, in RAM. */
+static int open_pattern(sqlite3 **ret_db, struct err *err)
+{
+	sqlite3 *db = NULL;
+	int r = 0;
+	if (sqlite3_open(":memory:", &db) != SQLITE_OK)
+		r = err_set(err, ERR_RESOURCE_EXHAUSTED, "no memory for a new state");
+	else if (sqlite3_exec(db, tables, NULL, NULL, NULL) != SQLITE_OK)
+		r = sql_error(db, err);
+	if (r == 0)
+		*ret_db = db;
+	else
+		sqlite3_close(db);
+	return r;
+}
+
+/* Two statements on their next rows, or both at their end: the same values? */
+static bool same_rows(sqlite3_stmt *a, sqlite3_stmt *b, int state_a, int state_b)
+{
+	if (state_a != state_b)
+		return false;
+	for (int i = 0; state_a == 1 && i < sqlite3_column_count(a); i++) {
+		const char *x = (const char *)sqlite3_column_text(a, i), *y = (const char *)sqlite3_column_text(b, i);
+		if (!x != !y || (x && strcmp(x, y) != 0))
+			return false;
+	}
+	return true;
+}
+
+/* Whatever else a schema holds, it is no state: a view would answer for a table, a trigger would run with each lesson. */
+static int check_schema(sqlite3 *db, const char *name, struct err *err)
+{
+	sqlite3 *pattern = NULL;
+	sqlite3_stmt *ours = NULL, *theirs = NULL;
+	int r = open_pattern(&pattern, err), mine = 1, found = 1;
+	if (r == 0)
+		r = sql_prepare(pattern, SCHEMA_QUERY, &ours, err);
+	if (r == 0)
+		r = sql_prepare(db, SCHEMA_QUERY, &theirs, err);
+	while (r == 0 && mine == 1) {
+		mine = sql_step(ours, err);
+		found = mine < 0 ? mine : sql_step(theirs, err);
+		if (mine < 0 || found < 0) {
+			r = mine < 0 ? mine : found;
+		} else if (!same_rows(ours, theirs, mine, found)) {
+			const char *row = (const char *)sqlite3_column_text(found == 1 ? theirs : ours, 1);
+			char shown[64];
+			text_escape(shown, sizeof shown, (const uint8_t *)(row ? row : ""), row ? strlen(row) : 0);
+			r = err_set(err, ERR_FAILED_PRECONDITION,
+				"%s is damaged or was changed by another program (its schema differs from bnnd's at "
+				"'%s'), "
+				"it is left alone",
+				name, shown);
+		}
+	}
+	sqlite3_finalize(ours);
+	sqlite3_finalize(theirs);
+	sqlite3_close(pattern);
+	return r;
+}
+
+/* The one row of meta. */
+static int read_identity(sqlite3 *db, const char *name, struct store_identity *ret_identity, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = sql_prepare(db, "SELECT feature_id, file_id FROM meta", &stmt, err);
+	if (r != 0)
+		return r;
+	r = sql_step(stmt, err);
+	if (r == 1 && sqlite3_column_type(stmt, 0) == SQLITE_BLOB &&
+		sqlite3_column_bytes(stmt, 0) == STORE_FEATURE_ID_BYTES &&
+		sqlite3_column_type(stmt, 1) == SQLITE_INTEGER) {
+		memcpy(ret_identity->feature_id, sqlite3_column_blob(stmt, 0), STORE_FEATURE_ID_BYTES);
+		ret_identity->file_id = sqlite3_column_int64(stmt, 1);
+		r = sql_step(stmt, err);
+	} else if (r >= 0) {
+		r = 1;
+	}
+	if (r == 1)
+		r = err_set(err, ERR_DATA_LOSS, "%s does not say which backbone it belongs to", name);
+	sqlite3_finalize(stmt);
+	return r;
 }
 
 int schema_identify(sqlite3 *db, const char *name, struct store_identity *ret_identity, struct err *err)
@@ -72,21 +166,9 @@ int schema_identify(sqlite3 *db, const char *name, struct store_identity *ret_id
 		r = sql_int(db, "PRAGMA user_version", 0, NULL, 0, &version, err);
 	if (r == 0)
 		r = check_ids((uint32_t)application_id, (uint32_t)version, name, err);
-	sqlite3_stmt *stmt = NULL;
 	if (r == 0)
-		r = sql_prepare(db, "SELECT feature_id, file_id FROM meta", &stmt, err);
-	if (r != 0)
-		return r;
-	r = sql_step(stmt, err);
-	if (r == 1 && sqlite3_column_bytes(stmt, 0) == STORE_FEATURE_ID_BYTES) {
-		memcpy(ret_identity->feature_id, sqlite3_column_blob(stmt, 0), STORE_FEATURE_ID_BYTES);
-		ret_identity->file_id = sqlite3_column_int64(stmt, 1);
-		r = 0;
-	} else if (r >= 0) {
-		r = err_set(err, ERR_DATA_LOSS, "%s does not say which backbone it belongs to", name);
-	}
-	sqlite3_finalize(stmt);
-	return r;
+		r = check_schema(db, name, err);
+	return r == 0 ? read_identity(db, name, ret_identity, err) : r;
 }
 
 int schema_set_up(sqlite3 *db, struct err *err)
@@ -94,6 +176,10 @@ int schema_set_up(sqlite3 *db, struct err *err)
 	/* A file is input: nothing in its schema may run code, and cells are checked before they are used. */
 	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, ROW_MAX_BYTES);
+	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
 	if (sqlite3_exec(db, "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY", NULL, NULL, NULL) != SQLITE_OK)
 		return sql_error(db, err);
 	return 0;
@@ -133,7 +219,7 @@ int schema_new_image(
 		sqlite3_int64 n = 0;
 		uint8_t *bytes = sqlite3_serialize(db, "main", &n, 0);
 		REQUIRE(bytes && n >= STORE_PAGE_BYTES);
-		bytes[AT_WRITE_VERSION] = bytes[AT_READ_VERSION] = 2; /* WAL from its first byte on */
+		bytes[AT_WRITE_VERSION] = bytes[AT_READ_VERSION] = WAL_MODE; /* from its first byte on */
 		*ret_bytes = bytes;
 		*ret_n = (size_t)n;
 	}
@@ -169,55 +255,88 @@ uint32_t schema_change_crc(int64_t file_id, const struct change_row *row)
 	return (uint32_t)(e->result_bytes ? crc32(crc, e->result, (uInt)e->result_bytes) : crc);
 }
 
-void item_row_read(sqlite3_stmt *stmt, int64_t file_id, struct item_row *ret_row)
+static bool is_text(sqlite3_stmt *stmt, int column, size_t below_bytes)
 {
-	const char *format = (const char *)sqlite3_column_text(stmt, 4);
-	const uint8_t *data = sqlite3_column_blob(stmt, 5);
-	size_t n = (size_t)sqlite3_column_bytes(stmt, 5);
-	int64_t kind = sqlite3_column_int64(stmt, 1), class_id = sqlite3_column_int64(stmt, 2);
-	*ret_row = (struct item_row){
-		.id = sqlite3_column_int64(stmt, 0),
-		.item =
-			{
-				.kind = (enum store_kind)kind,
-				.class_id = (uint32_t)class_id,
-				.born = (uint64_t)sqlite3_column_int64(stmt, 3),
-				.format = format ? format : "",
-				.data = data,
-				.len_bytes = n,
-			},
-	};
-	ret_row->good = kind >= STORE_ROW && kind <= STORE_NOTE && class_id >= 0 && class_id <= UINT32_MAX &&
-			schema_item_crc(file_id, kind, class_id, ret_row->item.format, data, n) ==
-				(uint32_t)sqlite3_column_int64(stmt, 6);
+	if (sqlite3_column_type(stmt, column) != SQLITE_TEXT)
+		return false;
+	const unsigned char *text = sqlite3_column_text(stmt, column);
+	size_t n = (size_t)sqlite3_column_bytes(stmt, column);
+	return text && n < below_bytes && strlen((const char *)text) == n;
 }
 
-static int64_t column_seq(sqlite3_stmt *stmt, int column)
+static bool is_blob(sqlite3_stmt *stmt, int column, int max_bytes)
 {
-	return sqlite3_column_type(stmt, column) == SQLITE_NULL ? NO_SEQ : sqlite3_column_int64(stmt, column);
+	return sqlite3_column_type(stmt, column) == SQLITE_BLOB && sqlite3_column_bytes(stmt, column) <= max_bytes;
+}
+
+/* Everything is set, whatever the row holds. */
+void item_row_read(sqlite3_stmt *stmt, int64_t file_id, struct item_row *ret_row)
+{
+	struct item_row row = {.id = sqlite3_column_int64(stmt, 0), .item = {.format = ""}};
+	struct store_item *item = &row.item;
+	int64_t kind, class_id, born, crc;
+	row.named = sql_column_int(stmt, 1, STORE_ROW, STORE_NOTE, &kind) &
+		    sql_column_int(stmt, 2, 0, STORE_CLASS_ID_MAX, &class_id);
+	if (row.named) {
+		item->kind = (enum store_kind)kind;
+		item->class_id = (uint32_t)class_id;
+	}
+	row.good = sql_column_int(stmt, 3, 1, STORE_SEQ_MAX, &born) && row.named &&
+		   is_text(stmt, 4, STORE_FORMAT_MAX_BYTES) && is_blob(stmt, 5, STORE_ITEM_MAX_BYTES) &&
+		   sql_column_int(stmt, 6, 0, UINT32_MAX, &crc);
+	item->born = (uint64_t)born;
+	if (row.good) {
+		item->format = (const char *)sqlite3_column_text(stmt, 4);
+		item->data = sqlite3_column_blob(stmt, 5);
+		item->len_bytes = (size_t)sqlite3_column_bytes(stmt, 5);
+		row.good = schema_item_crc(file_id, item->kind, item->class_id, item->format, item->data,
+				   item->len_bytes) == (uint32_t)crc;
+	}
+	*ret_row = row;
+}
+
+/* A seq before the change's own, or none: NULL. */
+static bool read_earlier_seq(sqlite3_stmt *stmt, int column, int64_t seq, int64_t *ret)
+{
+	if (sql_column_int(stmt, column, 0, seq - 1, ret))
+		return true;
+	*ret = NO_SEQ;
+	return sqlite3_column_type(stmt, column) == SQLITE_NULL;
+}
+
+/* An undo or rollback says what it restored, the others do not. */
+static bool restores_as_its_op(const struct change_row *row)
+{
+	bool undoes = row->entry.op == STORE_OP_UNDO || row->entry.op == STORE_OP_ROLLBACK;
+	return undoes == (row->restored != NO_SEQ);
 }
 
 void change_row_read(sqlite3_stmt *stmt, int64_t file_id, struct change_row *ret_row)
 {
-	struct change_row row = {
-		.entry =
-			{
-				.seq = (uint64_t)sqlite3_column_int64(stmt, 0),
-				.time_ms = sqlite3_column_int64(stmt, 1),
-				.op = (enum store_op)sqlite3_column_int64(stmt, 2),
-				.result = sqlite3_column_blob(stmt, 7),
-				.result_bytes = (size_t)sqlite3_column_bytes(stmt, 7),
-			},
-		.undo_to = column_seq(stmt, 3),
-		.restored = column_seq(stmt, 4),
-		.class_next = sqlite3_column_int64(stmt, 5),
-		.item_first = sqlite3_column_int64(stmt, 6),
-	};
-	row.good = schema_change_crc(file_id, &row) == (uint32_t)sqlite3_column_int64(stmt, 8);
-	row.entry.restored = row.restored == NO_SEQ ? 0 : (uint64_t)row.restored;
+	struct change_row row = {0};
+	struct store_entry *e = &row.entry;
+	int64_t seq, op, crc;
+	row.good = sql_column_int(stmt, 0, 1, STORE_SEQ_MAX, &seq) &
+		   sql_column_int(stmt, 1, INT64_MIN, INT64_MAX, &e->time_ms) &
+		   sql_column_int(stmt, 2, STORE_OP_LEARN, STORE_OP_ROLLBACK, &op) &
+		   read_earlier_seq(stmt, 3, seq, &row.undo_to) & read_earlier_seq(stmt, 4, seq, &row.restored) &
+		   sql_column_int(stmt, 5, 1, STORE_CLASS_ID_MAX, &row.class_next) &
+		   sql_column_int(stmt, 6, 1, STORE_SEQ_MAX, &row.item_first) &
+		   is_blob(stmt, 7, STORE_RESULT_MAX_BYTES) & sql_column_int(stmt, 8, 0, UINT32_MAX, &crc);
+	e->seq = (uint64_t)seq;
+	e->op = (enum store_op)op;
+	if (row.good && restores_as_its_op(&row)) {
+		e->result = sqlite3_column_blob(stmt, 7);
+		e->result_bytes = (size_t)sqlite3_column_bytes(stmt, 7);
+		row.good = schema_change_crc(file_id, &row) == (uint32_t)crc;
+	} else {
+		row.good = false;
+	}
+	e->restored = row.restored == NO_SEQ ? 0 : (uint64_t)row.restored;
+	e->damaged = !row.good;
 	if (!row.good) {
-		row.entry.result = NULL;
-		row.entry.result_bytes = 0;
+		e->result = NULL;
+		e->result_bytes = 0;
 	}
 	*ret_row = row;
 }

@@ -65,8 +65,13 @@ int sql_error(sqlite3 *db, struct err *err)
 			return err_set(err, ERR_RESOURCE_EXHAUSTED, "no memory for the state");
 		return err_set(err, ERR_UNAVAILABLE, "the disk of the state failed (%s%s%s)", sqlite3_errmsg(db),
 			number ? ", " : "", number ? strerror(number) : "");
+	case SQLITE_INTERRUPT: /* by the budget, nothing else interrupts */
+		return err_set(err, ERR_DATA_LOSS, "the state file is damaged (reading it comes to no end)");
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
+	case SQLITE_TOOBIG:
+	case SQLITE_MISMATCH:
+	case SQLITE_CONSTRAINT: /* what a whole file allows is all that is ever written */
 		return err_set(err, ERR_DATA_LOSS, "the state file is damaged (%s)", sqlite3_errmsg(db));
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -80,6 +85,23 @@ int sql_error(sqlite3 *db, struct err *err)
 	default:
 		return err_set(err, ERR_INTERNAL, "the state file: %s (%d)", sqlite3_errmsg(db), code);
 	}
+}
+
+static int spend(void *ctx)
+{
+	struct sql_budget *budget = ctx;
+	budget->left -= budget->left < BUDGET_STRIDE ? budget->left : BUDGET_STRIDE;
+	return budget->left == 0;
+}
+
+void sql_budget_attach(sqlite3 *db, struct sql_budget *budget)
+{
+	sqlite3_progress_handler(db, BUDGET_STRIDE, spend, budget);
+}
+
+void sql_budget_refill(struct sql_budget *budget, uint64_t n_bytes)
+{
+	budget->left = BUDGET_STEPS + BUDGET_STEPS_PER_BYTE * n_bytes;
 }
 
 int sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err)
@@ -135,4 +157,12 @@ int sql_int(
 		*ret = r > 0 && sqlite3_column_type(stmt, 0) != SQLITE_NULL ? sqlite3_column_int64(stmt, 0) : otherwise;
 	sqlite3_finalize(stmt);
 	return r < 0 ? r : 0;
+}
+
+bool sql_column_int(sqlite3_stmt *stmt, int column, int64_t min, int64_t max, int64_t *ret)
+{
+	int64_t value = sqlite3_column_int64(stmt, column);
+	bool good = sqlite3_column_type(stmt, column) == SQLITE_INTEGER && value >= min && value <= max;
+	*ret = good ? value : 0;
+	return good;
 }

@@ -25,7 +25,8 @@ enum {
 	STORE_KEYS_KEPT = 100000, /* a repeated key older than that is a new request */
 };
 
-enum store_kind { STORE_ROW = 1, STORE_LABEL, STORE_SAMPLE, STORE_NOTE };
+enum store_kind { STORE_UNREADABLE, STORE_ROW, STORE_LABEL, STORE_SAMPLE, STORE_NOTE };
+const char *store_kind_name(enum store_kind kind); /* "row", "label", ...; "item" for any other */
 enum store_op { STORE_OP_LEARN = 1, STORE_OP_FORGET, STORE_OP_RENAME, STORE_OP_UNDO, STORE_OP_ROLLBACK };
 const char *store_op_name(enum store_op op); /* "learn", "forget", ... */
 
@@ -33,7 +34,8 @@ const char *store_op_name(enum store_op op); /* "learn", "forget", ... */
 enum store_mode {
 	STORE_READ_WRITE,
 	STORE_READ_ONLY, /* commits are ERR_UNAVAILABLE: the directory cannot be written and a copy in RAM is served, or
-			  * a write or sync failed (then until restart), or the file is no longer at its path */
+			  * a write or sync failed (then until restart), the file is no longer at its path, or it
+			  * contradicts itself and a change could spoil more of it */
 	STORE_CLOSED,    /* not ours, newer, locked or unreadable: nothing is served, nothing is touched */
 };
 
@@ -57,6 +59,9 @@ void store_close(struct store *store);
 /* Both may change in store_commit and store_restore (a failed write) and in every read (a broken file). */
 enum store_mode store_mode(const struct store *store);
 const char *store_why(const struct store *store);
+/* What of the past was found damaged or lost at opening: old versions of items, changes, the end of a -wal. One sentence,
+ * "" when all is well. Stops nothing. */
+const char *store_flaw(const struct store *store);
 /* Is the file that is open still the one at its path, as we left it? Looked at before each change, and here. True: it no
  * longer is, and mode and why say so. */
 bool store_look(struct store *store);
@@ -76,7 +81,8 @@ struct store_item {
 	const uint8_t *data; /* borrowed until the callback returns */
 	size_t len_bytes;
 };
-/* A class whose newest row or label failed its CRC and fell back (or was dropped: restored_seq 0). */
+/* A class whose newest row or label failed its CRC and fell back (or was dropped: restored_seq 0). Of an item that does
+ * not even say its kind and class: STORE_UNREADABLE and class_id 0. */
 struct store_damage {
 	uint32_t class_id;
 	enum store_kind kind;
@@ -137,7 +143,7 @@ int store_restore(struct store *store, uint64_t target_seq, const struct store_c
 	struct err *err);
 
 /* Where an undo of the newest change leads: seq - 1, for an undo that restored t it is undo_to(t). Returns 0 with
- * *ret_target, or ERR_FAILED_PRECONDITION "nothing to undo". */
+ * *ret_target, or ERR_FAILED_PRECONDITION "nothing to undo", or ERR_DATA_LOSS: the change is damaged. */
 int store_undo_target(struct store *store, uint64_t *ret_target, struct err *err);
 
 /* Every label item ever, living or dead, the newest first: so that a history can name a class that is forgotten now, and
@@ -149,8 +155,9 @@ struct store_entry { /* of the history */
 	int64_t time_ms;
 	enum store_op op;
 	bool undone;           /* not in force: an undo or rollback went back behind it */
+	bool damaged;          /* its CRC is wrong: what it did is not known, op and restored may be 0 */
 	uint64_t restored;     /* undo, rollback: the seq whose state it made again */
-	const uint8_t *result; /* NULL and 0 when the change's CRC is wrong */
+	const uint8_t *result; /* NULL and 0 when it is damaged */
 	size_t result_bytes;
 };
 /* Whose state the change was made of: the seqs that are in force lie along these, down to 0. Always below its own. */
@@ -175,7 +182,11 @@ struct store_io {
 };
 void store_io(const struct store *store, struct store_io *ret_io);
 
-/* `current`: positive outcome 1: there is none (or it cannot be read). */
+/* `current`. Positive outcomes of store_current_read. */
+enum {
+	STORE_E_NO_CURRENT = 1,
+	STORE_E_BAD_CURRENT, /* there is one, which cannot be read or is damaged */
+};
 struct store_current {
 	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
 	char model_name[64];
@@ -185,7 +196,8 @@ int store_current_read(const char *dir, struct store_current *ret_current);
  * this process has open: looking at a file and closing it drops the process's lock. So does store_check. */
 uint32_t store_peek_classes(const char *dir, const uint8_t feature_id[STORE_FEATURE_ID_BYTES]);
 
-/* Offline check for bnnd --check-state: every file, every CRC, SQLite's own check; one line a finding to fn; changes
- * nothing. Returns 0 all well, positive 1: findings. */
-typedef void store_finding_fn(void *ctx, const char *sentence);
-int store_check(const char *dir, store_finding_fn *fn, void *ctx, struct err *err);
+/* Offline check for bnnd --check-state: every file, every CRC, SQLite's own check; one line a finding to fn, and one that
+ * says what each file holds; changes nothing. Returns 0 all well, positive 1: findings, ERR_NOT_FOUND: no state there. */
+enum store_line { STORE_SAYS, STORE_FINDS };
+typedef void store_line_fn(void *ctx, enum store_line line, const char *sentence);
+int store_check(const char *dir, store_line_fn *fn, void *ctx, struct err *err);

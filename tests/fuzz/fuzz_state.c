@@ -444,9 +444,9 @@ static void use(struct learned *learned)
 	check_snapshot(learned);
 }
 
-static void ignore_finding(void *ctx, const char *sentence)
+static void ignore_line(void *ctx, enum store_line line, const char *sentence)
 {
-	(void)ctx;
+	(void)ctx, (void)line;
 	FUZZ_CHECK(strlen(sentence) > 10);
 }
 
@@ -461,7 +461,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	FILE *out = fopen(path, "wb");
 	FUZZ_CHECK(out && fwrite(valid, 1, valid_n, out) == valid_n && fclose(out) == 0);
 	edit(&input);
-	int r = store_check(config.state_dir, ignore_finding, NULL, &err);
+	int r = store_check(config.state_dir, ignore_line, NULL, &err);
 	if (r < 0)
 		fuzz_check_refusal(r, &err);
 	for (int i = 0; i < 2; i++) {

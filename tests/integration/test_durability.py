@@ -2,13 +2,15 @@
 """What was acknowledged survives; a state that cannot be used is left alone and said so."""
 import glob
 import os
+import shutil
 import sqlite3
+import subprocess
 import threading
 import time
 import unittest
 
-from daemon import (BNND_FAULTY, DaemonTest, DidNotStart, SLOW, SOURCE, WRAPPER, answer_key, bnnd, main, picture, pictures,
-	qemu_subset)
+from daemon import (BNND, BNND_FAULTY, DaemonTest, DidNotStart, SLOW, SOURCE, WRAPPER, answer_key, bnnd, environment, main,
+	picture, pictures, qemu_subset)
 
 Code = bnnd.Code
 KINDS = ("disc", "ring", "cross", "bars", "dots")
@@ -75,6 +77,13 @@ class Restart(DaemonTest):
 			status = client.status()
 			self.assertEqual("degraded", status.state)
 			self.check_sentence(" ".join(status.reasons), "2 classes were learned with the model 'photo96-1'")
+		with open(os.path.join(daemon.state, "current"), "r+b") as current:
+			current.write(b"BNND")
+		daemon.restart()
+		with daemon.client() as client:
+			status = client.status()
+			self.assertEqual("degraded", status.state)
+			self.check_sentence(" ".join(status.reasons), "current is damaged")
 
 	def test_what_waits_for_another_model_is_said(self):
 		"""Another model was asked for than the one that was taught: its classes are not lost, and log and status say where."""
@@ -272,21 +281,39 @@ class Degraded(DaemonTest):
 			self.assertNotEqual(b"ring", client.infer(picture("ring", 9)).top[0].label)
 			self.teach(client, "ring", start=90)
 
+	def check_state(self, directory):
+		done = subprocess.run(WRAPPER + [BNND, "--check-state", directory], env=environment(), capture_output=True,
+			text=True)
+		return done.returncode, done.stdout, done.stderr
+
 	def test_check_state_finds_it(self):
-		import subprocess
-		from daemon import BNND, environment
 		daemon = self.taught()
-		check = WRAPPER + [BNND, "--check-state", daemon.state]
-		done = subprocess.run(check, env=environment(), capture_output=True, text=True)
-		self.assertEqual((0, ""), (done.returncode, done.stderr), done.stdout)
+		code, out, err = self.check_state(daemon.state)
+		self.assertEqual((0, ""), (code, err), out)
+		self.assertRegex(out, r": 1 class, 1 lesson; the newest change is 1 \(learn\), of 20\d\d-\d\d-\d\d ")
 		db = sqlite3.connect(state_file(daemon))
 		rowid, data = db.execute("select rowid, data from item where kind = 1").fetchone()
 		db.execute("update item set data = ? where rowid = ?", (data[:-1] + bytes([data[-1] ^ 1]), rowid))
 		db.commit()
 		db.close()
-		done = subprocess.run(check, env=environment(), capture_output=True, text=True)
-		self.assertEqual(1, done.returncode)
-		self.check_sentence(done.stdout.strip().split("\n")[0], ".")
+		code, out, err = self.check_state(daemon.state)
+		self.assertEqual(1, code)
+		self.check_sentence(out.strip().split("\n")[0], ".")
+		self.assertIn("is damaged", out)
+
+	def test_check_state_of_nothing(self):
+		code, out, err = self.check_state(self.folder())
+		self.assertEqual(1, code, out)
+		self.check_sentence(err.strip(), "there is no state in")
+
+	def test_check_state_of_half_a_copy(self):
+		daemon = self.taught()
+		copy = self.folder()
+		shutil.copy(state_file(daemon), copy)
+		code, out, err = self.check_state(copy)
+		self.assertEqual(1, code, out)
+		self.assertIn("its -wal is missing", out)
+		self.assertIn("behind change 1 ", out)
 
 
 @unittest.skipUnless(os.path.exists(BNND_FAULTY), "bnnd-faulty is not built")

@@ -354,7 +354,7 @@ void spoil_bytes(const char *path, size_t at, size_t n, uint8_t value)
 	free(data);
 }
 
-void print_finding(void *ctx, const char *sentence)
+void print_finding(void *ctx, enum store_line line, const char *sentence)
 {
-	fprintf(ctx, "%s\n", sentence);
+	fprintf(ctx, "%s%s\n", line == STORE_SAYS ? "(" : "", sentence);
 }

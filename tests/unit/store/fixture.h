@@ -56,4 +56,4 @@ void assert_history(struct store *store, const char *expected);
 extern const char taught_state[];
 void teach(struct fixture *fixture, bool unclean);
 void spoil_bytes(const char *path, size_t at, size_t n, uint8_t value);
-void print_finding(void *file, const char *sentence); /* for store_check: a line to a FILE */
+void print_finding(void *file, enum store_line line, const char *sentence); /* for store_check: a line to a FILE */

@@ -322,7 +322,7 @@ static void test_current_damaged(void **state)
 	struct store_current current;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		write_file(path, bad[i], strlen(bad[i]));
-		assert_int_equal(store_current_read(f->dir, &current), 1);
+		assert_int_equal(store_current_read(f->dir, &current), STORE_E_BAD_CURRENT);
 	}
 	fixture_reopen(f);
 	learn(f->store, 1, "A", "cup", ""); /* replaces it */

@@ -132,7 +132,7 @@ static void test_kill(void **state)
 		assert_string_equal(seen.sample, expected);
 		fixture_close(f);
 	}
-	assert_int_equal(store_check(f->dir, NULL, NULL, NULL), 0);
+	assert_int_equal(store_check(f->dir, print_finding, stdout, NULL), 0);
 	print_message("    %d kills, %llu changes, %llu of them there but not yet acknowledged\n", ROUNDS,
 		(unsigned long long)last_seq, (unsigned long long)unacknowledged);
 }
