@@ -7,6 +7,8 @@
 
 #include "daemon/record.pb-c.h"
 #include "lib/base/memory.h"
+#include "lib/base/text.h"
+#include "proto/limits.h"
 
 struct change_entry *change_entry_new(size_t n_classes)
 {
@@ -56,9 +58,20 @@ void record_encode(const struct change_entry *entry, uint8_t **ret_bytes, size_t
 	free(taught);
 }
 
-struct change_entry *record_decode(const struct store_entry *stored, struct label_wants *wants)
+/* NULL: it cannot be read, or names more classes than any lesson could. */
+static Bnndrecord__Record *record_unpack(const struct store_entry *stored)
 {
 	Bnndrecord__Record *record = bnndrecord__record__unpack(NULL, stored->result_bytes, stored->result);
+	if (record && record->n_classes > LESSON_MAX_CLASSES) {
+		bnndrecord__record__free_unpacked(record, NULL);
+		return NULL;
+	}
+	return record;
+}
+
+struct change_entry *record_decode(const struct store_entry *stored, struct label_wants *wants)
+{
+	Bnndrecord__Record *record = record_unpack(stored);
 	struct change_entry *entry = change_entry_new(record ? record->n_classes : 0);
 	entry->seq = stored->seq;
 	entry->time_ms = stored->time_ms;
@@ -80,6 +93,7 @@ struct change_entry *record_decode(const struct store_entry *stored, struct labe
 		entry->already_known = record->already_known;
 		entry->us = record->us;
 		strncpy(entry->hint, record->hint, sizeof entry->hint - 1);
+		text_make_printable(entry->hint);
 		bnndrecord__record__free_unpacked(record, NULL);
 	}
 	return entry;
