@@ -51,6 +51,11 @@ static double dot(const double *a, const double *b, size_t d)
 	return sum;
 }
 
+static double at_most_1(double cosine)
+{
+	return fmax(-1, fmin(1, cosine));
+}
+
 static double cosine(const struct direction *dir, const double *x)
 {
 	return dir->norm > 0 ? dot(dir->w, x, dir->d) / dir->norm : 0;
@@ -117,7 +122,7 @@ void own_measure(const struct learn_settings *settings, const struct learn_lesso
 		share = 1 / (sqrt((double)old->past / (double)cur) + 1);
 		/* The old pictures as the new row sees them: what lies off the old row is as good as at right angles. */
 		double turned = then.norm > 0 ? cosine(&now, then.w) / then.norm : 0;
-		before.mean = before.mean * turned;
+		before.mean = at_most_1(before.mean * turned); /* of equal pictures `turned` may round to above 1 */
 	}
 	for (size_t j = 0; j < lesson->n; j++) {
 		if (lesson->y[j] != c)
@@ -128,9 +133,10 @@ void own_measure(const struct learn_settings *settings, const struct learn_lesso
 			value = cosine(&then, x);
 		else if (s2 > 0 && rest2 > 0)
 			value -= share * (along / sqrt(s2) - (along - 1) / sqrt(rest2));
-		own_add(&own, fmax(-1, fmin(1, value)));
+		own_add(&own, at_most_1(value));
 	}
 	row->own = own_merge(before, own, settings->past_cap);
+	row->own.mean = at_most_1(row->own.mean);
 	free(now.w);
 	free(then.w);
 	free(s);

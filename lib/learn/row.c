@@ -23,6 +23,8 @@ enum {
 	STORED_E_ZERO = INT32_MIN, /* a row of zeros */
 };
 
+#define OWN_MEAN_READ_MAX (1 + 0x1p-40)
+
 int learn_width_bits(enum learn_width width)
 {
 	REQUIRE(width >= LEARN_8_8 && width <= LEARN_8_32);
@@ -215,6 +217,8 @@ int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, siz
 	row->e = row->zero ? 0 : e;
 	row->own.n = load_le32(bytes + 8);
 	memcpy(&row->own.mean, bytes + 16, sizeof row->own.mean);
+	if (fabs(row->own.mean) <= OWN_MEAN_READ_MAX) /* a rounding of 1, as older versions stored it */
+		row->own.mean = fmax(-1, fmin(1, row->own.mean));
 	memcpy(&row->own.squares, bytes + 24, sizeof row->own.squares);
 	memcpy(row->master.any, bytes + STORED_HEADER_BYTES, values_bytes);
 	const char *fault = row_fault(row);

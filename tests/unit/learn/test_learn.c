@@ -181,7 +181,8 @@ static void test_own_refusals(void **state)
 	memcpy(form + 16, &(double){0.5}, sizeof(double));
 	memcpy(form + 24, &(double){0.25}, sizeof(double));
 	assert_int_equal(learn_row_decode(LEARN_8_8, 2, form, sizeof form, &row, NULL), 0);
-	assert_true(learn_row_own(row)->n == 7 && learn_row_own(row)->mean == 0.5 && learn_row_own(row)->squares == 0.25);
+	assert_true(
+		learn_row_own(row)->n == 7 && learn_row_own(row)->mean == 0.5 && learn_row_own(row)->squares == 0.25);
 	learn_row_free(row);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		memcpy(form + 16, bad[i], sizeof bad[i]);
