@@ -13,6 +13,7 @@
 
 #include "daemon/learned.h"
 #include "lib/base/endian.h"
+#include "lib/base/text.h"
 #include "proto/limits.h"
 
 enum { D = 32, ROW_BYTES = 32 + 2 * D };
