@@ -61,7 +61,7 @@ const struct config_key config_keys[] = {
 	{"lesson.idle_s", CONFIG_UINT, AT(lesson_idle_s), 1, 3600, NULL,
 		"an open lesson is dropped after so much silence"},
 	{"lesson.starve_ms", CONFIG_UINT, AT(lesson_starve_ms), 1, 60000, NULL,
-		"a lesson's picture waits at most so long behind questions"},
+		"a lesson's picture waits at most so long behind questions of the same user"},
 	{"lesson.per_uid", CONFIG_UINT, AT(lesson_per_uid), 1, 64, NULL,
 		"open lessons of one user; its share may be less"},
 	{"lesson.max_pictures", CONFIG_UINT, AT(lesson_max_pictures), 1, LESSON_MAX_PICTURES, NULL, "of one lesson"},

@@ -12,8 +12,6 @@
 #include "lib/base/memory.h"
 #include "proto/limits.h"
 
-enum { INFER_RETRY_MS = 100 };
-
 struct infer_thread *infer_thread_new(
 	const struct bnn_model *model, const struct image_input *input, const struct image_limits *limits)
 {
@@ -168,6 +166,7 @@ struct infer_job *infer_job_new(
 	list_init(&job->job.link);
 	job->job.run = infer_run;
 	job->service = request->service;
+	job->job.owner = request->owner;
 	job->request = request;
 	job->what = what;
 	job->payload = payload_take(&input->payload);
@@ -197,21 +196,12 @@ static void infer_request_stop(struct request *request, const struct err *why)
 		job->job.done(&job->job);
 }
 
-bool infer_job_push(struct infer_job *job, struct err *err)
+void infer_job_push(struct infer_job *job)
 {
 	struct request *request = job->request;
-	enum lane_queue which = job->what == INFER_ADD ? LANE_SECOND : LANE_FIRST;
 	request->stop = infer_request_stop;
 	request->work = job;
-	if (lane_push(request->service->infer, which, &job->job))
-		return true;
-	request->stop = NULL;
-	err_set(err, ERR_RESOURCE_EXHAUSTED, "%d pictures wait already: ask again soon", LANE_QUEUE_MAX);
-	err->field = "queue";
-	err->limit = LANE_QUEUE_MAX;
-	err->retry_after_ms = INFER_RETRY_MS;
-	infer_job_free(job);
-	return false;
+	lane_push(request->service->infer, job->what == INFER_ADD ? LANE_SECOND : LANE_FIRST, &job->job);
 }
 
 int infer_job_result(const struct infer_job *job, struct err *err)

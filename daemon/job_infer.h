@@ -53,8 +53,8 @@ struct infer_job {
 /* Takes the payload of the input over. picture NULL: the payload is a whole file. */
 struct infer_job *infer_job_new(
 	struct request *request, enum infer_what what, const Bnnd__Picture *picture, struct op_input *input);
-/* Into the infer lane. false: the queue is full, *err says so, and the job is gone. */
-bool infer_job_push(struct infer_job *job, struct err *err);
+/* Into the infer lane. */
+void infer_job_push(struct infer_job *job);
 /* 0, or why its result cannot be told. */
 int infer_job_result(const struct infer_job *job, struct err *err);
 void infer_job_free(struct infer_job *job);

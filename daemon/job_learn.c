@@ -11,13 +11,12 @@
 #include "lib/base/memory.h"
 #include "proto/limits.h"
 
-enum { LEARN_RETRY_MS = 1000 };
-
 struct learn_job *learn_job_new(struct request *request, enum learn_what what)
 {
 	struct learn_job *job = mem_zalloc(1, sizeof *job);
 	list_init(&job->job.link);
 	job->service = request->service;
+	job->job.owner = request->owner;
 	job->request = request;
 	job->what = what;
 	job->learned = request->service->parts->learned;
@@ -102,30 +101,13 @@ static void learn_request_stop(struct request *request, const struct err *why)
 	}
 }
 
-int learn_lane_check(const struct service *service, struct err *err)
-{
-	if (lane_has_room(service->learn, LANE_FIRST))
-		return 0;
-	int r = err_set(err, ERR_RESOURCE_EXHAUSTED, "%d changes wait to be written: ask again soon", LEARN_QUEUE_MAX);
-	if (err) {
-		err->field = "queue";
-		err->limit = LEARN_QUEUE_MAX;
-		err->retry_after_ms = LEARN_RETRY_MS;
-	}
-	return r;
-}
-
-bool learn_job_push(struct learn_job *job, struct err *err)
+void learn_job_push(struct learn_job *job)
 {
 	struct request *request = job->request;
 	job->job.run = learn_run;
 	request->stop = learn_request_stop;
 	request->work = job;
-	if (learn_lane_check(job->service, err) == 0 && lane_push(job->service->learn, LANE_FIRST, &job->job))
-		return true;
-	request->stop = NULL;
-	learn_job_free(job);
-	return false;
+	lane_push(job->service->learn, LANE_FIRST, &job->job);
 }
 
 void learn_job_publish(struct learn_job *job)

@@ -31,12 +31,10 @@ struct learn_job {
 
 struct learn_job *learn_job_new(struct request *request, enum learn_what what);
 void learn_job_guard(struct learn_job *job, const Bnnd__Guard *guard);
-/* Into the learn lane. false: the queue is full, *err says so, and the job is gone. */
-bool learn_job_push(struct learn_job *job, struct err *err);
+/* Into the learn lane. */
+void learn_job_push(struct learn_job *job);
 /* First thing when it is done: publishes the state it left, remembers the key of a change. */
 void learn_job_publish(struct learn_job *job);
 /* Answers its request with what it did, or why not. */
 void learn_job_reply(struct learn_job *job);
 void learn_job_free(struct learn_job *job);
-/* ERR_RESOURCE_EXHAUSTED when the lane's queue is full. */
-int learn_lane_check(const struct service *service, struct err *err);

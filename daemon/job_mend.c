@@ -60,7 +60,7 @@ static void mend_done(struct job *base)
 static void on_mend(uv_timer_t *timer)
 {
 	struct service *service = timer->data;
-	if (service->mending || service->stopping || !lane_has_room(service->learn, LANE_FIRST))
+	if (service->mending || service->stopping)
 		return;
 	struct mend_job *job = mem_zalloc(1, sizeof *job);
 	list_init(&job->job.link);
@@ -68,7 +68,9 @@ static void on_mend(uv_timer_t *timer)
 	job->job.done = mend_done;
 	job->service = service;
 	job->learned = service->parts->learned;
-	service->mending = lane_push(service->learn, LANE_FIRST, &job->job);
+	job->job.owner.uid = service->quota.own_uid;
+	lane_push(service->learn, LANE_FIRST, &job->job);
+	service->mending = true;
 	if (!service->mending)
 		free(job);
 }

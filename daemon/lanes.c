@@ -47,39 +47,46 @@ void lane_results_collect(struct lane_results *results)
 	}
 }
 
-void lane_queues_init(struct lane_queues *queues, size_t max, uint64_t starve_us)
+void lane_queues_init(struct lane_queues *queues, uint64_t starve_us)
 {
-	*queues = (struct lane_queues){.max = max, .starve_us = starve_us};
+	*queues = (struct lane_queues){.starve_us = starve_us};
 	for (int i = 0; i < LANE_QUEUES; i++)
-		list_init(&queues->jobs[i]);
+		fair_init(&queues->jobs[i]);
 }
 
-bool lane_queues_put(struct lane_queues *queues, enum lane_queue which, struct job *job, uint64_t now_us)
+static void note_second(struct lane_queues *queues, uint64_t now_us)
 {
-	if (queues->n[which] >= queues->max)
+	queues->second_us = now_us;
+	queues->second_turn = queues->jobs[LANE_FIRST].turns;
+}
+
+void lane_queues_put(struct lane_queues *queues, enum lane_queue which, struct job *job, uint64_t now_us)
+{
+	if (which == LANE_SECOND && fair_n(&queues->jobs[which]) == 0)
+		note_second(queues, now_us);
+	job->queue = which;
+	fair_put(&queues->jobs[which], &job->waits, &job->owner);
+}
+
+/* Is it the second queue's turn? */
+static bool second_is_due(const struct lane_queues *queues, uint64_t now_us)
+{
+	struct fair_next first, second;
+	if (!fair_next(&queues->jobs[LANE_SECOND], &second))
 		return false;
-	job->queued_us = now_us;
-	list_append(&queues->jobs[which], &job->link);
-	queues->n[which]++;
-	return true;
+	if (!fair_next(&queues->jobs[LANE_FIRST], &first))
+		return true;
+	return (first.uid != second.uid && first.turn > queues->second_turn) ||
+	       now_us >= queues->second_us + queues->starve_us;
 }
 
 struct job *lane_queues_take(struct lane_queues *queues, uint64_t now_us)
 {
-	enum lane_queue which = LANE_FIRST;
-	if (queues->n[LANE_SECOND]) {
-		struct job *oldest = LIST_ENTRY(queues->jobs[LANE_SECOND].next, struct job, link);
-		uint64_t since = oldest->queued_us > queues->second_us ? oldest->queued_us : queues->second_us;
-		if (!queues->n[LANE_FIRST] || now_us >= since + queues->starve_us)
-			which = LANE_SECOND;
-	}
-	struct list *node = list_take(&queues->jobs[which]);
-	if (!node)
-		return NULL;
-	queues->n[which]--;
-	if (which == LANE_SECOND)
-		queues->second_us = now_us;
-	return LIST_ENTRY(node, struct job, link);
+	enum lane_queue which = second_is_due(queues, now_us) ? LANE_SECOND : LANE_FIRST;
+	struct fair_item *item = fair_take(&queues->jobs[which]);
+	if (item && which == LANE_SECOND)
+		note_second(queues, now_us);
+	return item ? LIST_ENTRY(item, struct job, waits) : NULL;
 }
 
 /* Named because it counts: the default (8 MiB) is charged to LimitDATA= for each thread, used or not. */
@@ -109,7 +116,6 @@ static void *lane_main(void *arg)
 	for (;;) {
 		struct job *job = lane_queues_take(&lane->queues, clock_us());
 		if (job) {
-			job->waiting = false;
 			pthread_mutex_unlock(&lane->mutex);
 			job->run(job, thread->context);
 			lane_results_put(lane->results, job);
@@ -134,7 +140,7 @@ int lane_start(const struct lane_options *options, struct lane **ret_lane, struc
 	pthread_attr_setstacksize(&attributes, LANE_STACK_BYTES);
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->ready, NULL);
-	lane_queues_init(&lane->queues, options->queue_max, options->starve_us);
+	lane_queues_init(&lane->queues, options->starve_us);
 	lane->results = options->results;
 	/* Signals are the loop's. */
 	sigfillset(&all);
@@ -169,66 +175,36 @@ void lane_stop(struct lane *lane)
 	pthread_mutex_unlock(&lane->mutex);
 	for (size_t i = 0; i < lane->n_threads; i++)
 		pthread_join(lane->threads[i].id, NULL);
-	REQUIRE(lane->queues.n[LANE_FIRST] == 0 && lane->queues.n[LANE_SECOND] == 0);
+	REQUIRE(fair_n(&lane->queues.jobs[LANE_FIRST]) == 0 && fair_n(&lane->queues.jobs[LANE_SECOND]) == 0);
 	pthread_cond_destroy(&lane->ready);
 	pthread_mutex_destroy(&lane->mutex);
 	free(lane);
 }
 
-bool lane_has_room(struct lane *lane, enum lane_queue which)
+void lane_push(struct lane *lane, enum lane_queue which, struct job *job)
 {
 	pthread_mutex_lock(&lane->mutex);
-	bool room = lane->queues.n[which] < lane->queues.max;
+	lane_queues_put(&lane->queues, which, job, clock_us());
+	pthread_cond_signal(&lane->ready);
 	pthread_mutex_unlock(&lane->mutex);
-	return room;
-}
-
-bool lane_push(struct lane *lane, enum lane_queue which, struct job *job)
-{
-	pthread_mutex_lock(&lane->mutex);
-	bool taken = lane_queues_put(&lane->queues, which, job, clock_us());
-	if (taken) {
-		job->waiting = true;
-		pthread_cond_signal(&lane->ready);
-	}
-	pthread_mutex_unlock(&lane->mutex);
-	return taken;
-}
-
-static void lane_unqueue(struct lane *lane, struct job *job, enum lane_queue which)
-{
-	list_remove(&job->link);
-	lane->queues.n[which]--;
-	job->waiting = false;
 }
 
 bool lane_take_back(struct lane *lane, struct job *job)
 {
-	bool found = false;
 	pthread_mutex_lock(&lane->mutex);
-	if (job->waiting) {
-		for (int which = 0; which < LANE_QUEUES && !found; which++) {
-			LIST_EACH(node, &lane->queues.jobs[which])
-			if (node == &job->link)
-				found = true;
-			if (found)
-				lane_unqueue(lane, job, (enum lane_queue)which);
-		}
-	}
+	bool waits = fair_waits(&job->waits);
+	if (waits)
+		fair_remove(&lane->queues.jobs[job->queue], &job->waits);
 	pthread_mutex_unlock(&lane->mutex);
-	return found;
+	return waits;
 }
 
 struct job *lane_take_any(struct lane *lane)
 {
-	struct job *job = NULL;
 	pthread_mutex_lock(&lane->mutex);
-	for (int which = 0; which < LANE_QUEUES && !job; which++) {
-		if (list_empty(&lane->queues.jobs[which]))
-			continue;
-		job = LIST_ENTRY(lane->queues.jobs[which].next, struct job, link);
-		lane_unqueue(lane, job, (enum lane_queue)which);
-	}
+	struct fair_item *item = fair_take(&lane->queues.jobs[LANE_FIRST]);
+	if (!item)
+		item = fair_take(&lane->queues.jobs[LANE_SECOND]);
 	pthread_mutex_unlock(&lane->mutex);
-	return job;
+	return item ? LIST_ENTRY(item, struct job, waits) : NULL;
 }

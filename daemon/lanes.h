@@ -3,10 +3,13 @@
  *
  *   loop: lane_push -> [first | second queue] -> thread: job->run -> lane_results -> loop: job->done
  *
+ * Both queues are fair to every user (fair.h); how much may wait is the users' share of requests in flight.
+ *
  * The infer lane has N threads and two queues: infer (first) before add (second). A job of the second queue is taken
- * when the first is empty, or when none was taken for starve_us while one waited: so adds go on under load, one in
- * starve_us, and an inference waits for at most one picture in computation. The learn lane has one thread and uses the
- * first queue alone. A job owns what it needs; a lane never looks into it. */
+ * when the first is empty, when every other user that waits there had a turn since the last one, or when none was taken
+ * for starve_us while one waited: so adds go on under load, and an inference waits for at most one picture in
+ * computation and one of each other user. The learn lane has one thread and uses the first queue alone. A job owns what
+ * it needs; a lane never looks into it. */
 #pragma once
 
 #include <pthread.h>
@@ -15,18 +18,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/list.h"
+#include "daemon/fair.h"
 #include "lib/base/err.h"
 
 enum lane_queue { LANE_FIRST, LANE_SECOND, LANE_QUEUES };
 
 struct job {
-	struct list link;
+	struct fair_item waits; /* guarded by the lane */
+	struct list link;       /* among the results */
+	struct fair_owner owner;
 	void (*run)(struct job *job, void *thread); /* on a thread of the lane, with that thread's context */
 	void (*done)(struct job *job);              /* on the loop; frees the job */
 	atomic_bool cancelled;                      /* set by the loop, read by run */
-	uint64_t queued_us;
-	bool waiting;   /* in a queue; guarded by the lane */
+	enum lane_queue queue;
 	struct err err; /* code 0: it worked */
 };
 
@@ -44,22 +48,20 @@ void lane_results_collect(struct lane_results *results);
 
 /* The two queues and the rule which of them is next; no thread. */
 struct lane_queues {
-	struct list jobs[LANE_QUEUES];
-	size_t n[LANE_QUEUES];
-	size_t max;
+	struct fair_queue jobs[LANE_QUEUES];
 	uint64_t starve_us;
-	uint64_t second_us; /* when the last job of the second queue was taken */
+	/* When the last job of the second queue was taken, or the first came into it: the time, and the turns of the first
+	 * queue. */
+	uint64_t second_us, second_turn;
 };
-void lane_queues_init(struct lane_queues *queues, size_t max, uint64_t starve_us);
-/* false: that queue is full. */
-bool lane_queues_put(struct lane_queues *queues, enum lane_queue which, struct job *job, uint64_t now_us);
+void lane_queues_init(struct lane_queues *queues, uint64_t starve_us);
+void lane_queues_put(struct lane_queues *queues, enum lane_queue which, struct job *job, uint64_t now_us);
 struct job *lane_queues_take(struct lane_queues *queues, uint64_t now_us); /* NULL: nothing waits */
 
 struct lane_options {
 	const char *name; /* of the threads, at most 15 bytes */
 	size_t n_threads;
 	void *const *contexts; /* one for each thread, handed to job->run; NULL: none */
-	size_t queue_max;      /* jobs waiting, in each queue */
 	uint64_t starve_us;
 	struct lane_results *results;
 };
@@ -68,11 +70,9 @@ int lane_start(const struct lane_options *options, struct lane **ret_lane, struc
 /* Lets every thread finish the job it runs and joins it; waiting jobs must have been taken back. */
 void lane_stop(struct lane *lane); /* NULL allowed */
 
-/* Would lane_push take one? Stays true until the same thread pushes: only the loop does. */
-bool lane_has_room(struct lane *lane, enum lane_queue which);
-/* Hands the job over. false: the queue is full and the job is still the caller's. */
-bool lane_push(struct lane *lane, enum lane_queue which, struct job *job);
+/* Hands the job over. */
+void lane_push(struct lane *lane, enum lane_queue which, struct job *job);
 /* true: the job was still waiting, and is the caller's again. */
 bool lane_take_back(struct lane *lane, struct job *job);
-/* The oldest waiting job, taken back; NULL: none waits. */
+/* A waiting job, taken back; NULL: none waits. */
 struct job *lane_take_any(struct lane *lane);

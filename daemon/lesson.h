@@ -53,10 +53,10 @@ struct lesson {
 	struct lesson_sample **samples; /* in order of arrival; refused ones are gone */
 	uint32_t n_pending, n_accepted, n_known;
 	uint64_t next_order;
-	/* The caller's: whose it is (NULL: the connection is gone), what the user is charged, and the commit that waits for
-	 * the adds. */
+	/* The caller's: whose it is (NULL: the connection is gone), what the user is charged for it and for its samples, and
+	 * the commit that waits for the adds. */
 	struct session *owner;
-	struct quota_charge charge;
+	struct quota_charge charge, features;
 	struct request *commit;
 	uint32_t commit_added;
 };

@@ -32,8 +32,8 @@ static void change_ask(
 	if (r != 0) {
 		learn_job_free(job);
 		reply_error(request, err);
-	} else if (!learn_job_push(job, err)) {
-		reply_error(request, err);
+	} else {
+		learn_job_push(job);
 	}
 }
 

@@ -22,6 +22,7 @@ static void end_lesson(struct service *service, struct lesson *lesson, const cha
 		lesson->owner->lesson_gone = lesson->number;
 		lesson->owner->lesson_gone_why = why ? why : "it is committed";
 	}
+	quota_release(&lesson->features);
 	quota_release(&lesson->charge);
 	lesson_end(&service->lessons, lesson);
 	service_watch_lessons(service);
@@ -95,9 +96,8 @@ static void lookup_ask(struct request *request, struct lesson *lesson)
 		learn_job_free(job);
 		end_lesson(service, lesson, "it did not begin");
 		reply_error(request, &err);
-	} else if (!learn_job_push(job, &err)) {
-		end_lesson(service, lesson, "it did not begin");
-		reply_error(request, &err);
+	} else {
+		learn_job_push(job);
 	}
 }
 
@@ -110,7 +110,7 @@ static int begin(struct request *request, const Bnnd__LessonBegin *ask, struct l
 		.dry_run = ask->dry_run,
 		.has_if_seq = ask->guard != NULL,
 		.if_seq = ask->guard ? ask->guard->if_seq : 0};
-	struct quota_charge charge;
+	struct quota_charge charge = {0};
 	bool has_key;
 	int r = key_from(&ask->key, false, &has_key, key, err);
 	if (r != 0)
@@ -189,8 +189,6 @@ static void commit_go(struct service *service, struct lesson *lesson)
 	int r = request->session ? request_expired(request, &err)
 				 : err_set(&err, ERR_CANCELLED, "the connection was closed");
 	if (r == 0)
-		r = learn_lane_check(service, &err);
-	if (r == 0)
 		r = lesson_seal(lesson, lesson->commit_added, clock_us(), &err);
 	if (r != 0) {
 		reply_error(request, &err);
@@ -205,10 +203,7 @@ static void commit_go(struct service *service, struct lesson *lesson)
 	job->lesson = lesson->number;
 	job->job.done = teach_done;
 	lesson_take(lesson, service->lessons.limits.n_features, &job->material);
-	if (!learn_job_push(job, &err)) { /* cannot be: there was room */
-		end_lesson(service, lesson, "its commit failed");
-		reply_error(request, &err);
-	}
+	learn_job_push(job);
 }
 
 static void commit_stop(struct request *request, const struct err *why)
@@ -330,6 +325,8 @@ static void add_done(struct job *base)
 		enum lesson_added outcome = r != 0 ? LESSON_REFUSED : job->known ? LESSON_KNOWN : LESSON_ACCEPTED;
 		outcome = lesson_add_done(
 			&service->lessons, lesson, job->order, outcome, job->q, job->digest, clock_us());
+		if (outcome != LESSON_ACCEPTED)
+			quota_shrink(&lesson->features, service->lessons.limits.n_features);
 		if (outcome == LESSON_REFUSED)
 			reply_error(job->request, &err);
 		else
@@ -353,6 +350,20 @@ static int add_label(
 	return r;
 }
 
+/* A place in the lesson, and its share of what lessons may hold. */
+static int add_reserve(
+	struct service *service, struct lesson *lesson, const struct label *label, uint64_t *ret_order, struct err *err)
+{
+	size_t bytes = service->lessons.limits.n_features;
+	int r = quota_charge(&service->quota, lesson->charge.user->uid, QUOTA_FEATURES, bytes, &lesson->features, err);
+	if (r != 0)
+		return r;
+	r = lesson_add(&service->lessons, lesson, label, service->snapshot, clock_us(), ret_order, err);
+	if (r != 0)
+		quota_shrink(&lesson->features, bytes);
+	return r;
+}
+
 void op_lesson_add(struct request *request, struct op_input *input)
 {
 	const Bnnd__LessonAdd *ask = input->message->lesson_add;
@@ -363,7 +374,7 @@ void op_lesson_add(struct request *request, struct op_input *input)
 	struct lesson *lesson = own_lesson(request, ask->lesson, &err);
 	int r = lesson ? add_label(service->snapshot, ask, &label, &err) : -err.code;
 	if (r == 0)
-		r = lesson_add(&service->lessons, lesson, &label, service->snapshot, clock_us(), &order, &err);
+		r = add_reserve(service, lesson, &label, &order, &err);
 	if (r != 0) {
 		reply_error(request, &err);
 		return;
@@ -373,8 +384,5 @@ void op_lesson_add(struct request *request, struct op_input *input)
 	job->lesson = lesson->number;
 	job->order = order;
 	job->label = label;
-	if (!infer_job_push(job, &err)) {
-		lesson_add_done(&service->lessons, lesson, order, LESSON_REFUSED, NULL, NULL, clock_us());
-		reply_error(request, &err);
-	}
+	infer_job_push(job);
 }

@@ -122,14 +122,12 @@ static void picture_done(struct job *base)
 static void picture_ask(struct request *request, enum infer_what what, const Bnnd__Picture *picture,
 	struct op_input *input, uint32_t n_top, const struct learn_answer_constants *constants)
 {
-	struct err err;
 	struct infer_job *job = infer_job_new(request, what, picture, input);
 	job->job.done = picture_done;
 	job->n_top = n_top;
 	if (constants)
 		job->constants = *constants;
-	if (!infer_job_push(job, &err))
-		reply_error(request, &err);
+	infer_job_push(job);
 }
 
 void op_infer(struct request *request, struct op_input *input)

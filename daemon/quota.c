@@ -29,9 +29,7 @@ void quota_init(struct quota *quota, uid_t own_uid, const struct quota_limit lim
 
 void quota_deinit(struct quota *quota)
 {
-	LIST_EACH(node, &quota->users)
-	free(LIST_ENTRY(node, struct quota_user, link));
-	list_init(&quota->users);
+	REQUIRE(list_empty(&quota->users));
 }
 
 static bool has_reserve(const struct quota *quota, uid_t uid)
@@ -88,6 +86,7 @@ static int over_share(const struct quota *quota, uint64_t held, uint64_t may, en
 		[QUOTA_IN_FLIGHT] = {"requests in flight", "in_flight"},
 		[QUOTA_PAYLOAD] = {"bytes of pictures under way", "payload"},
 		[QUOTA_LESSONS] = {"open lessons", "lesson.per_uid"},
+		[QUOTA_FEATURES] = {"bytes of pictures in open lessons", "lesson.features"},
 	};
 	const struct quota_limit *limit = &quota->limits[kind];
 	int r = limit->most && may == limit->most
@@ -105,12 +104,12 @@ static int over_share(const struct quota *quota, uint64_t held, uint64_t may, en
 	return r;
 }
 
-int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount, struct quota_charge *ret_charge,
+int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount, struct quota_charge *charge,
 	struct err *err)
 {
-	REQUIRE(amount > 0);
 	struct quota_user *user = quota_find(quota, uid);
 	uint64_t held = user ? user->held[kind] : 0, may = quota_may_hold(quota, uid, kind);
+	REQUIRE(amount > 0 && (!charge->user || (charge->user == user && charge->kind == kind)));
 	if (amount > may || held > may - amount)
 		return over_share(quota, held, may, kind, err);
 	if (!user) {
@@ -119,21 +118,30 @@ int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t 
 		list_append(&quota->users, &user->link);
 	}
 	user->held[kind] += amount;
-	*ret_charge = (struct quota_charge){.user = user, .kind = kind, .amount = amount};
+	charge->user = user;
+	charge->kind = kind;
+	charge->amount += amount;
 	return 0;
 }
 
-void quota_release(struct quota_charge *charge)
+void quota_shrink(struct quota_charge *charge, uint64_t amount)
 {
 	struct quota_user *user = charge->user;
-	if (!user)
+	REQUIRE(amount <= charge->amount);
+	if (amount == 0)
 		return;
-	REQUIRE(user->held[charge->kind] >= charge->amount);
-	user->held[charge->kind] -= charge->amount;
-	*charge = (struct quota_charge){0};
+	user->held[charge->kind] -= amount;
+	charge->amount -= amount;
+	if (charge->amount == 0)
+		*charge = (struct quota_charge){0};
 	for (int i = 0; i < QUOTA_KINDS; i++)
 		if (user->held[i])
 			return;
 	list_remove(&user->link);
 	free(user);
+}
+
+void quota_release(struct quota_charge *charge)
+{
+	quota_shrink(charge, charge->amount);
 }

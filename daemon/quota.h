@@ -29,6 +29,7 @@ enum quota_kind {
 	QUOTA_IN_FLIGHT,   /* requests that are not answered yet, those of lost connections too */
 	QUOTA_PAYLOAD,     /* bytes of pictures, from the header that announces them until they are computed */
 	QUOTA_LESSONS,     /* open lessons */
+	QUOTA_FEATURES,    /* bytes that those hold */
 	QUOTA_KINDS
 };
 
@@ -61,6 +62,7 @@ struct quota_charge {
 struct quota_limit quota_limit_of(uint64_t total, uint64_t most);
 
 void quota_init(struct quota *quota, uid_t own_uid, const struct quota_limit limits[QUOTA_KINDS]);
+/* Everything was given back. */
 void quota_deinit(struct quota *quota);
 
 /* The formula: how much one of n users may hold in all, `left` being what the others did not take. */
@@ -68,9 +70,11 @@ uint64_t quota_share(uint64_t left, size_t n);
 /* How much of this kind the uid may hold in all, as things are now. */
 uint64_t quota_may_hold(const struct quota *quota, uid_t uid, enum quota_kind kind);
 
-/* Charges; *ret_charge is written on success and goes back through quota_release. ERR_RESOURCE_EXHAUSTED with
- * retry_after_ms: that would be over the uid's share, nothing is charged. */
-int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount, struct quota_charge *ret_charge,
+/* Adds to a charge that is nothing yet, or of the same uid and kind. ERR_RESOURCE_EXHAUSTED with retry_after_ms: that
+ * would be over the uid's share, nothing is added. */
+int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount, struct quota_charge *charge,
 	struct err *err);
+/* Gives some of it back. */
+void quota_shrink(struct quota_charge *charge, uint64_t amount);
 /* Gives back what is charged, if anything is. */
 void quota_release(struct quota_charge *charge);

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "daemon/list.h"
+#include "daemon/fair.h"
 #include "daemon/quota.h"
 #include "lib/base/err.h"
 
@@ -20,6 +20,7 @@ struct request {
 	struct service *service;
 	struct session *session;       /* NULL: the connection is gone, nobody waits */
 	struct quota_charge in_flight; /* nothing: the loop answers it at once */
+	struct fair_owner owner;       /* of the connection it came by */
 	uint32_t id;
 	const struct op *op;
 	uint64_t received_us;

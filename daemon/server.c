@@ -26,8 +26,8 @@
 #include "proto/limits.h"
 
 enum {
-	TICK_MS = 100,     /* how exactly lesson.idle_s is kept */
-	ACCEPT_BURST = 16, /* connections taken before the loop looks at the others again */
+	TICK_MS = 100,    /* how exactly lesson.idle_s is kept */
+	ACCEPT_BURST = 4, /* connections taken before the loop looks at the others again */
 };
 
 /* ---- the published state ----------------------------------------------------------------------------------------- */
@@ -234,11 +234,9 @@ static int start_lanes(struct service *service, struct err *err)
 	struct lane_options infer = {.name = "infer",
 		.n_threads = n,
 		.contexts = service->infer_threads,
-		.queue_max = LANE_QUEUE_MAX,
 		.starve_us = (uint64_t)config->lesson_starve_ms * 1000,
 		.results = &service->results};
-	struct lane_options learn = {
-		.name = "learn", .n_threads = 1, .queue_max = LEARN_QUEUE_MAX, .results = &service->results};
+	struct lane_options learn = {.name = "learn", .n_threads = 1, .results = &service->results};
 	int r = lane_start(&infer, &service->infer, err);
 	return r == 0 ? lane_start(&learn, &service->learn, err) : r;
 }
@@ -266,6 +264,7 @@ static void service_init(struct service *service, const struct server_parts *par
 		[QUOTA_IN_FLIGHT] = quota_limit_of(IN_FLIGHT_MAX, 0),
 		[QUOTA_PAYLOAD] = quota_limit_of(PAYLOAD_BUDGET_BYTES, 0),
 		[QUOTA_LESSONS] = quota_limit_of(config->sessions_max, config->lesson_per_uid),
+		[QUOTA_FEATURES] = quota_limit_of(LESSON_FEATURES_MAX_BYTES, 0),
 	};
 	quota_init(&service->quota, geteuid(), shares);
 	struct lesson_limits limits = {.n_features = service->model->n_features,
@@ -306,6 +305,7 @@ static int start_loop(struct service *service, struct err *err)
 	REQUIRE(uv_timer_init(loop, &service->mend) == 0);
 	REQUIRE(uv_signal_init(loop, &service->sigterm) == 0 && uv_signal_init(loop, &service->sigint) == 0);
 	REQUIRE(uv_poll_init(loop, &service->accept_poll, service->listener.fd) == 0);
+	turns_init(&service->turns, loop, session_step);
 	service->results_ready.data = service->accept_pause.data = service->tick.data = service->mend.data = service;
 	service->sigterm.data = service->sigint.data = service->accept_poll.data = service;
 	signal(SIGHUP, SIG_IGN);

@@ -14,6 +14,7 @@
 #include "daemon/listen.h"
 #include "daemon/quota.h"
 #include "daemon/server.h"
+#include "daemon/turns.h"
 #include "lib/image/image.h"
 #include "proto/decode.h"
 
@@ -42,6 +43,8 @@ struct service {
 	struct list sessions;
 	size_t n_sessions;
 	bool mending;      /* the learn lane looks whether the state can be used again */
+	uint64_t next_session; /* number */
+	struct turns turns;
 	size_t n_requests; /* charged and not answered, those of lost connections too */
 	struct quota quota;
 	struct lessons lessons;

@@ -53,6 +53,7 @@ void session_close(struct session *s)
 	s->stash = NULL;
 	s->stash_bytes = 0;
 	quota_release(&s->charge);
+	turns_forget(&service->turns, &s->turn);
 	list_remove(&s->link);
 	service->n_sessions--;
 	uv_poll_stop(&s->poll);
@@ -107,6 +108,7 @@ void session_open(struct service *service, int fd)
 		return;
 	}
 	s->role = access_role(&s->peer);
+	s->owner = (struct fair_owner){.uid = s->peer.uid, .connection = ++service->next_session};
 	inbox_init(&s->inbox);
 	outbox_init(&s->outbox);
 	list_init(&s->requests);
@@ -261,28 +263,30 @@ static void session_on_frame(struct session *s)
 	}
 }
 
-/* Feeds until the bytes are used up, reading pauses or the session ends; returns how many were used. */
+/* Feeds until a frame is done, the bytes are used up or the session ends; returns how many were used. */
 static size_t session_feed(struct session *s, const uint8_t *bytes, size_t n)
 {
 	size_t left = n;
+	bool done = false;
 	s->in_feed = true;
-	while (session_reads(s)) {
+	while (!done && session_reads(s)) {
 		bool began = !inbox_busy(&s->inbox) && left > 0;
 		enum inbox_event event = inbox_feed(&s->inbox, &bytes, &left);
 		if (began)
 			s->frame_us = clock_us() + FRAME_COMPLETE_MS * 1000;
 		if (event == INBOX_MORE)
 			break;
-		if (event == INBOX_HEADER)
-			session_on_header(s);
-		else
+		done = event == INBOX_FRAME;
+		if (done)
 			session_on_frame(s);
+		else
+			session_on_header(s);
 	}
 	s->in_feed = false;
 	return n - left;
 }
 
-/* What was read but cannot be fed yet; at most one staging buffer. */
+/* What was read and waits for its turn, or for reading to go on; at most one staging buffer. */
 static void stash_keep(struct session *s, const uint8_t *bytes, size_t n)
 {
 	if (s->state > SESSION_GREETED || n == 0)
@@ -294,12 +298,10 @@ static void stash_keep(struct session *s, const uint8_t *bytes, size_t n)
 
 static void stash_feed(struct session *s)
 {
-	while (s->stash && session_reads(s)) {
-		s->stash_at += session_feed(s, s->stash + s->stash_at, s->stash_bytes - s->stash_at);
-		if (s->stash && s->stash_at == s->stash_bytes) {
-			free(s->stash);
-			s->stash = NULL;
-		}
+	s->stash_at += session_feed(s, s->stash + s->stash_at, s->stash_bytes - s->stash_at);
+	if (s->stash && s->stash_at == s->stash_bytes) {
+		free(s->stash);
+		s->stash = NULL;
 	}
 }
 
@@ -376,7 +378,9 @@ static void session_update(struct session *s)
 		else
 			uv_poll_stop(&s->poll);
 	}
-	uint64_t next = s->lost || (s->stash && session_reads(s)) ? now : session_next_us(s);
+	if (s->stash && session_reads(s))
+		turns_ready(&s->service->turns, &s->turn, &s->owner);
+	uint64_t next = s->lost ? now : session_next_us(s);
 	if (next)
 		uv_timer_start(&s->timer, session_on_timer, next > now ? (next - now) / 1000 + 1 : 0, 0);
 	else if (uv_is_active((uv_handle_t *)&s->timer))
@@ -390,12 +394,22 @@ static void session_on_poll(uv_poll_t *poll, int status, int events)
 		session_close(s);
 		return;
 	}
+	s->ready_events |= events;
+	turns_ready(&s->service->turns, &s->turn, &s->owner);
+}
+
+void session_step(struct fair_item *turn)
+{
+	struct session *s = LIST_ENTRY(turn, struct session, turn);
+	int events = s->ready_events;
+	s->ready_events = 0;
 	if (events & UV_WRITABLE)
 		session_write(s);
-	stash_feed(s);
-	if (events & UV_READABLE && s->state == SESSION_ENDING)
+	if (s->stash && session_reads(s))
+		stash_feed(s);
+	else if (events & UV_READABLE && s->state == SESSION_ENDING)
 		session_drain(s);
-	else if (events & UV_READABLE && session_reads(s) && !s->stash)
+	else if (events & UV_READABLE && session_reads(s))
 		session_read(s);
 	session_update(s);
 }
@@ -409,9 +423,6 @@ static void session_on_timer(uv_timer_t *timer)
 		return;
 	if (s->lost) {
 		session_close(s);
-	} else if (s->stash && session_reads(s)) {
-		stash_feed(s);
-		session_update(s);
 	} else if (session_next_us(s) > now) {
 		session_update(s);
 	} else if (s->state == SESSION_ENDING) {

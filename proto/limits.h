@@ -23,8 +23,6 @@ enum {
 
 	IN_FLIGHT_PER_SESSION = 16,
 	OUTPUT_MARK_BYTES = 1 << 20, /* unread replies above which reading from a connection pauses */
-	LANE_QUEUE_MAX = 64,         /* jobs waiting in the infer lane, each of its two queues */
-	LEARN_QUEUE_MAX = 8,         /* changes waiting in the learn lane */
 	ACCEPT_PAUSE_MS = 100,       /* after EMFILE */
 
 	LESSON_KEY_BYTES = 16,

@@ -13,9 +13,9 @@ import time
 import traceback
 import unittest
 
-from daemon import SLOW, DaemonTest, bnnd, main, picture, pictures
+from daemon import SLOW, DaemonTest, bnnd, encoded, main, picture, pictures
 
-from bnnd.wire import HEADER, Kind
+from bnnd.wire import HEADER, Kind, encode_frame
 
 Code = bnnd.Code
 m = bnnd.messages()
@@ -188,6 +188,130 @@ class Shares(FairTest):
 					tell(client.learn("mug", pictures("disc", 3)).seq)
 			with User(OTHER, learn) as other:
 				self.assertEqual(1, other.heard())
+
+
+def at_once(d, frames_of, connections=4):
+	"""Sends what frames_of(i) gives on each connection, then waits for a reply to each frame; returns their codes and when
+	the last came."""
+	raws = [d.raw() for _ in range(connections)]
+	sent = []
+	for i, raw in enumerate(raws):
+		raw.hello()
+		sent.append(frames_of(i))
+	for raw, frames in zip(raws, sent):
+		raw.send(b"".join(frames))
+	codes = [int(raw.reply(60 * SLOW)[1].status.code) for raw, frames in zip(raws, sent) for _ in frames]
+	end = time.monotonic()
+	for raw in raws:
+		raw.close()
+	return codes, end
+
+
+def connected_as(uid, d):
+	"""A connection of another uid in this process: the kernel notes who connects at that moment."""
+	os.seteuid(uid)
+	try:
+		raw = d.raw()
+	finally:
+		os.seteuid(0)
+	raw.hello()
+	return raw
+
+
+class Turns(FairTest):
+	"""A user's thousand things wait for another's one, not the other way round."""
+
+	def setUp(self):
+		jpeg = bnnd.Picture(encoded("waves", 1, width=2400, height=1800))  # some 20 ms of work each
+		self.slow = [encode_frame(Kind.REQUEST, i, m.Request(infer=m.Infer()).SerializeToString(), jpeg.payload)
+			for i in range(1, 9)]
+
+	def flood_of_pictures(self, d, tell):
+		"""32 at once; what the last reply says of the time is told behind everything else."""
+		tell("soon")
+		codes, end = at_once(d, lambda i: self.slow)
+		tell([sorted(set(codes)), end])
+
+	def test_a_question_does_not_wait_for_a_flood_of_questions(self):
+		d = self.shared_daemon("infer:\n  threads: 1\n")
+
+		def ask(tell):
+			with d.client() as client:
+				tell("soon")
+				time.sleep(0.1 * SLOW)
+				for i in range(3):
+					client.infer(picture("ring", i))
+				tell(time.monotonic())
+		with User(OTHER, ask) as other, User(GREEDY, lambda tell: self.flood_of_pictures(d, tell)) as greedy:
+			other.heard()
+			greedy.heard()
+			codes, flood_end = greedy.heard()
+			self.assertEqual([0], codes)
+			self.assertLess(other.heard(), flood_end)
+
+	def test_a_lesson_does_not_wait_for_a_flood_of_questions(self):
+		d = self.shared_daemon("infer:\n  threads: 1\nlesson:\n  starve_ms: 60000\n")
+
+		def learn(tell):
+			with d.client() as client:
+				tell("soon")
+				time.sleep(0.1 * SLOW)
+				client.learn("mug", pictures("disc", 5))
+				tell(time.monotonic())
+		with User(OTHER, learn) as other, User(GREEDY, lambda tell: self.flood_of_pictures(d, tell)) as greedy:
+			other.heard()
+			greedy.heard()
+			codes, flood_end = greedy.heard()
+			self.assertEqual([0], codes)
+			self.assertLess(other.heard(), flood_end)
+
+	def test_a_lesson_does_not_wait_for_a_flood_of_renames(self):
+		d = self.shared_daemon()
+		with d.client() as client:
+			self.teach(client, "disc", "ring", "cross", "waves", n=2)
+		names = (("disc", "a"), ("ring", "b"), ("cross", "c"), ("waves", "d"))
+
+		def rename(tell):
+			tell("soon")
+			flood = 0
+			while True:
+				codes, _ = at_once(d, lambda i: [encode_frame(Kind.REQUEST, k + 1, m.Request(rename=m.Rename(
+					old_label=names[i][k % 2].encode(), new_label=names[i][(k + 1) % 2].encode())).SerializeToString())
+					for k in range(8)])
+				flood += codes.count(0)
+				tell(flood)
+
+		def learn(tell):
+			refused, seq = [], 0
+			with d.client() as client:
+				for i in range(10):
+					try:
+						seq = client.learn(f"mug {i}", pictures("disc", 2, 100 + 10 * i)).seq
+					except bnnd.Error as e:
+						refused.append(int(e.code))
+			tell([seq, refused])
+		with User(GREEDY, rename) as greedy:
+			greedy.heard()
+			greedy.heard()
+			with User(OTHER, learn) as other:
+				seq, refused = other.heard()
+			self.assertEqual([], refused)
+			self.assertGreater(seq, 14, "the renames went on meanwhile")
+
+	def test_the_loop_takes_requests_in_turns(self):
+		"""A thousand requests of one user wait already when another's comes: its lesson is one of the first all the same.
+		Lessons are numbered, so their numbers tell the order; while the daemon is stopped both can write."""
+		d = self.shared_daemon()
+		with connected_as(GREEDY, d) as greedy, connected_as(OTHER, d) as other:
+			d.process.send_signal(signal.SIGSTOP)
+			greedy.send(b"".join(encode_frame(Kind.REQUEST, i, m.Request(**op).SerializeToString())
+				for i in range(1, 1000) for op in ({"lesson_begin": m.LessonBegin(key=os.urandom(16))},
+				{"lesson_abort": m.LessonAbort(lesson=i)})))
+			other.request(1, lesson_begin=m.LessonBegin(key=os.urandom(16)))
+			d.process.send_signal(signal.SIGCONT)
+			self.assertLess(other.reply()[1].begun.lesson, 10)
+			for _ in range(2 * 999):
+				self.assertIsNotNone(greedy.reply())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lanes: which job is next, how many may wait, and that each comes back exactly once. */
+/* Lanes: which job is next, and that each comes back exactly once. */
 #include <poll.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -27,34 +27,15 @@ static void first_before_second_in_order(void **state)
 	struct lane_queues q;
 	struct job *jobs[6];
 	static const int expected[6] = {1, 3, 5, 0, 2, 4};
-	lane_queues_init(&q, 8, 1000);
+	lane_queues_init(&q, 1000);
 	for (int i = 0; i < 6; i++) {
 		jobs[i] = plain_job();
-		assert_true(lane_queues_put(&q, i % 2 ? LANE_FIRST : LANE_SECOND, jobs[i], 10));
+		lane_queues_put(&q, i % 2 ? LANE_FIRST : LANE_SECOND, jobs[i], 10);
 	}
 	for (int i = 0; i < 6; i++)
 		assert_ptr_equal(lane_queues_take(&q, 20), jobs[expected[i]]);
 	assert_null(lane_queues_take(&q, 20));
 	for (int i = 0; i < 6; i++)
-		free(jobs[i]);
-}
-
-static void full_queues_refuse(void **state)
-{
-	(void)state;
-	struct lane_queues q;
-	struct job *jobs[5];
-	lane_queues_init(&q, 2, 1000);
-	for (int i = 0; i < 5; i++)
-		jobs[i] = plain_job();
-	assert_true(lane_queues_put(&q, LANE_FIRST, jobs[0], 0));
-	assert_true(lane_queues_put(&q, LANE_FIRST, jobs[1], 0));
-	assert_false(lane_queues_put(&q, LANE_FIRST, jobs[2], 0));
-	assert_true(lane_queues_put(&q, LANE_SECOND, jobs[2], 0)); /* the other queue has its own room */
-	assert_ptr_equal(lane_queues_take(&q, 1), jobs[0]);
-	assert_true(lane_queues_put(&q, LANE_FIRST, jobs[3], 1));
-	assert_false(lane_queues_put(&q, LANE_FIRST, jobs[4], 1));
-	for (int i = 0; i < 5; i++)
 		free(jobs[i]);
 }
 
@@ -67,14 +48,14 @@ static void adds_starve_no_longer_than_said(void **state)
 	struct job *adds[ADDS];
 	uint64_t now = 0, last = 0;
 	int taken = 0;
-	lane_queues_init(&q, STEPS + 1, STARVE_US);
+	lane_queues_init(&q, STARVE_US);
 	for (int i = 0; i < ADDS; i++) {
 		adds[i] = plain_job();
-		assert_true(lane_queues_put(&q, LANE_SECOND, adds[i], now));
+		lane_queues_put(&q, LANE_SECOND, adds[i], now);
 	}
 	for (int i = 0; i < STEPS; i++, now += STEP_US) {
 		struct job *infer = plain_job();
-		assert_true(lane_queues_put(&q, LANE_FIRST, infer, now));
+		lane_queues_put(&q, LANE_FIRST, infer, now);
 		struct job *job = lane_queues_take(&q, now);
 		if (taken < ADDS && job == adds[taken]) {
 			assert_int_equal(now - last, STARVE_US);
@@ -89,6 +70,46 @@ static void adds_starve_no_longer_than_said(void **state)
 	assert_int_equal(taken, ADDS);
 	for (int i = 0; i < ADDS; i++)
 		free(adds[i]);
+}
+
+/* Questions of two users without end and lessons of two others: a question each, then a picture of one lesson. A user's
+ * own questions go before its lesson. */
+static void users_take_turns_between_the_queues(void **state)
+{
+	(void)state;
+	static const struct {
+		uid_t uid;
+		enum lane_queue queue;
+		int n;
+	} waiting[] = {
+		{1, LANE_FIRST, 6}, {2, LANE_FIRST, 6}, {3, LANE_SECOND, 2}, {4, LANE_SECOND, 2}, {5, LANE_SECOND, 1}};
+	static const uid_t expected[] = {1, 2, 3, 1, 2, 4, 1, 2, 5, 1, 2, 3, 1, 2, 4, 1, 2};
+	struct lane_queues q;
+	uint64_t connection = 0;
+	lane_queues_init(&q, 1000000);
+	for (size_t i = 0; i < sizeof waiting / sizeof *waiting; i++)
+		for (int k = 0; k < waiting[i].n; k++) {
+			struct job *job = plain_job();
+			job->owner = (struct fair_owner){.uid = waiting[i].uid, .connection = ++connection};
+			lane_queues_put(&q, waiting[i].queue, job, 0);
+		}
+	for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+		struct job *job = lane_queues_take(&q, 1);
+		assert_non_null(job);
+		assert_int_equal(job->owner.uid, expected[i]);
+		free(job);
+	}
+	assert_null(lane_queues_take(&q, 1));
+	struct job *question = plain_job(), *again = plain_job(), *add = plain_job();
+	lane_queues_put(&q, LANE_SECOND, add, 2);
+	lane_queues_put(&q, LANE_FIRST, question, 2);
+	lane_queues_put(&q, LANE_FIRST, again, 2);
+	assert_ptr_equal(lane_queues_take(&q, 3), question);
+	assert_ptr_equal(lane_queues_take(&q, 3), again);
+	assert_ptr_equal(lane_queues_take(&q, 3), add);
+	free(question);
+	free(again);
+	free(add);
 }
 
 /* ---- with threads ------------------------------------------------------------------------------------------------ */
@@ -147,12 +168,11 @@ struct fixture {
 	struct lane *lane;
 };
 
-static void fixture_start(struct fixture *f, size_t n_threads, void *const *contexts, size_t queue_max)
+static void fixture_start(struct fixture *f, size_t n_threads, void *const *contexts)
 {
 	struct lane_options options = {.name = "test",
 		.n_threads = n_threads,
 		.contexts = contexts,
-		.queue_max = queue_max,
 		.starve_us = 1000000,
 		.results = &f->results};
 	struct err err;
@@ -187,13 +207,13 @@ static void one_thread_keeps_the_order(void **state)
 {
 	(void)state;
 	struct fixture f;
-	fixture_start(&f, 1, NULL, 64);
+	fixture_start(&f, 1, NULL);
 	struct counted_job *first = counted_job(0, &f.started, &f.go);
-	assert_true(lane_push(f.lane, LANE_FIRST, &first->job));
+	lane_push(f.lane, LANE_FIRST, &first->job);
 	while (sem_wait(&f.started) != 0)
 		;
 	for (int i = 1; i <= 20; i++)
-		assert_true(lane_push(f.lane, i % 2 ? LANE_SECOND : LANE_FIRST, &counted_job(i, NULL, NULL)->job));
+		lane_push(f.lane, i % 2 ? LANE_SECOND : LANE_FIRST, &counted_job(i, NULL, NULL)->job);
 	sem_post(&f.go);
 	fixture_collect(&f, 21);
 	for (int i = 0; i <= 10; i++)
@@ -213,9 +233,9 @@ static void every_job_comes_back_once(void **state)
 	bool seen[JOBS] = {false};
 	for (int i = 0; i < THREADS; i++)
 		contexts[i] = &counts[i];
-	fixture_start(&f, THREADS, contexts, JOBS);
+	fixture_start(&f, THREADS, contexts);
 	for (int i = 0; i < JOBS; i++, expected += i)
-		assert_true(lane_push(f.lane, i % 3 ? LANE_FIRST : LANE_SECOND, &counted_job(i, NULL, NULL)->job));
+		lane_push(f.lane, i % 3 ? LANE_FIRST : LANE_SECOND, &counted_job(i, NULL, NULL)->job);
 	fixture_collect(&f, JOBS);
 	for (int i = 0; i < JOBS; i++) {
 		assert_false(seen[done_order[i]]);
@@ -232,19 +252,16 @@ static void what_waits_can_be_taken_back(void **state)
 {
 	(void)state;
 	struct fixture f;
-	fixture_start(&f, 1, NULL, 2);
+	fixture_start(&f, 1, NULL);
 	struct counted_job *running = counted_job(1, &f.started, &f.go);
-	assert_true(lane_push(f.lane, LANE_FIRST, &running->job));
+	lane_push(f.lane, LANE_FIRST, &running->job);
 	while (sem_wait(&f.started) != 0)
 		;
 	struct counted_job *a = counted_job(2, NULL, NULL), *b = counted_job(3, NULL, NULL),
 			   *c = counted_job(4, NULL, NULL);
-	assert_true(lane_push(f.lane, LANE_FIRST, &a->job));
-	assert_true(lane_has_room(f.lane, LANE_FIRST));
-	assert_true(lane_push(f.lane, LANE_FIRST, &b->job));
-	assert_false(lane_has_room(f.lane, LANE_FIRST));
-	assert_false(lane_push(f.lane, LANE_FIRST, &c->job));
-	assert_true(lane_push(f.lane, LANE_SECOND, &c->job));
+	lane_push(f.lane, LANE_FIRST, &a->job);
+	lane_push(f.lane, LANE_FIRST, &b->job);
+	lane_push(f.lane, LANE_SECOND, &c->job);
 	assert_false(lane_take_back(f.lane, &running->job));
 	assert_true(lane_take_back(f.lane, &a->job));
 	assert_false(lane_take_back(f.lane, &a->job));
@@ -264,7 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_before_second_in_order),
-		cmocka_unit_test(full_queues_refuse),
+		cmocka_unit_test(users_take_turns_between_the_queues),
 		cmocka_unit_test(adds_starve_no_longer_than_said),
 		cmocka_unit_test(one_thread_keeps_the_order),
 		cmocka_unit_test(every_job_comes_back_once),

@@ -63,7 +63,7 @@ static void greedy_users_in_a_row(void **state)
 {
 	(void)state;
 	static const size_t expected[] = {28, 9, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0};
-	struct quota_charge charges[64 + 1];
+	struct quota_charge charges[64 + 1] = {0};
 	struct quota quota;
 	size_t n = 0;
 	quota_of(&quota, 64, 0);
@@ -85,7 +85,7 @@ static void greedy_users_in_a_row(void **state)
 static void a_share_grows_when_others_give_back(void **state)
 {
 	(void)state;
-	struct quota_charge a[64], b[64];
+	struct quota_charge a[64] = {0}, b[64] = {0};
 	struct quota quota;
 	quota_of(&quota, 64, 0);
 	size_t n = take_all(&quota, SOMEBODY, QUOTA_IN_FLIGHT, a);
@@ -103,7 +103,7 @@ static void a_share_grows_when_others_give_back(void **state)
 static void root_uses_the_reserve_first(void **state)
 {
 	(void)state;
-	struct quota_charge root, own, charges[64];
+	struct quota_charge root = {0}, own = {0}, charges[64] = {0};
 	struct quota quota;
 	quota_of(&quota, 64, 0);
 	assert_int_equal(quota_may_hold(&quota, 0, QUOTA_SESSIONS), 28 + 8);
@@ -128,7 +128,7 @@ static void kinds_are_apart_and_one_may_have_a_limit(void **state)
 	(void)state;
 	struct quota_limit limits[QUOTA_KINDS] = {
 		[QUOTA_SESSIONS] = quota_limit_of(64, 0), [QUOTA_LESSONS] = quota_limit_of(64, 4)};
-	struct quota_charge charges[8], connection;
+	struct quota_charge charges[16] = {0}, connection = {0};
 	struct quota quota;
 	struct err err;
 	quota_init(&quota, OWN, limits);
@@ -144,6 +144,26 @@ static void kinds_are_apart_and_one_may_have_a_limit(void **state)
 		connection.user->held[QUOTA_SESSIONS], 28); /* the user's entry stays while it holds anything */
 	quota_release(&connection);
 	quota_release(&connection); /* nothing is charged any more */
+	assert_true(list_empty(&quota.users));
+	quota_deinit(&quota);
+}
+
+/* A lesson grows and shrinks by its pictures. */
+static void a_charge_grows_and_shrinks(void **state)
+{
+	(void)state;
+	struct quota_charge lesson = {0};
+	struct quota quota;
+	quota_of(&quota, 1024, 0);
+	for (int i = 0; i < 7; i++)
+		assert_int_equal(quota_charge(&quota, SOMEBODY, QUOTA_FEATURES, 64, &lesson, NULL), 0);
+	assert_int_equal(quota_charge(&quota, SOMEBODY, QUOTA_FEATURES, 64, &lesson, NULL), -ERR_RESOURCE_EXHAUSTED);
+	assert_int_equal(lesson.amount, 448);
+	quota_shrink(&lesson, 64);
+	assert_int_equal(lesson.user->held[QUOTA_FEATURES], 384);
+	assert_int_equal(quota_charge(&quota, SOMEBODY, QUOTA_FEATURES, 64, &lesson, NULL), 0);
+	quota_shrink(&lesson, 448);
+	assert_null(lesson.user);
 	assert_true(list_empty(&quota.users));
 	quota_deinit(&quota);
 }
@@ -220,6 +240,7 @@ int main(void)
 		cmocka_unit_test(a_share_grows_when_others_give_back),
 		cmocka_unit_test(root_uses_the_reserve_first),
 		cmocka_unit_test(kinds_are_apart_and_one_may_have_a_limit),
+		cmocka_unit_test(a_charge_grows_and_shrinks),
 		cmocka_unit_test(at_random),
 		cmocka_unit_test(payloads_bring_their_charge_back),
 	};

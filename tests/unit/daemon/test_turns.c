@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop's turns: a few steps between two looks at the sockets, whoever has how much to do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/turns.h"
+
+enum { FEW = 8 };
+
+struct client {
+	struct fair_item turn;
+	struct fair_owner owner;
+	int steps, left; /* how often it is ready again */
+};
+
+static struct turns turns;
+static uv_timer_t alive; /* turns alone do not keep a loop going */
+static int steps, longest, since_poll;
+
+static void step(struct fair_item *item)
+{
+	struct client *client = LIST_ENTRY(item, struct client, turn);
+	client->steps++;
+	steps++;
+	since_poll++;
+	longest = since_poll > longest ? since_poll : longest;
+	if (--client->left > 0)
+		turns_ready(&turns, &client->turn, &client->owner);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	(void)poll;
+	(void)status;
+	(void)events;
+	since_poll = 0;
+	if (steps >= 400)
+		uv_poll_stop(poll);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	(void)timer;
+	fail_msg("the loop stood still");
+}
+
+static void start(uv_loop_t *loop)
+{
+	steps = longest = since_poll = 0;
+	assert_int_equal(uv_loop_init(loop), 0);
+	turns_init(&turns, loop, step);
+	uv_timer_init(loop, &alive);
+	uv_timer_start(&alive, on_timer, 60000, 0);
+}
+
+static void end(uv_loop_t *loop)
+{
+	uv_close((uv_handle_t *)&turns.after_poll, NULL);
+	uv_close((uv_handle_t *)&turns.busy, NULL);
+	uv_close((uv_handle_t *)&alive, NULL);
+	uv_run(loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(loop), 0);
+}
+
+/* A pipe that is always readable is seen again after a few steps, and each of two clients has every second one. */
+static void sockets_are_looked_at_between(void **state)
+{
+	(void)state;
+	struct client a = {.owner = {.uid = 1, .connection = 1}, .left = 300},
+		      b = {.owner = {.uid = 2, .connection = 2}, .left = 100};
+	uv_loop_t loop;
+	uv_poll_t poll;
+	int fds[2];
+	start(&loop);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	uv_poll_init(&loop, &poll, fds[0]);
+	uv_poll_start(&poll, UV_READABLE, on_readable);
+	turns_ready(&turns, &a.turn, &a.owner);
+	turns_ready(&turns, &a.turn, &a.owner); /* ready already */
+	turns_ready(&turns, &b.turn, &b.owner);
+	while (steps < 100)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_true(abs(a.steps - b.steps) <= 1);
+	while (steps < 400)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(a.steps, 300);
+	assert_int_equal(b.steps, 100);
+	assert_true(longest > 0 && longest <= FEW);
+	assert_false(uv_is_active((uv_handle_t *)&turns.busy)); /* else the loop would spin */
+	uv_close((uv_handle_t *)&poll, NULL);
+	end(&loop);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void who_is_forgotten_has_no_turn(void **state)
+{
+	(void)state;
+	struct client a = {.owner = {.uid = 1, .connection = 1}, .left = 1}, b = a;
+	uv_loop_t loop;
+	start(&loop);
+	turns_forget(&turns, &a.turn);
+	turns_ready(&turns, &a.turn, &a.owner);
+	turns_ready(&turns, &b.turn, &b.owner);
+	turns_forget(&turns, &a.turn);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(a.steps, 0);
+	assert_int_equal(b.steps, 1);
+	end(&loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sockets_are_looked_at_between),
+		cmocka_unit_test(who_is_forgotten_has_no_turn),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
