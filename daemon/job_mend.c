@@ -71,8 +71,6 @@ static void on_mend(uv_timer_t *timer)
 	job->job.owner.uid = service->quota.own_uid;
 	lane_push(service->learn, LANE_FIRST, &job->job);
 	service->mending = true;
-	if (!service->mending)
-		free(job);
 }
 
 void mend_watch(struct service *service)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/clock.h"
 #include "lib/base/text.h"
 
 enum { LOG_LINE_BYTES = 1024 };
@@ -28,24 +29,94 @@ static void log_find_journal(void)
 		to_journal = st.st_dev == device && st.st_ino == inode;
 }
 
-void log_line(enum log_level level, const char *format, ...)
+static void log_text(enum log_level level, const char *text)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	static const char *const words[] = {[LOG_ERROR] = "error: ", [LOG_WARNING] = "warning: "};
 	char line[LOG_LINE_BYTES];
-	size_t n = 0;
-	va_list ap;
 	pthread_once(&once, log_find_journal);
 	if (to_journal)
-		n = (size_t)snprintf(line, sizeof line, "<%d>", (int)level);
+		snprintf(line, sizeof line - 1, "<%d>%s", (int)level, text);
 	else
-		n = (size_t)snprintf(line, sizeof line, "bnnd: %s", level <= LOG_WARNING ? words[level] : "");
-	va_start(ap, format);
-	vsnprintf(line + n, sizeof line - n - 1, format, ap);
-	va_end(ap);
-	text_make_printable(line + n);
+		snprintf(line, sizeof line - 1, "bnnd: %s%s", level <= LOG_WARNING ? words[level] : "", text);
+	text_make_printable(line);
 	size_t len = strlen(line);
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0)
 		return;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	char text[LOG_LINE_BYTES];
+	va_list ap;
+	va_start(ap, format);
+	vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	log_text(level, text);
+}
+
+/* ---- at most so many of a kind ------------------------------------------------------------------------------------ */
+
+static struct {
+	uint64_t since_us;
+	uint32_t n;    /* in this window */
+	uint64_t held; /* of them: not written */
+	enum log_level level;
+	char last[LOG_LINE_BYTES]; /* the newest of those */
+} windows[LOG_KINDS];
+
+/* 48979 -> "48,979" */
+static const char *grouped(uint64_t n, char text[32])
+{
+	char *at = text + 31;
+	*at = '\0';
+	for (int digits = 1;; digits++) {
+		*--at = (char)('0' + n % 10);
+		n /= 10;
+		if (n == 0)
+			return at;
+		if (digits % 3 == 0)
+			*--at = ',';
+	}
+}
+
+static void window_end(enum log_kind kind)
+{
+	char number[32];
+	if (windows[kind].held == 1)
+		log_text(windows[kind].level, windows[kind].last);
+	else if (windows[kind].held > 1)
+		log_line(windows[kind].level, "%.*s (and %s more)", LOG_LINE_BYTES - 128, windows[kind].last,
+			grouped(windows[kind].held - 1, number));
+	windows[kind].n = 0;
+	windows[kind].held = 0;
+}
+
+void log_limited(enum log_kind kind, enum log_level level, const char *format, ...)
+{
+	char text[LOG_LINE_BYTES];
+	uint64_t now = clock_us();
+	va_list ap;
+	va_start(ap, format);
+	vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	log_flush(now);
+	if (windows[kind].n == 0)
+		windows[kind].since_us = now;
+	if (windows[kind].n < LOG_BURST) {
+		windows[kind].n++;
+		log_text(level, text);
+		return;
+	}
+	windows[kind].held++;
+	windows[kind].level = level;
+	memcpy(windows[kind].last, text, sizeof text);
+}
+
+void log_flush(uint64_t now_us)
+{
+	for (int kind = 0; kind < LOG_KINDS; kind++)
+		if (windows[kind].n > 0 && now_us >= windows[kind].since_us + LOG_WINDOW_S * 1000000)
+			window_end((enum log_kind)kind);
 }

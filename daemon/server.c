@@ -26,7 +26,8 @@
 #include "proto/limits.h"
 
 enum {
-	TICK_MS = 100,    /* how exactly lesson.idle_s is kept */
+	TICK_MS = 100, /* how exactly lesson.idle_s is kept */
+	STATUS_MS = 1000,
 	ACCEPT_BURST = 4, /* connections taken before the loop looks at the others again */
 };
 
@@ -75,6 +76,25 @@ static bool reasons_differ(const struct snapshot *a, const struct snapshot *b)
 	return differ;
 }
 
+/* STATUS= at once, and then no more often than once in STATUS_MS, however fast changes come. */
+static void on_status_timer(uv_timer_t *timer)
+{
+	struct service *service = timer->data;
+	char sentence[ERR_TEXT_BYTES];
+	if (!service->status_due || service->stopping)
+		return;
+	service->status_due = false;
+	service_sentence(service, sentence, sizeof sentence);
+	notify_send("STATUS=%s", sentence);
+	uv_timer_start(timer, on_status_timer, STATUS_MS, 0);
+}
+
+static void on_log_timer(uv_timer_t *timer)
+{
+	(void)timer;
+	log_flush(clock_us());
+}
+
 void service_publish(struct service *service, struct snapshot *snapshot)
 {
 	char sentence[ERR_TEXT_BYTES];
@@ -90,8 +110,11 @@ void service_publish(struct service *service, struct snapshot *snapshot)
 	if (!changed)
 		return;
 	service_sentence(service, sentence, sizeof sentence);
-	notify_send("STATUS=%s", sentence);
-	log_line(other_reasons && snapshot->n_reasons ? LOG_WARNING : LOG_INFO, "%s", sentence);
+	bool worse = other_reasons && snapshot->n_reasons;
+	log_limited(other_reasons ? LOG_HEALTH : LOG_STATE, worse ? LOG_WARNING : LOG_INFO, "%s", sentence);
+	service->status_due = true;
+	if (other_reasons || !uv_is_active((uv_handle_t *)&service->status_timer))
+		on_status_timer(&service->status_timer);
 }
 
 /* ---- events of the loop ------------------------------------------------------------------------------------------ */
@@ -148,8 +171,8 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 			continue;
 		if (errno != EAGAIN && errno != EWOULDBLOCK) {
 			/* EMFILE and its like stay until somebody closes something: do not spin. */
-			log_line(LOG_WARNING, "cannot accept a connection: %s; trying again in %d ms", strerror(errno),
-				ACCEPT_PAUSE_MS);
+			log_limited(LOG_ACCEPT, LOG_WARNING, "cannot accept a connection: %s; trying again in %d ms",
+				strerror(errno), ACCEPT_PAUSE_MS);
 			uv_poll_stop(&service->accept_poll);
 			uv_timer_start(&service->accept_pause, on_accept_pause_over, ACCEPT_PAUSE_MS, 0);
 		}
@@ -303,11 +326,16 @@ static int start_loop(struct service *service, struct err *err)
 	REQUIRE(uv_async_init(loop, &service->results_ready, on_results) == 0);
 	REQUIRE(uv_timer_init(loop, &service->accept_pause) == 0 && uv_timer_init(loop, &service->tick) == 0);
 	REQUIRE(uv_timer_init(loop, &service->mend) == 0);
+	REQUIRE(uv_timer_init(loop, &service->log_timer) == 0 && uv_timer_init(loop, &service->status_timer) == 0);
 	REQUIRE(uv_signal_init(loop, &service->sigterm) == 0 && uv_signal_init(loop, &service->sigint) == 0);
 	REQUIRE(uv_poll_init(loop, &service->accept_poll, service->listener.fd) == 0);
 	turns_init(&service->turns, loop, session_step);
 	service->results_ready.data = service->accept_pause.data = service->tick.data = service->mend.data = service;
 	service->sigterm.data = service->sigint.data = service->accept_poll.data = service;
+	service->log_timer.data = service->status_timer.data = service;
+	uv_timer_start(&service->log_timer, on_log_timer, LOG_WINDOW_S * 1000, LOG_WINDOW_S * 1000);
+	uv_unref((uv_handle_t *)&service->log_timer);
+	uv_unref((uv_handle_t *)&service->status_timer);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	uv_signal_start(&service->sigterm, on_signal, SIGTERM);
@@ -358,5 +386,6 @@ int server_run(const struct server_parts *parts, struct err *err)
 		listener_close(&service.listener);
 	}
 	service_deinit(&service);
+	log_flush(UINT64_MAX);
 	return r;
 }

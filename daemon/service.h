@@ -32,6 +32,9 @@ struct service {
 	uv_loop_t loop;
 	uv_poll_t accept_poll;
 	uv_timer_t accept_pause, tick, mend;
+	uv_timer_t log_timer;    /* what the log held back */
+	uv_timer_t status_timer; /* runs after a STATUS= was sent; no other before it ends */
+	bool status_due;
 	uv_async_t results_ready;
 	uv_signal_t sigterm, sigint;
 	struct listener listener;

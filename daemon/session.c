@@ -101,7 +101,8 @@ void session_open(struct service *service, int fd)
 	s->fd = fd;
 	int r = session_admit(s, &err);
 	if (r != 0)
-		log_line(LOG_WARNING, "connection of uid %u refused: %s", (unsigned)s->peer.uid, err.text);
+		log_limited(
+			LOG_REFUSED, LOG_WARNING, "connection of uid %u refused: %s", (unsigned)s->peer.uid, err.text);
 	if (!s->charge.user) {
 		close(fd);
 		free(s);
@@ -428,7 +429,8 @@ static void session_on_timer(uv_timer_t *timer)
 	} else if (s->state == SESSION_ENDING) {
 		session_close(s);
 	} else if (s->paused_us) {
-		log_line(LOG_INFO, "connection of uid %u closed: it did not read %zu bytes of replies for %u s",
+		log_limited(LOG_STALLED, LOG_INFO,
+			"connection of uid %u closed: it did not read %zu bytes of replies for %u s",
 			(unsigned)s->peer.uid, s->outbox.bytes, s->service->config->session_stall_s);
 		session_close(s);
 	} else if (s->state == SESSION_NEW) {

@@ -314,5 +314,23 @@ class Turns(FairTest):
 				self.assertIsNotNone(greedy.reply())
 
 
+class Log(FairTest):
+	def test_refusals_are_counted_not_listed(self):
+		d = self.shared_daemon("session:\n  max: 4\n")
+
+		def connect(tell):
+			held = d.raw()
+			held.hello()
+			for _ in range(500):
+				d.raw().close()
+			tell("done")
+		with User(GREEDY, connect) as greedy:
+			greedy.heard()
+		d.stop()
+		lines = [line for line in d.text().splitlines() if "refused" in line]
+		self.assertLessEqual(len(lines), 6, d.text())
+		self.assertRegex(lines[-1], rf"connection of uid {GREEDY} refused: .* \(and \d+ more\)$")
+
+
 if __name__ == "__main__":
 	main()
