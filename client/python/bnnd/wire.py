@@ -135,12 +135,21 @@ def connect(path, timeout):
 	"""A connected socket, or ConnectionLost that says what is wrong with the path."""
 	sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
 	sock.settimeout(timeout)
-	try:
-		sock.connect(path)
-	except OSError as e:
-		sock.close()
-		raise ConnectionLost(f"no daemon at {path}: {e.strerror or e}") from None
-	return sock
+	end = time.monotonic() + timeout
+	while True:
+		try:
+			sock.connect(path)
+			return sock
+		except BlockingIOError as e:  # as many wait to be accepted as may
+			failed = e
+		except OSError as e:
+			failed = e
+			break
+		if time.monotonic() >= end:
+			break
+		time.sleep(0.01)
+	sock.close()
+	raise ConnectionLost(f"no daemon at {path}: {failed.strerror or failed}")
 
 
 class Frame:
