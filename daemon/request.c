@@ -16,7 +16,7 @@ struct request *request_new(struct session *s, uint32_t id, const struct op *op)
 	struct request *request = mem_zalloc(1, sizeof *request);
 	request->service = s->service;
 	request->session = s;
-	request->owner = s->owner;
+	request->owner = s->turn.owner;
 	request->id = id;
 	request->op = op;
 	request->received_us = clock_us();

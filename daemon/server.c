@@ -28,7 +28,7 @@
 enum {
 	TICK_MS = 100, /* how exactly lesson.idle_s is kept */
 	STATUS_MS = 1000,
-	ACCEPT_BURST = 4, /* connections taken before the loop looks at the others again */
+	ACCEPT_BURST = 8, /* connections taken before the loop looks at the others again */
 };
 
 /* ---- the published state ----------------------------------------------------------------------------------------- */
@@ -310,6 +310,8 @@ static void service_deinit(struct service *service)
 		infer_thread_free(service->infer_threads[i]);
 	free(service->infer_threads);
 	lane_results_deinit(&service->results);
+	if (service->turns.step)
+		turns_deinit(&service->turns);
 	lessons_deinit(&service->lessons);
 	quota_deinit(&service->quota);
 	snapshot_unref(service->snapshot);
@@ -329,7 +331,7 @@ static int start_loop(struct service *service, struct err *err)
 	REQUIRE(uv_timer_init(loop, &service->log_timer) == 0 && uv_timer_init(loop, &service->status_timer) == 0);
 	REQUIRE(uv_signal_init(loop, &service->sigterm) == 0 && uv_signal_init(loop, &service->sigint) == 0);
 	REQUIRE(uv_poll_init(loop, &service->accept_poll, service->listener.fd) == 0);
-	turns_init(&service->turns, loop, session_step);
+	turns_init(&service->turns, loop, session_step, session_turn_changed);
 	service->results_ready.data = service->accept_pause.data = service->tick.data = service->mend.data = service;
 	service->sigterm.data = service->sigint.data = service->accept_poll.data = service;
 	service->log_timer.data = service->status_timer.data = service;

@@ -45,7 +45,7 @@ struct service {
 
 	struct list sessions;
 	size_t n_sessions;
-	bool mending;      /* the learn lane looks whether the state can be used again */
+	bool mending;          /* the learn lane looks whether the state can be used again */
 	uint64_t next_session; /* number */
 	struct turns turns;
 	size_t n_requests; /* charged and not answered, those of lost connections too */

@@ -109,7 +109,7 @@ void session_open(struct service *service, int fd)
 		return;
 	}
 	s->role = access_role(&s->peer);
-	s->owner = (struct fair_owner){.uid = s->peer.uid, .connection = ++service->next_session};
+	s->turn.owner = (struct fair_owner){.uid = s->peer.uid, .connection = ++service->next_session};
 	inbox_init(&s->inbox);
 	outbox_init(&s->outbox);
 	list_init(&s->requests);
@@ -372,6 +372,8 @@ static void session_update(struct session *s)
 	uint64_t now = clock_us();
 	session_note_pause(s, now);
 	int events = (session_reads(s) || s->shut ? UV_READABLE : 0) | (s->outbox.bytes ? UV_WRITABLE : 0);
+	if (s->turn.held)
+		events = 0;
 	if (events != s->poll_events) {
 		s->poll_events = events;
 		if (events)
@@ -380,7 +382,7 @@ static void session_update(struct session *s)
 			uv_poll_stop(&s->poll);
 	}
 	if (s->stash && session_reads(s))
-		turns_ready(&s->service->turns, &s->turn, &s->owner);
+		turns_ready(&s->service->turns, &s->turn);
 	uint64_t next = s->lost ? now : session_next_us(s);
 	if (next)
 		uv_timer_start(&s->timer, session_on_timer, next > now ? (next - now) / 1000 + 1 : 0, 0);
@@ -396,10 +398,15 @@ static void session_on_poll(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	s->ready_events |= events;
-	turns_ready(&s->service->turns, &s->turn, &s->owner);
+	turns_ready(&s->service->turns, &s->turn);
 }
 
-void session_step(struct fair_item *turn)
+void session_turn_changed(struct turn *turn)
+{
+	session_update(LIST_ENTRY(turn, struct session, turn));
+}
+
+void session_step(struct turn *turn)
 {
 	struct session *s = LIST_ENTRY(turn, struct session, turn);
 	int events = s->ready_events;

@@ -25,15 +25,14 @@ struct session {
 	struct service *service;
 	int fd;
 	struct peer peer;
-	struct fair_owner owner; /* the peer's uid and this connection's number */
 	enum role role;
 	struct quota_charge charge; /* a connection, or one too many that is told so */
 	uv_poll_t poll;
 	uv_timer_t timer;
 	int n_handles; /* the loop has not let go of */
 	int poll_events;
-	struct fair_item turn; /* waits for the loop */
-	int ready_events;      /* what it can be served */
+	struct turn turn; /* with the peer's uid and this connection's number */
+	int ready_events; /* what it can be served */
 	enum { SESSION_NEW, SESSION_GREETED, SESSION_ENDING, SESSION_CLOSED } state;
 	bool shut; /* ENDING: all is written, we wait for the peer to read it */
 	bool lost; /* a write failed: closed from the loop, never from inside a reply */
@@ -65,6 +64,8 @@ void session_close(struct session *session);
 /* After all replies are written; nothing more is read. Requests in flight are stopped without an answer. */
 void session_end(struct session *session);
 /* The loop's turn for it (turns.h): writes what can be written, reads once, does one frame. */
-void session_step(struct fair_item *turn);
+void session_step(struct turn *turn);
+/* Whether it is held changed. */
+void session_turn_changed(struct turn *turn);
 /* Queues a frame and writes what can be written. */
 void session_put(struct session *session, struct outbox_frame *frame);

@@ -10,29 +10,39 @@
 
 #include <cmocka.h>
 
+#include "daemon/clock.h"
 #include "daemon/turns.h"
 
 enum { FEW = 8 };
 
 struct client {
-	struct fair_item turn;
-	struct fair_owner owner;
-	int steps, left; /* how often it is ready again */
+	struct turn turn;
+	int steps, left;   /* how often it is ready again */
+	uint64_t takes_us; /* a step */
+	int n_changed;
 };
 
 static struct turns turns;
 static uv_timer_t alive; /* turns alone do not keep a loop going */
 static int steps, longest, since_poll;
 
-static void step(struct fair_item *item)
+static void step(struct turn *turn)
 {
-	struct client *client = LIST_ENTRY(item, struct client, turn);
+	struct client *client = LIST_ENTRY(turn, struct client, turn);
+	uint64_t until = clock_us() + client->takes_us;
+	while (clock_us() < until)
+		;
 	client->steps++;
 	steps++;
 	since_poll++;
 	longest = since_poll > longest ? since_poll : longest;
 	if (--client->left > 0)
-		turns_ready(&turns, &client->turn, &client->owner);
+		turns_ready(&turns, &client->turn);
+}
+
+static void changed(struct turn *turn)
+{
+	LIST_ENTRY(turn, struct client, turn)->n_changed++;
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -55,7 +65,7 @@ static void start(uv_loop_t *loop)
 {
 	steps = longest = since_poll = 0;
 	assert_int_equal(uv_loop_init(loop), 0);
-	turns_init(&turns, loop, step);
+	turns_init(&turns, loop, step, changed);
 	uv_timer_init(loop, &alive);
 	uv_timer_start(&alive, on_timer, 60000, 0);
 }
@@ -64,17 +74,19 @@ static void end(uv_loop_t *loop)
 {
 	uv_close((uv_handle_t *)&turns.after_poll, NULL);
 	uv_close((uv_handle_t *)&turns.busy, NULL);
+	uv_close((uv_handle_t *)&turns.window, NULL);
 	uv_close((uv_handle_t *)&alive, NULL);
 	uv_run(loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(loop), 0);
+	turns_deinit(&turns);
 }
 
 /* A pipe that is always readable is seen again after a few steps, and each of two clients has every second one. */
 static void sockets_are_looked_at_between(void **state)
 {
 	(void)state;
-	struct client a = {.owner = {.uid = 1, .connection = 1}, .left = 300},
-		      b = {.owner = {.uid = 2, .connection = 2}, .left = 100};
+	struct client a = {.turn.owner = {.uid = 1, .connection = 1}, .left = 300},
+		      b = {.turn.owner = {.uid = 2, .connection = 2}, .left = 100};
 	uv_loop_t loop;
 	uv_poll_t poll;
 	int fds[2];
@@ -83,9 +95,9 @@ static void sockets_are_looked_at_between(void **state)
 	assert_int_equal(write(fds[1], "x", 1), 1);
 	uv_poll_init(&loop, &poll, fds[0]);
 	uv_poll_start(&poll, UV_READABLE, on_readable);
-	turns_ready(&turns, &a.turn, &a.owner);
-	turns_ready(&turns, &a.turn, &a.owner); /* ready already */
-	turns_ready(&turns, &b.turn, &b.owner);
+	turns_ready(&turns, &a.turn);
+	turns_ready(&turns, &a.turn); /* ready already */
+	turns_ready(&turns, &b.turn);
 	while (steps < 100)
 		uv_run(&loop, UV_RUN_NOWAIT);
 	assert_true(abs(a.steps - b.steps) <= 1);
@@ -101,15 +113,47 @@ static void sockets_are_looked_at_between(void **state)
 	close(fds[1]);
 }
 
+/* A user who has had a share of the loop's time is held until the window is over, and then goes on; meanwhile another has
+ * his turn. How long that takes is nobody's promise, that it comes to an end is. */
+static void who_had_a_share_is_held(void **state)
+{
+	(void)state;
+	enum { STEPS = 20 };
+	struct client a = {.turn.owner = {.uid = 1, .connection = 1}, .left = STEPS, .takes_us = TURN_SHARE_US},
+		      b = {.turn.owner = {.uid = 2, .connection = 2}, .left = 1};
+	uv_loop_t loop;
+	start(&loop);
+	turns_ready(&turns, &a.turn);
+	uint64_t began = clock_us();
+	while (!a.turn.held)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	turns_ready(&turns, &a.turn); /* nothing: it is held */
+	turns_ready(&turns, &b.turn);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(b.steps, 1);
+	while (a.steps < STEPS)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_true(clock_us() - began >= (STEPS - 2) * TURN_WINDOW_US / 2);
+	assert_true(a.n_changed >= STEPS / 2);
+	/* The loop does not wait for what is held when it is forgotten. */
+	a.left = STEPS;
+	turns_ready(&turns, &a.turn);
+	while (!a.turn.held)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	turns_forget(&turns, &a.turn);
+	assert_false(a.turn.held);
+	end(&loop);
+}
+
 static void who_is_forgotten_has_no_turn(void **state)
 {
 	(void)state;
-	struct client a = {.owner = {.uid = 1, .connection = 1}, .left = 1}, b = a;
+	struct client a = {.turn.owner = {.uid = 1, .connection = 1}, .left = 1}, b = a;
 	uv_loop_t loop;
 	start(&loop);
 	turns_forget(&turns, &a.turn);
-	turns_ready(&turns, &a.turn, &a.owner);
-	turns_ready(&turns, &b.turn, &b.owner);
+	turns_ready(&turns, &a.turn);
+	turns_ready(&turns, &b.turn);
 	turns_forget(&turns, &a.turn);
 	uv_run(&loop, UV_RUN_NOWAIT);
 	assert_int_equal(a.steps, 0);
@@ -121,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sockets_are_looked_at_between),
+		cmocka_unit_test(who_had_a_share_is_held),
 		cmocka_unit_test(who_is_forgotten_has_no_turn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
