@@ -182,6 +182,8 @@ static void loading_end(struct loading *l)
 
 /* ---- history -> lessons ---- */
 
+enum { SEEN_MAX = 2 * SNAPSHOT_LESSONS }; /* so that not every undo looks for one more */
+
 /* A class whose lessons are looked for. */
 struct touched {
 	uint32_t id;
@@ -193,7 +195,8 @@ struct touched {
 		uint64_t seq;
 		int64_t time_ms;
 		uint32_t samples;
-	} * seen; /* the newest first, all of them newer than `newest` is not: they go on top of it */
+	} * seen;                  /* SEEN_MAX, the newest first: they go on top of `newest` */
+	struct lesson_sums unseen; /* of those between, which are not kept */
 };
 
 struct touches { /* ascending ids */
@@ -228,11 +231,16 @@ static void touched_see(struct touches *touches, const struct change_entry *entr
 	struct touched *touched = touched_find(touches, class->id);
 	if (!touched || touched->is_known)
 		return;
-	if ((touched->n_seen & (touched->n_seen - 1)) == 0) /* a power of two: full */
-		touched->seen =
-			mem_realloc(touched->seen, touched->n_seen ? 2 * touched->n_seen : 1, sizeof *touched->seen);
-	touched->seen[touched->n_seen++] =
-		(struct lesson_seen){.seq = entry->seq, .time_ms = entry->time_ms, .samples = class->samples};
+	if (!touched->seen)
+		touched->seen = mem_zalloc(SEEN_MAX, sizeof *touched->seen);
+	if (touched->n_seen < SEEN_MAX) {
+		touched->seen[touched->n_seen++] =
+			(struct lesson_seen){.seq = entry->seq, .time_ms = entry->time_ms, .samples = class->samples};
+	} else {
+		touched->unseen.n++;
+		touched->unseen.samples += class->samples;
+		touched->unseen.first_ms = entry->time_ms;
+	}
 	if (class->is_new) { /* its beginning: what was taught under this id before was forgotten */
 		class_lesson_unref(touched->newest);
 		touched->newest = NULL;
@@ -244,6 +252,15 @@ static void touched_see(struct touches *touches, const struct change_entry *entr
 /* What was seen becomes lessons, on top of those before. */
 static void touched_build(struct touched *touched)
 {
+	const struct class_lesson *old = touched->newest;
+	struct lesson_sums *sums = &touched->unseen;
+	if (sums->n > 0) {
+		const struct lesson_seen *seen = &touched->seen[--touched->n_seen];
+		if (old)
+			*sums = (struct lesson_sums){sums->n + old->n, sums->samples + old->samples_all, old->first_ms};
+		touched->newest = class_lesson_after(sums, seen->seq, seen->time_ms, seen->samples);
+		class_lesson_unref(old);
+	}
 	while (touched->n_seen > 0) {
 		const struct lesson_seen *seen = &touched->seen[--touched->n_seen];
 		touched->newest = class_lesson_new(touched->newest, seen->seq, seen->time_ms, seen->samples);
@@ -424,6 +441,13 @@ static int fork_entry(void *ctx, const struct store_entry *stored)
 	return 0;
 }
 
+/* Are all that there were still linked, or a page of them? */
+static bool lessons_suffice(const struct touched *touched)
+{
+	const struct class_lesson *newest = touched->newest;
+	return newest && (newest->n_kept == newest->n || newest->n_kept >= SNAPSHOT_LESSONS);
+}
+
 static int lessons_follow(
 	struct learned *learned, const struct change_entry *entry, struct touches *touches, struct err *err)
 {
@@ -437,10 +461,14 @@ static int lessons_follow(
 		struct touched *touched = &touches->list[i];
 		size_t at = class_node_place(learned->nodes, learned->n_nodes, touched->id);
 		bool lives = at < learned->n_nodes && learned->nodes[at]->entry.id == touched->id;
-		touched->is_known = touched->is_known || touched->newest || !lives;
+		touched->is_known = touched->is_known || lessons_suffice(touched) || !lives;
 		if (touched->is_known)
 			continue;
-		touched->n_seen = 0; /* it was forgotten and is back: memory does not know where it began */
+		/* It was forgotten and is back, or most of it is undone: anew, from its beginning. */
+		class_lesson_unref(touched->newest);
+		touched->newest = NULL;
+		touched->unseen = (struct lesson_sums){0};
+		touched->n_seen = 0;
 		touches->n_unknown++;
 	}
 	return lessons_count(learned, touches, err);

@@ -71,19 +71,52 @@ struct lesson_link {
 	atomic_uint refs;
 };
 
-const struct class_lesson *class_lesson_new(
-	const struct class_lesson *before, uint64_t seq, int64_t time_ms, uint32_t samples)
+const struct class_lesson *class_lesson_after(
+	const struct lesson_sums *sums, uint64_t seq, int64_t time_ms, uint32_t samples)
 {
 	struct lesson_link *link = mem_zalloc(1, sizeof *link);
 	atomic_init(&link->refs, 1);
 	link->seen = (struct class_lesson){.seq = seq,
 		.time_ms = time_ms,
 		.samples = samples,
-		.n = 1 + (before ? before->n : 0),
-		.samples_all = samples + (before ? before->samples_all : 0),
-		.first_ms = before ? before->first_ms : time_ms,
-		.before = before};
+		.n = sums->n + 1,
+		.samples_all = sums->samples + samples,
+		.first_ms = sums->n ? sums->first_ms : time_ms,
+		.n_kept = 1};
 	return &link->seen;
+}
+
+static struct lesson_sums sums_of(const struct class_lesson *lesson)
+{
+	return lesson ? (struct lesson_sums){lesson->n, lesson->samples_all, lesson->first_ms}
+		      : (struct lesson_sums){0};
+}
+
+/* The newest SNAPSHOT_LESSONS of them in links of their own; takes over the reference. */
+static const struct class_lesson *lessons_cut(const struct class_lesson *newest)
+{
+	const struct class_lesson *list[SNAPSHOT_LESSONS], *cut = NULL;
+	size_t n = 0;
+	for (const struct class_lesson *l = newest; l && n < SNAPSHOT_LESSONS; l = l->before)
+		list[n++] = l;
+	struct lesson_sums sums = sums_of(list[n - 1]->before);
+	while (n-- > 0)
+		cut = cut ? class_lesson_new(cut, list[n]->seq, list[n]->time_ms, list[n]->samples)
+			  : class_lesson_after(&sums, list[n]->seq, list[n]->time_ms, list[n]->samples);
+	class_lesson_unref(newest);
+	return cut;
+}
+
+const struct class_lesson *class_lesson_new(
+	const struct class_lesson *before, uint64_t seq, int64_t time_ms, uint32_t samples)
+{
+	if (before && before->n_kept >= 2 * SNAPSHOT_LESSONS)
+		before = lessons_cut(before);
+	struct lesson_sums sums = sums_of(before);
+	struct class_lesson *lesson = (struct class_lesson *)class_lesson_after(&sums, seq, time_ms, samples);
+	lesson->before = before;
+	lesson->n_kept = 1 + (before ? before->n_kept : 0);
+	return lesson;
 }
 
 const struct class_lesson *class_lesson_ref(const struct class_lesson *lesson)

@@ -19,17 +19,21 @@ enum {
 	DIGEST_BYTES = 16,       /* of a taught picture: SHA-256 over payload, region and rotation, cut */
 	CLASS_ID_NONE = 0,       /* the class of negatives; it has no label */
 	SNAPSHOT_HISTORY = 1000, /* newest changes held in memory */
+	SNAPSHOT_LESSONS =
+		100, /* newest lessons of a class held in memory, at least, if it had as many; at most twice that */
 };
 
 struct class_lesson { /* a lesson of a class, and what it came after; successive snapshots share them */
 	uint64_t seq;
 	int64_t time_ms;
 	uint32_t samples;
-	/* with those before it */
+	/* with all those before it */
 	size_t n;
 	uint64_t samples_all;
 	int64_t first_ms;
-	const struct class_lesson *before; /* NULL: this is the first */
+	/* The one before; NULL: there is none, or it is in the store alone (n_kept: how many there are from here on). */
+	const struct class_lesson *before;
+	size_t n_kept;
 };
 
 struct class_entry { /* one taught class */

@@ -27,6 +27,14 @@ size_t class_node_place(struct class_node *const *nodes, size_t n, uint32_t id);
 /* A lesson after another, whose reference it takes over (NULL: the first). */
 const struct class_lesson *class_lesson_new(
 	const struct class_lesson *before, uint64_t seq, int64_t time_ms, uint32_t samples);
+/* The same after lessons of which the sums alone are known (n 0: the first). */
+struct lesson_sums {
+	size_t n;
+	uint64_t samples;
+	int64_t first_ms;
+};
+const struct class_lesson *class_lesson_after(
+	const struct lesson_sums *sums, uint64_t seq, int64_t time_ms, uint32_t samples);
 const struct class_lesson *class_lesson_ref(const struct class_lesson *lesson); /* NULL allowed */
 void class_lesson_unref(const struct class_lesson *lesson);                     /* NULL allowed */
 

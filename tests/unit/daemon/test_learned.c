@@ -113,7 +113,8 @@ static char *seen(void)
 		const struct class_entry *c = s->classes[i];
 		fprintf(out, "class %.*s id %u samples %llu digests %zu:", c->label.len_bytes, c->label.bytes, c->id,
 			(unsigned long long)class_samples(c), c->n_digests);
-		for (const struct class_lesson *l = c->newest; l; l = l->before)
+		size_t shown = 0;
+		for (const struct class_lesson *l = c->newest; l && shown < SNAPSHOT_LESSONS; l = l->before, shown++)
 			fprintf(out, " %llu/%u/%zu/%lld", (unsigned long long)l->seq, l->samples, l->n,
 				(long long)(l->time_ms - l->first_ms));
 		fprintf(out, "\n");
@@ -412,6 +413,49 @@ static void test_twins(void **state)
 	assert_null(snapshot_find(&twins, &tea));
 }
 
+static size_t kept(const char *label)
+{
+	struct label asked = label_of(label);
+	struct snapshot *s = learned_snapshot(learned);
+	const struct class_entry *class = snapshot_find(s, &asked);
+	size_t n = 0;
+	for (const struct class_lesson *l = class->newest; l; l = l->before)
+		n++;
+	assert_int_equal(n, class->newest->n_kept);
+	snapshot_unref(s);
+	return n;
+}
+
+/* However often a class is taught, memory has its newest lessons and the sums, and an undo finds those before again. */
+static void test_lessons_in_memory_are_bounded(void **state)
+{
+	(void)state;
+	enum { MANY = 3 * SNAPSHOT_LESSONS + 7 };
+	static const struct change_guard plain;
+	struct change_outcome outcome;
+	struct err err;
+	for (uint32_t i = 0; i < MANY; i++) {
+		taught("mug", i, 1);
+		assert_true(kept("mug") <= 2 * SNAPSHOT_LESSONS);
+	}
+	assert_same_after_reopening();
+	assert_int_equal(kept("mug"), 2 * SNAPSHOT_LESSONS);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(learned_undo(learned, &plain, &outcome, &err), 0);
+		change_outcome_deinit(&outcome);
+		assert_int_equal(kept("mug"), 2 * SNAPSHOT_LESSONS - 1 - i);
+	}
+	assert_same_after_reopening();
+	assert_int_equal(learned_rollback(learned, 20, &plain, &outcome, &err), 0);
+	change_outcome_deinit(&outcome);
+	assert_int_equal(kept("mug"), 20);
+	assert_same_after_reopening();
+	assert_int_equal(learned_rollback(learned, MANY, &plain, &outcome, &err), 0);
+	change_outcome_deinit(&outcome);
+	assert_int_equal(kept("mug"), 2 * SNAPSHOT_LESSONS);
+	assert_same_after_reopening();
+}
+
 /* Any one page of the file broken: the daemon starts all the same, says so, and leaves the file as it is. */
 static void test_broken_pages(void **state)
 {
@@ -462,6 +506,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_old_labels, setup, teardown),
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test_setup_teardown(test_any_sequence_of_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lessons_in_memory_are_bounded, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
