@@ -68,7 +68,7 @@ static int write_fault(int code, const char *path, enum file_fault *ret_fault, s
 		*ret_fault = FILE_FAULT_FULL;
 		return err_set(err, ERR_RESOURCE_EXHAUSTED, "the disk of the state directory is full");
 	}
-	if ((code & 0xFF) == SQLITE_IOERR) {
+	if ((code & 0xFF) == SQLITE_IOERR && !(code == SQLITE_IOERR_WRITE && sql_errno_passes(number))) {
 		*ret_fault = FILE_FAULT_IO;
 		return err_set(err, ERR_UNAVAILABLE, "the disk of the state failed while writing %s", file_base(path));
 	}

@@ -107,6 +107,7 @@ int sql_error(sqlite3 *db, struct err *err);
 /* A write or sync (or read) of the disk failed, so that nobody knows what is on it; not for want of space, memory or
  * descriptors, which passes. */
 bool sql_is_io_error(sqlite3 *db);
+bool sql_errno_passes(int number); /* no memory, no descriptors, interrupted */
 /* Statements of db end with ERR_DATA_LOSS when the budget, which outlives db, is spent. */
 void sql_budget_attach(sqlite3 *db, struct sql_budget *budget);
 /* Before each operation; n_bytes: what there is to read. */

@@ -24,6 +24,11 @@ static bool out_of_space(sqlite3 *db)
 	       ((code & 0xFF) == SQLITE_CANTOPEN || code == SQLITE_IOERR_WRITE);
 }
 
+bool sql_errno_passes(int number)
+{
+	return number == ENOMEM || number == EINTR || number == EAGAIN || number == EMFILE || number == ENFILE;
+}
+
 /* Locks, and looks from outside, write nothing; memory and descriptors come back, and a write that was refused for want of
  * them left nothing behind the last commit. */
 static bool passes(int code, int number)
@@ -40,7 +45,7 @@ static bool passes(int code, int number)
 		return true;
 	case SQLITE_IOERR_READ:
 	case SQLITE_IOERR_WRITE:
-		return number == ENOMEM || number == EINTR || number == EAGAIN || number == EMFILE || number == ENFILE;
+		return sql_errno_passes(number);
 	default:
 		return false;
 	}
