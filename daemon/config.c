@@ -11,6 +11,7 @@
 #include <yaml.h>
 
 #include "daemon/config_keys.h"
+#include "daemon/threads.h"
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "lib/base/text.h"
@@ -23,7 +24,7 @@ static void set_defaults(struct config *config)
 {
 	bool root = geteuid() == 0;
 	*config = (struct config){
-		.socket_path = mem_strdup("/run/bnnd/bnnd.sock"),
+		.socket_path = mem_strdup(CONFIG_DEFAULT_SOCKET),
 		.socket_mode = root ? 0660 : 0600,
 		.socket_group = root && getgrnam("bnnd") ? mem_strdup("bnnd") : NULL,
 		.state_dir = mem_strdup("/var/lib/bnnd"),
@@ -242,10 +243,8 @@ void config_deinit(struct config *config)
 uint64_t config_memory_bound(const struct config *config)
 {
 	enum { CLASS_BYTES = 512 * 5 + 512, ENTRY_BYTES = 1024 }; /* row, forward side, lists; one change */
-	uint64_t threads = config->infer_threads ? config->infer_threads : (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t session = FRAME_BODY_MAX_BYTES + DECODE_ARENA_BYTES + OUTPUT_MARK_BYTES;
 	return config->sessions_max * session + PAYLOAD_BUDGET_BYTES + LESSON_FEATURES_MAX_BYTES +
-	       threads * ((uint64_t)config->decode_memory_mib << 20) +
 	       (uint64_t)config->max_classes * (CLASS_BYTES + 16 * config->samples_per_class) + 1000 * ENTRY_BYTES;
 }
 
@@ -265,6 +264,6 @@ void config_print(const struct config *config, FILE *out)
 		config_key_text(key, config, text, sizeof text);
 		fprintf(out, "  # %s\n  %s: %s\n", key->help, key->path + n + 1, text);
 	}
-	fprintf(out, "\n# The daemon's own limits allow it at most %llu MiB beside the model's arenas.\n",
-		(unsigned long long)(config_memory_bound(config) >> 20));
+	fprintf(out, "\n# The daemon's own limits allow it at most %llu MiB, and each thread its model's arena.\n",
+		(unsigned long long)(threads_memory_bound(config, threads_choose(config, 0), 0) >> 20));
 }

@@ -47,6 +47,8 @@ struct config_overrides {
 
 extern const char config_default_file[]; /* /etc/bnnd/bnnd.yaml with the prefix /usr */
 
+#define CONFIG_DEFAULT_SOCKET "/run/bnnd/bnnd.sock"
+
 enum { CONFIG_FILE_MAX_BYTES = 256 << 10 };
 
 /* Defaults, then the file, then the overrides. Errors are one sentence with file:line:column and the nearest valid key. */
@@ -54,5 +56,5 @@ int config_load(const struct config_overrides *overrides, struct config *ret_con
 void config_deinit(struct config *config);
 /* The annotated settings in force, as a file that config_load reads back, and the sum of the memory bounds. */
 void config_print(const struct config *config, FILE *out);
-/* The bytes that the daemon's own limits allow it to hold, the model's arenas left out. */
+/* The bytes that the daemon's own limits allow it to hold, what each thread may left out (threads.h). */
 uint64_t config_memory_bound(const struct config *config);

@@ -90,7 +90,6 @@ struct job *lane_queues_take(struct lane_queues *queues, uint64_t now_us)
 }
 
 /* Named because it counts: the default (8 MiB) is charged to LimitDATA= for each thread, used or not. */
-enum { LANE_STACK_BYTES = 2 << 20 };
 
 struct lane_thread {
 	struct lane *lane;

@@ -21,6 +21,8 @@
 #include "daemon/fair.h"
 #include "lib/base/err.h"
 
+enum { LANE_STACK_BYTES = 2 << 20 /* of each thread */ };
+
 enum lane_queue { LANE_FIRST, LANE_SECOND, LANE_QUEUES };
 
 struct job {

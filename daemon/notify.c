@@ -72,6 +72,20 @@ static int env_number(const char *name)
 	return errno != 0 || *end != '\0' || v > INT_MAX ? -1 : (int)v;
 }
 
+uint64_t notify_watchdog_ms(void)
+{
+	const char *text = getenv("WATCHDOG_USEC");
+	int pid = env_number("WATCHDOG_PID");
+	if (!text || text[0] < '0' || text[0] > '9' || (pid != getpid() && getenv("WATCHDOG_PID")))
+		return 0;
+	char *end;
+	errno = 0;
+	unsigned long long us = strtoull(text, &end, 10);
+	if (errno != 0 || *end != '\0' || us == 0)
+		return 0;
+	return us < 2000 ? 1 : us / 2000;
+}
+
 static int socket_option(int fd, int option)
 {
 	int value = -1;

@@ -21,6 +21,7 @@
 #include "daemon/ops.h"
 #include "daemon/service.h"
 #include "daemon/session.h"
+#include "daemon/threads.h"
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "proto/limits.h"
@@ -238,12 +239,6 @@ static void remember_key(void *ctx, const uint8_t key[STORE_KEY_BYTES])
 	keyset_add(ctx, key);
 }
 
-static uint32_t default_threads(void)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	return cores > 2 ? (uint32_t)cores - 1 : 1;
-}
-
 static int start_lanes(struct service *service, struct err *err)
 {
 	const struct config *config = service->config;
@@ -273,9 +268,9 @@ static void service_init(struct service *service, const struct server_parts *par
 	service->model = bnn_model_info(parts->model);
 	service->listener.fd = -1;
 	service->started_us = clock_us();
-	service->n_infer_threads = config->infer_threads ? config->infer_threads : default_threads();
+	service->n_infer_threads = threads_choose(config, service->model->arena_bytes);
 	service->memory_bound_bytes =
-		config_memory_bound(config) + (uint64_t)service->n_infer_threads * service->model->arena_bytes;
+		threads_memory_bound(config, service->n_infer_threads, service->model->arena_bytes);
 	service->input = (struct image_input){.width = service->model->width,
 		.height = service->model->height,
 		.fit = (enum image_fit)service->model->fit};
@@ -329,6 +324,7 @@ static int start_loop(struct service *service, struct err *err)
 	REQUIRE(uv_timer_init(loop, &service->accept_pause) == 0 && uv_timer_init(loop, &service->tick) == 0);
 	REQUIRE(uv_timer_init(loop, &service->mend) == 0);
 	REQUIRE(uv_timer_init(loop, &service->log_timer) == 0 && uv_timer_init(loop, &service->status_timer) == 0);
+	REQUIRE(uv_timer_init(loop, &service->watchdog) == 0);
 	REQUIRE(uv_signal_init(loop, &service->sigterm) == 0 && uv_signal_init(loop, &service->sigint) == 0);
 	REQUIRE(uv_poll_init(loop, &service->accept_poll, service->listener.fd) == 0);
 	turns_init(&service->turns, loop, session_step, session_turn_changed);
@@ -345,9 +341,26 @@ static int start_loop(struct service *service, struct err *err)
 	return 0;
 }
 
+static void on_watchdog(uv_timer_t *timer)
+{
+	(void)timer;
+	notify_send("WATCHDOG=1");
+}
+
+/* It ticks to the very end and keeps nothing from ending. */
+static void start_watchdog(struct service *service)
+{
+	uint64_t every_ms = notify_watchdog_ms();
+	if (every_ms)
+		uv_timer_start(&service->watchdog, on_watchdog, every_ms, every_ms);
+	uv_unref((uv_handle_t *)&service->watchdog);
+}
+
 static void announce(const struct service *service)
 {
 	char sentence[ERR_TEXT_BYTES];
+	if (threads_over_limit(service->memory_bound_bytes, sentence))
+		log_line(LOG_WARNING, "%s", sentence);
 	service_sentence(service, sentence, sizeof sentence);
 	notify_send("READY=1\nSTATUS=%s", sentence);
 	printf("bnnd " BNND_VERSION " ready: %s, model %s, %s\n",
@@ -374,6 +387,7 @@ int server_run(const struct server_parts *parts, struct err *err)
 			r = start_lanes(&service, err);
 			if (r == 0) {
 				uv_poll_start(&service.accept_poll, UV_READABLE, on_connection);
+				start_watchdog(&service);
 				announce(&service);
 				mend_watch(&service);
 				uv_run(&service.loop, UV_RUN_DEFAULT);

@@ -35,6 +35,7 @@ struct service {
 	uv_timer_t log_timer;    /* what the log held back */
 	uv_timer_t status_timer; /* runs after a STATUS= was sent; no other before it ends */
 	bool status_due;
+	uv_timer_t watchdog;     /* tells systemd that all turns */
 	uv_async_t results_ready;
 	uv_signal_t sigterm, sigint;
 	struct listener listener;
