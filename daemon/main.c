@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* daemon/main.c: the command line: settings, model and state are opened here, then the server runs.
  *
- * Exit codes: 0 orderly stop, 1 failed, 2 usage, 78 configuration or model (systemd does not restart after 2 and 78). */
+ * Exit codes: 0 orderly stop, 1 failed, 2 usage, 78 configuration or model (systemd does not restart after 2 and 78; where
+ * clients wait in a socket that it passed, refuse.c tells them why first). */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/config.h"
+#include "daemon/config_check.h"
 #include "daemon/learned.h"
 #include "daemon/log.h"
 #include "daemon/model_choice.h"
+#include "daemon/reach.h"
+#include "daemon/refuse.h"
 #include "daemon/server.h"
+#include "lib/base/require.h"
+#include "lib/base/text.h"
 #include "lib/bnn/bnn.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
@@ -30,7 +37,7 @@ static const char usage[] =
 	"  --socket PATH         where clients connect (default: /run/bnnd/bnnd.sock)\n"
 	"  --state DIR           where what was learned is kept (default: /var/lib/bnnd)\n"
 	"  --model FILE          the backbone, a .bnn file (default: the one that was taught last)\n"
-	"  --check-config [FILE] reads the settings, says what is wrong and exits (0 or 78)\n"
+	"  --check-config [FILE] reads the settings, opens what they name, says what is wrong and exits (0 or 78)\n"
 	"  --check-state [DIR]   verifies a state directory of a daemon that is not running\n"
 	"  --explain-model [FILE] prints a backbone's card, operations and memory\n"
 	"  --print-config        prints all settings in force, with what they mean\n"
@@ -46,6 +53,21 @@ static int failed(int code, const struct err *err)
 {
 	fprintf(stderr, "bnnd: %s\n", err->text);
 	return code;
+}
+
+/* What is in the way of a path goes behind the sentence. */
+static void add_obstacle(struct err *err, const char *path, bool to_write)
+{
+	char obstacle[REACH_TEXT_BYTES];
+	struct err plain = *err;
+	if (path && reach_obstacle(path, to_write, obstacle))
+		err_set(err, (enum err_code)plain.code, "%.160s: %s", plain.text, obstacle);
+}
+
+/* The file of the settings, whether or not it is there. */
+static const char *config_file(const struct config_overrides *overrides)
+{
+	return overrides->file ? overrides->file : config_default_file;
 }
 
 /* 0: go on; else the process's exit code + 1. */
@@ -147,6 +169,23 @@ static int check_state(const struct config *config)
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
+/* What concerns the unit concerns who administers it. */
+static void print_setting(void *ctx, bool fault, const char *sentence)
+{
+	if (!fault && geteuid() != 0 && strcmp(ctx, config_default_file) != 0)
+		return;
+	fprintf(fault ? stderr : stdout, "%s: %s%s\n", (const char *)ctx,
+		fault ? "" : "with the systemd unit as it is installed: ", sentence);
+}
+
+static int check_config(const struct config *config, const char *file)
+{
+	if (config_check(config, print_setting, (void *)file) > 0)
+		return EXIT_CONFIG;
+	printf("%s: all well\n", file);
+	return EXIT_SUCCESS;
+}
+
 static int explain_model(const struct config *config)
 {
 	struct bnn_model *model = NULL;
@@ -160,61 +199,103 @@ static int explain_model(const struct config *config)
 	return EXIT_SUCCESS;
 }
 
-static int run(const struct config *config)
+/* The model and the state cannot be used: says so, to waiting clients as well. */
+static int cannot_start(const struct config *config, const char *file, const struct err *err)
+{
+	char *fallback = NULL, *current = NULL;
+	REQUIRE(asprintf(&fallback, "%s/default.bnn", config->model_dir) > 0);
+	REQUIRE(asprintf(&current, "%s/current", config->state_dir) > 0);
+	struct refuse_watch watch = {{file, config->model ? config->model : fallback, config->state_dir, current}};
+	int code = refuse_clients(err->text, &watch, failed(EXIT_CONFIG, err));
+	free(fallback);
+	free(current);
+	return code;
+}
+
+/* NULL: lessons can be kept. Nothing is made before the first one: a folder that cannot be is told now. */
+static char *state_reason(const struct config *config)
+{
+	char obstacle[REACH_TEXT_BYTES], *text = NULL;
+	if (!reach_obstacle(config->state_dir, true, obstacle))
+		return NULL;
+	REQUIRE(asprintf(&text, "%s cannot be written: %s", config->state_dir, obstacle) > 0);
+	text_make_printable(text);
+	log_line(LOG_WARNING, "%s", text);
+	return text;
+}
+
+static int serve(
+	const struct config *config, const struct bnn_model *model, struct learned *learned, char *model_reason)
+{
+	struct err err;
+	char *waiting = model_waiting(config, model), *state = state_reason(config);
+	const char *reasons[2];
+	struct server_parts parts = {
+		.config = config, .model = model, .learned = learned, .reasons = reasons, .waiting = waiting};
+	if (waiting)
+		log_line(LOG_NOTICE, "%s", waiting);
+	if (model_reason)
+		reasons[parts.n_reasons++] = model_reason;
+	if (state)
+		reasons[parts.n_reasons++] = state;
+	int code = server_run(&parts, &err) < 0 ? failed(EXIT_FAILED, &err) : EXIT_SUCCESS;
+	free(state);
+	free(waiting);
+	return code;
+}
+
+static int run(const struct config *config, const char *file)
 {
 	struct bnn_model *model = NULL;
 	struct learned *learned = NULL;
-	char *reason = NULL, *waiting;
+	char *reason = NULL;
 	struct err err = {0};
-	if (model_choose(config, &model, &reason, &err) < 0)
-		return failed(EXIT_CONFIG, &err);
-	waiting = model_waiting(config, model);
-	if (waiting)
-		log_line(LOG_NOTICE, "%s", waiting);
+	if (model_choose(config, &model, &reason, &err) < 0) {
+		add_obstacle(&err, config->model, false);
+		return cannot_start(config, file, &err);
+	}
 	const struct bnn_info *info = bnn_model_info(model);
 	struct learned_options options = {.config = config, .model_name = info->name, .n_features = info->n_features};
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
-	int r = learned_open(&options, &learned, &err), code = EXIT_SUCCESS;
-	if (r < 0) {
-		code = failed(r == -ERR_FAILED_PRECONDITION ? EXIT_CONFIG : EXIT_FAILED, &err);
-		if (r == -ERR_FAILED_PRECONDITION)
-			fputs("bnnd: set learner.width to what the state was taught with, or choose another "
-			      "state.dir\n",
-				stderr);
+	int r = learned_open(&options, &learned, &err), code;
+	if (r == -ERR_FAILED_PRECONDITION) {
+		fputs("bnnd: set learner.width to what the state was taught with, or choose another state.dir\n",
+			stderr);
+		code = cannot_start(config, file, &err);
+	} else if (r < 0) {
+		code = failed(EXIT_FAILED, &err);
 	} else {
-		const char *reasons[] = {reason};
-		struct server_parts parts = {.config = config,
-			.model = model,
-			.learned = learned,
-			.n_reasons = reason != NULL,
-			.reasons = reasons,
-			.waiting = waiting};
-		if (server_run(&parts, &err) < 0)
-			code = failed(EXIT_FAILED, &err);
+		code = serve(config, model, learned, reason);
 	}
 	learned_close(learned);
 	bnn_model_free(model);
-	free(waiting);
 	free(reason);
 	return code;
 }
 
 int main(int argc, char **argv)
 {
-	struct command command;
+	struct command command = {0};
 	struct config config;
 	struct err err;
 	int code = parse_command(argc, argv, &command);
+	if (code == EXIT_USAGE + 1)
+		return refuse_clients("its arguments are wrong: journalctl -u bnnd says which",
+			&(struct refuse_watch){0}, EXIT_USAGE);
 	if (code != 0)
 		return code - 1;
-	if (config_load(&command.overrides, &config, &err) < 0)
-		return failed(EXIT_CONFIG, &err);
+	const char *file = config_file(&command.overrides);
+	if (config_load(&command.overrides, &config, &err) < 0) {
+		add_obstacle(&err, file, false);
+		code = failed(EXIT_CONFIG, &err);
+		return command.action == RUN ? refuse_clients(err.text, &(struct refuse_watch){{file}}, code) : code;
+	}
 	switch (command.action) {
 	case RUN:
-		code = run(&config);
+		code = run(&config, file);
 		break;
 	case CHECK_CONFIG:
-		printf("%s: all well\n", command.overrides.file ? command.overrides.file : config_default_file);
+		code = check_config(&config, file);
 		break;
 	case CHECK_STATE:
 		code = check_state(&config);

@@ -35,6 +35,7 @@ BNNCTL = os.path.join(BUILD, "client", "bnnctl")
 MODEL = os.path.join(SOURCE, "models", "default.bnn")
 START_S = 20 * SLOW
 STOP_S = 20 * SLOW
+SANITIZED = bool(os.environ.get("BNND_SANITIZED"))
 SOCKET_FOLDER_MAX_BYTES = 70   # a socket's path has at most 107 bytes: what of them the scratch folder may take
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|runtime error:|SUMMARY: \w*Sanitizer")
 
@@ -82,12 +83,14 @@ class Daemon:
 		self.executable = executable
 		self.env = dict(env or {})
 		self.process = None
+		self.pass_fds = ()
+		self.prefix = []    # a program that starts the daemon in its place
 		self.log = os.path.join(folder, "log")
 		self.notes = []     # what came over NOTIFY_SOCKET, in order
 		self._notify = None
 
 	def command(self):
-		command = WRAPPER + [self.executable, "--socket", self.socket, "--state", self.state]
+		command = self.prefix + WRAPPER + [self.executable, "--socket", self.socket, "--state", self.state]
 		if self.model:
 			command += ["--model", self.model]
 		if self.config is not None:
@@ -106,7 +109,8 @@ class Daemon:
 			self._notify.setblocking(False)
 		with open(self.log, "ab") as log:
 			self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-				cwd=self.folder, env=environment(NOTIFY_SOCKET=notify, **self.env))
+				cwd=self.folder, pass_fds=self.pass_fds,
+				env=environment(NOTIFY_SOCKET=notify, **self.env))
 		return self
 
 	def start(self):

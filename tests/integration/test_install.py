@@ -44,6 +44,10 @@ class Install(DaemonTest):
 		with open(found["bnnd.service"], encoding="utf-8") as f:
 			unit = f.read()
 		self.assertRegex(unit, "(?m)^ExecStart=/.*/bnnd$")
+		def value(text, name):
+			return re.search(rf"(?m)^{name}=(.*)$", text).group(1)
+		self.assertLess(int(value(unit, "LimitDATA").rstrip("M")), int(value(unit, "MemoryMax").rstrip("M")))
+		self.assertEqual("0", value(self.read(found["bnnd.socket"]), "TriggerLimitIntervalSec"))
 		for line in ("Type=notify", "RuntimeDirectoryPreserve=yes", "Requires=bnnd.socket", "Restart=on-failure",
 				"RestartPreventExitStatus=2 78"):
 			self.assertIn(line + "\n", unit)

@@ -9,7 +9,7 @@ import sys
 import time
 import unittest
 
-from daemon import BNND, DaemonTest, DidNotStart, MODEL, SLOW, SOURCE, WRAPPER, bnnd, environment, main, picture, qemu_subset
+from daemon import BNND, DaemonTest, DidNotStart, MODEL, SANITIZED, SLOW, SOURCE, WRAPPER, bnnd, environment, main, picture, qemu_subset
 
 
 def bnnd_run(*args, cwd=None, **env):
@@ -48,6 +48,78 @@ class Configuration(DaemonTest):
 		self.fails("infer:\n\tthreads: 2\n", "2:")
 		self.fails("socket:\n  mode: 0999\n", "2:9")
 		self.fails("learner:\n  eta: .nan\n", "2:8")
+
+	def test_what_the_settings_name_is_opened(self):
+		"""--check-config is right about a file only when the daemon starts with it."""
+		folder = self.folder()
+		path = os.path.join(folder, "test.yaml")
+
+		def check(text):
+			with open(path, "w", encoding="utf-8") as f:
+				f.write(text)
+			return bnnd_run("--check-config", path, cwd=folder)
+
+		good = f"model.path: {MODEL}\nstate.dir: {folder}/state\nsocket.path: {folder}/sock\n"
+		self.assertEqual(0, check(good)[0], check(good))
+		self.assertFalse(os.path.exists(f"{folder}/state"), "looking makes nothing")
+		for text, pattern in ((good.replace("default", "missing"), r"model\.path: .*missing\.bnn"),
+				(good.replace(MODEL, "/etc/passwd"), r"model\.path: .*/etc/passwd"),
+				(good.replace("/state", "/no/state"), r"state\.dir: .*/no/state cannot be made: .*/no: No such"),
+				(good.replace("/state", "/test.yaml"), r"state\.dir: .*test\.yaml is no folder"),
+				(good.replace("/sock", "/no/sock"), r"socket\.path: the folder .*/no cannot"),
+				(good + "socket.group: no-such-group\n", r"socket\.group: there is no group no-such-group"),
+				(good.replace(f"{folder}/state", "~/state"), r"test\.yaml:2:12: state\.dir begins with ~")):
+			code, out, err = check(text)
+			self.assertEqual(78, code, out + err)
+			self.assertRegex(err, pattern)
+		# All that is wrong, not the first.
+		_, _, err = check(good.replace("default", "missing").replace("/sock", "/no/sock"))
+		self.assertRegex(err, r"(?s)socket\.path.*model\.path")
+
+	@unittest.skipUnless(os.geteuid() == 0, "needs root to become somebody else")
+	@unittest.skipIf(WRAPPER, "the wrapper's libraries may be somebody's own")
+	def test_what_is_in_the_way_is_named(self):
+		"""Not 'Permission denied' alone: which folder lets whom not in."""
+		folder = self.folder(for_all=True)
+		closed = os.path.join(folder, "closed")
+		os.mkdir(closed, 0o700)
+		shutil.copy(MODEL, closed)
+		program = self.copy_for_all(BNND)
+		model = self.copy_for_all(MODEL)
+
+		def run(*args):
+			done = subprocess.run([program, "--socket", os.path.join(folder, "s"), *args], env=environment(), cwd="/",
+				user=65534, group=65534, extra_groups=[], capture_output=True, text=True, timeout=30 * SLOW)
+			return done.returncode, done.stderr
+		code, err = run("--state", folder, "--model", os.path.join(closed, os.path.basename(MODEL)))
+		self.assertEqual(78, code, err)
+		self.assertRegex(err, rf"user \w+ may not enter {closed}")
+		os.chmod(os.path.dirname(model), 0o711)
+		os.chmod(model, 0o600)
+		code, err = run("--state", folder, "--model", model)
+		self.assertRegex(err, rf"user \w+ may not read {model}")
+		settings = os.path.join(folder, "own.yaml")
+		with open(settings, "w", encoding="utf-8") as f:
+			os.chmod(settings, 0o600)
+		code, err = run("--config", settings)
+		self.assertEqual(78, code, err)
+		self.assertRegex(err, rf"user \w+ may not read {settings}")
+
+	@unittest.skipUnless(os.geteuid() == 0, "needs root to become somebody else")
+	@unittest.skipIf(WRAPPER, "the wrapper's libraries may be somebody's own")
+	def test_a_state_that_cannot_be_kept_is_told_at_the_start(self):
+		folder = self.folder(for_all=True)
+		daemon = self.make(executable=self.copy_for_all(BNND), model=self.copy_for_all(MODEL),
+			state=os.path.join(folder, "state"))
+		os.chmod(daemon.folder, 0o777)
+		os.chmod(daemon.model, 0o644)
+		daemon.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+		daemon.spawn()
+		self.wait_until(lambda: "ready" in daemon.text(), message="it did not start")
+		with daemon.client() as client:
+			status = client.status()
+		self.assertEqual("degraded", status.state)
+		self.assertRegex(" ".join(status.reasons), rf"state cannot be written: the daemon's user \w+ may not write into {folder}")
 
 	def test_a_missing_file(self):
 		code, _, err = bnnd_run("--config", "/nonexistent/x.yaml")
@@ -201,6 +273,29 @@ class Systemd(DaemonTest):
 		daemon.stop()
 		notes = "\n".join(daemon.read_notes())
 		self.assertIn("STOPPING=1", notes)
+
+	def test_watchdog(self):
+		"""It says that its loop turns, twice in the time that systemd gives it, and not when nobody asked."""
+		daemon = self.daemon(env={"WATCHDOG_USEC": "200000"})
+		self.wait_until(lambda: daemon.read_notes().count("WATCHDOG=1") >= 5)
+		self.serves(daemon)
+		other = self.daemon()
+		time.sleep(0.5)
+		self.assertNotIn("WATCHDOG=1", other.read_notes())
+
+	@unittest.skipUnless(shutil.which("prlimit"), "prlimit is missing")
+	@unittest.skipIf(WRAPPER, "the limit is the wrapper's")
+	@unittest.skipIf(SANITIZED, "shadow memory counts")
+	def test_the_limit_of_data(self):
+		"""More threads than fit the unit's LimitDATA= are told what will happen."""
+		limit = 512 << 20
+		daemon = self.make(config="infer: {threads: 64}\n")
+		daemon.prefix = ["prlimit", f"--data={limit}"]
+		daemon.start()
+		with daemon.client() as client:
+			self.assertEqual(64, client.status().infer_threads)
+		self.assertRegex(daemon.text(), r"limit of data is 512 MiB.*infer\.threads.*LimitDATA=")
+		self.serves(daemon)
 
 	@unittest.skipUnless(shutil.which("systemd-socket-activate"), "systemd-socket-activate is missing")
 	@unittest.skipIf(WRAPPER, "systemd-socket-activate starts the daemon itself, without a wrapper")

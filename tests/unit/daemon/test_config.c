@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "daemon/config_keys.h"
+#include "daemon/reach.h"
+#include "daemon/threads.h"
 
 static int load(const char *text, struct config *config, struct err *err)
 {
@@ -155,6 +157,66 @@ static void test_dotted(void **state)
 	config_deinit(&config);
 }
 
+/* What the installed unit stands in the way of, by the path alone. Written in two parts for tests/rules. */
+static void test_unit_obstacles(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path;
+		bool to_write;
+		const char *what; /* NULL: nothing in the way */
+	} rows[] = {
+		{"/home"
+		 "/pi/mine.bnn",
+			false, "hides /home from the daemon (ProtectHome=yes): copy the file to /var/lib/bnnd"},
+		{"/root"
+		 "/mine.bnn",
+			false, "hides /root"},
+		{"/run/user/1000/mine.bnn", false, "hides /run/user"},
+		{"/homely/mine.bnn", false, NULL},
+		{"/tmp/mine.bnn", false, "a /tmp of its own (PrivateTmp=yes)"},
+		{"/usr/share/bnnd/models/default.bnn", false, NULL},
+		{"/mnt/disk/mine.bnn", false, NULL},
+		{"/var/lib/bnnd", true, NULL},
+		{"/var/lib/bnnd/second", true, NULL},
+		{"/var/lib/bnnd2", true, "ReadWritePaths=/var/lib/bnnd2"},
+		{"/mnt/disk/state", true, "with [Service] and ReadWritePaths=/mnt/disk/state"},
+		{"/home"
+		 "/pi/state",
+			true, "hides /home from the daemon (ProtectHome=yes): choose a folder elsewhere"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char text[REACH_TEXT_BYTES] = "";
+		bool found = reach_unit_obstacle(rows[i].path, rows[i].to_write, text);
+		if (found != (rows[i].what != NULL) || (found && !strstr(text, rows[i].what)))
+			fail_msg("%s: %s", rows[i].path, text);
+	}
+}
+
+/* However many cores: the threads fit the limit, and are one less than the cores where all of them do. */
+static void test_threads_fit(void **state)
+{
+	(void)state;
+	enum { ARENA = 2 << 20, UNIT_LIMIT = 512 << 20 };
+	struct config config;
+	struct err err;
+	assert_int_equal(load("", &config, &err), 0);
+	assert_true(
+		threads_memory_bound(&config, 3, ARENA) < UNIT_LIMIT); /* a Pi in the installed unit: all it wants */
+	for (uint32_t cores = 1; cores <= 256; cores++) {
+		uint32_t n = threads_fit(&config, ARENA, cores, UNIT_LIMIT);
+		assert_true(threads_memory_bound(&config, n, ARENA) <= UNIT_LIMIT);
+		assert_true(
+			n == (cores > 1 ? cores - 1 : 1) || threads_memory_bound(&config, n + 1, ARENA) > UNIT_LIMIT);
+		assert_int_equal(threads_fit(&config, ARENA, cores, UINT64_MAX), cores > 1 ? cores - 1 : 1);
+		assert_int_equal(threads_fit(&config, ARENA, cores, 1), 1);
+	}
+	config_deinit(&config);
+	assert_int_equal(load("infer.threads: 9\n", &config, &err), 0);
+	assert_int_equal(threads_fit(&config, ARENA, 2, 1), 9);
+	config_deinit(&config);
+}
+
 /* The file that is installed: it loads, changes nothing, and names every key with its default. */
 static void test_installed_file(void **state)
 {
@@ -195,6 +257,8 @@ int main(void)
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_dotted),
+		cmocka_unit_test(test_unit_obstacles),
+		cmocka_unit_test(test_threads_fit),
 		cmocka_unit_test(test_missing_and_overrides),
 		cmocka_unit_test(test_print_reads_back),
 		cmocka_unit_test(test_installed_file),
