@@ -22,7 +22,8 @@ struct checking {
 	size_t n_faults;
 };
 
-__attribute__((format(printf, 3, 4))) static void tell(struct checking *c, bool fault, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void tell(
+	struct checking *c, enum config_finding kind, const char *format, ...)
 {
 	char sentence[SENTENCE_BYTES];
 	va_list ap;
@@ -30,8 +31,8 @@ __attribute__((format(printf, 3, 4))) static void tell(struct checking *c, bool 
 	vsnprintf(sentence, sizeof sentence, format, ap);
 	va_end(ap);
 	text_make_printable(sentence);
-	c->n_faults += fault;
-	c->fn(c->ctx, fault, sentence);
+	c->n_faults += kind == CONFIG_FAULT;
+	c->fn(c->ctx, kind, sentence);
 }
 
 /* The folder that a path lies in; free it. */
@@ -56,14 +57,14 @@ static const char *no_folder(const char *path)
 static void check_socket(struct checking *c, const struct config *config)
 {
 	if (config->socket_group && !getgrnam(config->socket_group))
-		tell(c, true, "socket.group: there is no group %s", config->socket_group);
+		tell(c, CONFIG_FAULT, "socket.group: there is no group %s", config->socket_group);
 	/* The unit makes the folder of the default path when it starts. */
 	if (strcmp(config->socket_path, CONFIG_DEFAULT_SOCKET) == 0)
 		return;
 	char *folder = folder_of(config->socket_path);
 	const char *why = no_folder(folder);
 	if (why)
-		tell(c, true, "socket.path: the folder %s cannot be used: %s", folder, why);
+		tell(c, CONFIG_FAULT, "socket.path: the folder %s cannot be used: %s", folder, why);
 	free(folder);
 }
 
@@ -73,18 +74,18 @@ static void check_state(struct checking *c, const struct config *config)
 	struct stat st;
 	const char *dir = config->state_dir;
 	if (reach_unit_obstacle(dir, true, obstacle))
-		tell(c, false, "state.dir: %s", obstacle);
+		tell(c, CONFIG_OF_THE_UNIT, "state.dir: %s", obstacle);
 	if (stat(dir, &st) == 0) {
 		if (!S_ISDIR(st.st_mode))
-			tell(c, true, "state.dir: %s is no folder", dir);
+			tell(c, CONFIG_FAULT, "state.dir: %s is no folder", dir);
 	} else if (errno != ENOENT) {
-		tell(c, true, "state.dir: %s: %s", dir, strerror(errno));
+		tell(c, CONFIG_FAULT, "state.dir: %s: %s", dir, strerror(errno));
 	} else {
 		/* The first lesson makes it, but not what it lies in. */
 		char *parent = folder_of(dir);
 		const char *why = no_folder(parent);
 		if (why)
-			tell(c, true, "state.dir: %s cannot be made: %s: %s", dir, parent, why);
+			tell(c, CONFIG_FAULT, "state.dir: %s cannot be made: %s: %s", dir, parent, why);
 		free(parent);
 	}
 }
@@ -95,11 +96,11 @@ static void check_model(struct checking *c, const struct config *config)
 	char *reason = NULL, obstacle[REACH_TEXT_BYTES];
 	struct err err;
 	if (config->model && reach_unit_obstacle(config->model, false, obstacle))
-		tell(c, false, "model.path: %s", obstacle);
+		tell(c, CONFIG_OF_THE_UNIT, "model.path: %s", obstacle);
 	if (model_choose(config, &model, &reason, &err) < 0)
-		tell(c, true, "%s: %s", config->model ? "model.path" : "model.dir", err.text);
+		tell(c, CONFIG_FAULT, "%s: %s", config->model ? "model.path" : "model.dir", err.text);
 	else if (reason)
-		tell(c, false, "model: %s", reason);
+		tell(c, CONFIG_NOTE, "model: %s", reason);
 	bnn_model_free(model);
 	free(reason);
 }

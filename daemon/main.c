@@ -169,20 +169,30 @@ static int check_state(const struct config *config)
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
-/* What concerns the unit concerns who administers it. */
-static void print_setting(void *ctx, bool fault, const char *sentence)
+struct printing {
+	const char *file;
+	bool of_the_unit;
+};
+
+static void print_setting(void *ctx, enum config_finding kind, const char *sentence)
 {
-	if (!fault && geteuid() != 0 && strcmp(ctx, config_default_file) != 0)
+	static const char *const before[] = {
+		[CONFIG_OF_THE_UNIT] = "in the installed unit: ", [CONFIG_NOTE] = "note: "};
+	struct printing *printing = ctx;
+	/* What concerns the unit concerns who administers it. */
+	if (kind == CONFIG_OF_THE_UNIT && geteuid() != 0 && strcmp(printing->file, config_default_file) != 0)
 		return;
-	fprintf(fault ? stderr : stdout, "%s: %s%s\n", (const char *)ctx,
-		fault ? "" : "with the systemd unit as it is installed: ", sentence);
+	printing->of_the_unit |= kind == CONFIG_OF_THE_UNIT;
+	fprintf(kind == CONFIG_FAULT ? stderr : stdout, "%s: %s%s\n", printing->file, before[kind] ? before[kind] : "",
+		sentence);
 }
 
 static int check_config(const struct config *config, const char *file)
 {
-	if (config_check(config, print_setting, (void *)file) > 0)
+	struct printing printing = {file, false};
+	if (config_check(config, print_setting, &printing) > 0)
 		return EXIT_CONFIG;
-	printf("%s: all well\n", file);
+	printf("%s: all well%s\n", file, printing.of_the_unit ? ", where the unit allows it" : "");
 	return EXIT_SUCCESS;
 }
 
@@ -213,7 +223,7 @@ static int cannot_start(const struct config *config, const char *file, const str
 }
 
 /* NULL: lessons can be kept. Nothing is made before the first one: a folder that cannot be is told now. */
-static char *state_reason(const struct config *config)
+static char *state_obstacle(const struct config *config)
 {
 	char obstacle[REACH_TEXT_BYTES], *text = NULL;
 	if (!reach_obstacle(config->state_dir, true, obstacle))
@@ -228,18 +238,19 @@ static int serve(
 	const struct config *config, const struct bnn_model *model, struct learned *learned, char *model_reason)
 {
 	struct err err;
-	char *waiting = model_waiting(config, model), *state = state_reason(config);
-	const char *reasons[2];
-	struct server_parts parts = {
-		.config = config, .model = model, .learned = learned, .reasons = reasons, .waiting = waiting};
+	char *waiting = model_waiting(config, model), *obstacle = state_obstacle(config);
+	const char *reasons[] = {model_reason};
+	struct server_parts parts = {.config = config,
+		.model = model,
+		.learned = learned,
+		.n_reasons = model_reason != NULL,
+		.reasons = reasons,
+		.state_obstacle = obstacle,
+		.waiting = waiting};
 	if (waiting)
 		log_line(LOG_NOTICE, "%s", waiting);
-	if (model_reason)
-		reasons[parts.n_reasons++] = model_reason;
-	if (state)
-		reasons[parts.n_reasons++] = state;
 	int code = server_run(&parts, &err) < 0 ? failed(EXIT_FAILED, &err) : EXIT_SUCCESS;
-	free(state);
+	free(obstacle);
 	free(waiting);
 	return code;
 }

@@ -224,11 +224,14 @@ static void take_first(void *ctx, const char *sentence)
 
 int changes_allowed(const struct service *service, struct err *err)
 {
-	const char *why = NULL;
+	const char *why;
 	if (service->stopping)
 		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping");
 	if (service->snapshot->writable)
 		return 0;
-	service_reasons(service, take_first, &why);
+	/* What can be done about it says more than what SQLite met. */
+	why = service->parts->state_obstacle;
+	if (!why)
+		service_reasons(service, take_first, &why);
 	return err_set(err, ERR_UNAVAILABLE, "nothing can be learned now: %s", why ? why : "the state is not writable");
 }

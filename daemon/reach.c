@@ -52,12 +52,12 @@ static bool is_masked(const char *dir)
 static void say_home(const char *home, bool to_write, char ret_text[REACH_TEXT_BYTES])
 {
 	snprintf(ret_text, REACH_TEXT_BYTES,
-		to_write
-			? "the unit hides %s from the daemon (ProtectHome=yes): choose a folder elsewhere, %s is the "
-			  "one made for it"
-			: "the unit hides %s from the daemon (ProtectHome=yes): copy the file to %s, or `systemctl edit "
-			  "bnnd` with [Service] and ProtectHome=read-only",
-		home, REACH_STATE_DIR);
+		to_write ? "the unit hides %s from the daemon (ProtectHome=yes): choose a folder elsewhere, %s is the "
+			   "one made for it"
+			 : "the unit hides %s from the daemon (ProtectHome=yes): copy the file to %s, or `systemctl "
+			   "edit "
+			   "bnnd` with [Service] and ProtectHome=read-only",
+		home, to_write ? REACH_STATE_DIR : BNND_MODEL_DIR);
 }
 
 static void say_private(const char *dir, char ret_text[REACH_TEXT_BYTES])
@@ -94,11 +94,12 @@ bool reach_unit_obstacle(const char *path, bool to_write, char ret_text[REACH_TE
 /* "the daemon's user bnnd may not enter /home/pi" */
 static void say_denied(const char *what, const char *path, char ret_text[REACH_TEXT_BYTES])
 {
-	char shown[SHOWN_BYTES];
+	char shown[SHOWN_BYTES], number[32];
 	struct passwd *user = getpwuid(geteuid());
+	snprintf(number, sizeof number, "number %u", (unsigned)geteuid());
 	text_escape(shown, sizeof shown, (const uint8_t *)path, strlen(path));
-	snprintf(ret_text, REACH_TEXT_BYTES, "the daemon's user %s may not %s %s", user ? user->pw_name : "", what,
-		shown);
+	snprintf(ret_text, REACH_TEXT_BYTES, "the daemon's user %.64s may not %s %s", user ? user->pw_name : number,
+		what, shown);
 }
 
 /* The first folder on the way that may not be entered, its path in at[]; false: none. */

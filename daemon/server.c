@@ -41,6 +41,11 @@ size_t service_reasons(const struct service *service, void (*fn)(void *, const c
 	size_t n = snapshot->n_reasons + parts->n_reasons;
 	for (size_t i = 0; fn && i < snapshot->n_reasons; i++)
 		fn(ctx, snapshot->reasons[i]);
+	if (!snapshot->writable && parts->state_obstacle) {
+		n++;
+		if (fn)
+			fn(ctx, parts->state_obstacle);
+	}
 	for (size_t i = 0; fn && i < parts->n_reasons; i++)
 		fn(ctx, parts->reasons[i]);
 	if (!service->model->has_answers) {

@@ -15,7 +15,8 @@ struct server_parts { /* borrowed; all outlive server_run */
 	struct learned *learned;
 	size_t n_reasons; /* degraded for reasons beside the state's own (model not the one last taught) */
 	const char *const *reasons;
-	const char *waiting; /* what another model was taught, a sentence; NULL: nothing */
+	const char *state_obstacle; /* what is in the way of the state directory, a sentence; NULL: nothing */
+	const char *waiting;        /* what another model was taught, a sentence; NULL: nothing */
 };
 
 /* Serves until SIGTERM or SIGINT, then stops in order (doc/DESIGN.md) and returns 0. Errors before serving: the socket

@@ -118,6 +118,7 @@ class Configuration(DaemonTest):
 		self.wait_until(lambda: "ready" in daemon.text(), message="it did not start")
 		with daemon.client() as client:
 			status = client.status()
+			self.refused(bnnd.Code.UNAVAILABLE, f"user .* may not write into {folder}", client.learn, "disc", [picture("disc", 1)])
 		self.assertEqual("degraded", status.state)
 		self.assertRegex(" ".join(status.reasons), rf"state cannot be written: the daemon's user \w+ may not write into {folder}")
 

@@ -168,7 +168,7 @@ static void test_unit_obstacles(void **state)
 	} rows[] = {
 		{"/home"
 		 "/pi/mine.bnn",
-			false, "hides /home from the daemon (ProtectHome=yes): copy the file to /var/lib/bnnd"},
+			false, "hides /home from the daemon (ProtectHome=yes): copy the file to /"},
 		{"/root"
 		 "/mine.bnn",
 			false, "hides /root"},
