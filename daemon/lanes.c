@@ -89,12 +89,11 @@ struct job *lane_queues_take(struct lane_queues *queues, uint64_t now_us)
 	return item ? LIST_ENTRY(item, struct job, waits) : NULL;
 }
 
-/* Named because it counts: the default (8 MiB) is charged to LimitDATA= for each thread, used or not. */
-
 struct lane_thread {
 	struct lane *lane;
 	void *context;
 	pthread_t id;
+	uint64_t began_us; /* the job that runs, 0: none; guarded by the lane */
 };
 
 struct lane {
@@ -115,10 +114,12 @@ static void *lane_main(void *arg)
 	for (;;) {
 		struct job *job = lane_queues_take(&lane->queues, clock_us());
 		if (job) {
+			thread->began_us = clock_us();
 			pthread_mutex_unlock(&lane->mutex);
 			job->run(job, thread->context);
 			lane_results_put(lane->results, job);
 			pthread_mutex_lock(&lane->mutex);
+			thread->began_us = 0;
 		} else if (lane->stopping) {
 			break;
 		} else {
@@ -178,6 +179,19 @@ void lane_stop(struct lane *lane)
 	pthread_cond_destroy(&lane->ready);
 	pthread_mutex_destroy(&lane->mutex);
 	free(lane);
+}
+
+uint64_t lane_busy_since_us(struct lane *lane)
+{
+	uint64_t since = 0;
+	pthread_mutex_lock(&lane->mutex);
+	for (size_t i = 0; i < lane->n_threads; i++) {
+		uint64_t began = lane->threads[i].began_us;
+		if (began && (!since || began < since))
+			since = began;
+	}
+	pthread_mutex_unlock(&lane->mutex);
+	return since;
 }
 
 void lane_push(struct lane *lane, enum lane_queue which, struct job *job)

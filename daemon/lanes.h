@@ -21,7 +21,8 @@
 #include "daemon/fair.h"
 #include "lib/base/err.h"
 
-enum { LANE_STACK_BYTES = 2 << 20 /* of each thread */ };
+/* Of each thread. Named because it counts: the default (8 MiB) is charged to LimitDATA= for each, used or not. */
+enum { LANE_STACK_BYTES = 2 << 20 };
 
 enum lane_queue { LANE_FIRST, LANE_SECOND, LANE_QUEUES };
 
@@ -71,6 +72,9 @@ struct lane;
 int lane_start(const struct lane_options *options, struct lane **ret_lane, struct err *err);
 /* Lets every thread finish the job it runs and joins it; waiting jobs must have been taken back. */
 void lane_stop(struct lane *lane); /* NULL allowed */
+
+/* When the job began that has run for longest of those that run now; 0: every thread is idle. Any thread. */
+uint64_t lane_busy_since_us(struct lane *lane);
 
 /* Hands the job over. */
 void lane_push(struct lane *lane, enum lane_queue which, struct job *job);

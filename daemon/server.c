@@ -27,7 +27,8 @@
 #include "proto/limits.h"
 
 enum {
-	TICK_MS = 100, /* how exactly lesson.idle_s is kept */
+	WATCHDOG_PICTURE_S = 20, /* a picture that takes longer never ends: systemd starts the daemon again */
+	TICK_MS = 100,           /* how exactly lesson.idle_s is kept */
 	STATUS_MS = 1000,
 	ACCEPT_BURST = 8, /* connections taken before the loop looks at the others again */
 };
@@ -335,7 +336,7 @@ static int start_loop(struct service *service, struct err *err)
 	turns_init(&service->turns, loop, session_step, session_turn_changed);
 	service->results_ready.data = service->accept_pause.data = service->tick.data = service->mend.data = service;
 	service->sigterm.data = service->sigint.data = service->accept_poll.data = service;
-	service->log_timer.data = service->status_timer.data = service;
+	service->log_timer.data = service->status_timer.data = service->watchdog.data = service;
 	uv_timer_start(&service->log_timer, on_log_timer, LOG_WINDOW_S * 1000, LOG_WINDOW_S * 1000);
 	uv_unref((uv_handle_t *)&service->log_timer);
 	uv_unref((uv_handle_t *)&service->status_timer);
@@ -346,10 +347,13 @@ static int start_loop(struct service *service, struct err *err)
 	return 0;
 }
 
+/* The loop turns; so must those who compute pictures. A lesson that is written may take as long as the disk does. */
 static void on_watchdog(uv_timer_t *timer)
 {
-	(void)timer;
-	notify_send("WATCHDOG=1");
+	struct service *service = timer->data;
+	uint64_t since_us = lane_busy_since_us(service->infer);
+	if (!since_us || clock_us() - since_us < WATCHDOG_PICTURE_S * UINT64_C(1000000))
+		notify_send("WATCHDOG=1");
 }
 
 /* It ticks to the very end and keeps nothing from ending. */

@@ -253,10 +253,13 @@ static void what_waits_can_be_taken_back(void **state)
 	(void)state;
 	struct fixture f;
 	fixture_start(&f, 1, NULL);
+	assert_int_equal(lane_busy_since_us(f.lane), 0);
+	uint64_t before = clock_us();
 	struct counted_job *running = counted_job(1, &f.started, &f.go);
 	lane_push(f.lane, LANE_FIRST, &running->job);
 	while (sem_wait(&f.started) != 0)
 		;
+	assert_in_range(lane_busy_since_us(f.lane), before, clock_us());
 	struct counted_job *a = counted_job(2, NULL, NULL), *b = counted_job(3, NULL, NULL),
 			   *c = counted_job(4, NULL, NULL);
 	lane_push(f.lane, LANE_FIRST, &a->job);
