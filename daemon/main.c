@@ -209,17 +209,10 @@ static int explain_model(const struct config *config)
 	return EXIT_SUCCESS;
 }
 
-/* The model and the state cannot be used: says so, to waiting clients as well. */
-static int cannot_start(const struct config *config, const char *file, const struct err *err)
+/* A fault of model or state that another start would only find again: waiting clients are told, too. */
+static int cannot_start(const struct refuse_watch *watch, const struct err *err)
 {
-	char *fallback = NULL, *current = NULL;
-	REQUIRE(asprintf(&fallback, "%s/default.bnn", config->model_dir) > 0);
-	REQUIRE(asprintf(&current, "%s/current", config->state_dir) > 0);
-	struct refuse_watch watch = {{file, config->model ? config->model : fallback, config->state_dir, current}};
-	int code = refuse_clients(err->text, &watch, failed(EXIT_CONFIG, err));
-	free(fallback);
-	free(current);
-	return code;
+	return refuse_clients(err->text, watch, failed(EXIT_CONFIG, err));
 }
 
 /* NULL: lessons can be kept. Nothing is made before the first one: a folder that cannot be is told now. */
@@ -255,55 +248,72 @@ static int serve(
 	return code;
 }
 
-static int run(const struct config *config, const char *file)
+/* With a model. */
+static int run_with(
+	const struct config *config, struct bnn_model *model, char *model_reason, const struct refuse_watch *watch)
 {
-	struct bnn_model *model = NULL;
 	struct learned *learned = NULL;
-	char *reason = NULL;
-	struct err err = {0};
-	if (model_choose(config, &model, &reason, &err) < 0) {
-		add_obstacle(&err, config->model, false);
-		return cannot_start(config, file, &err);
-	}
+	struct err err;
 	const struct bnn_info *info = bnn_model_info(model);
 	struct learned_options options = {.config = config, .model_name = info->name, .n_features = info->n_features};
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
-	int r = learned_open(&options, &learned, &err), code;
+	int r = learned_open(&options, &learned, &err);
 	if (r == -ERR_FAILED_PRECONDITION) {
 		fputs("bnnd: set learner.width to what the state was taught with, or choose another state.dir\n",
 			stderr);
-		code = cannot_start(config, file, &err);
-	} else if (r < 0) {
-		code = failed(EXIT_FAILED, &err);
-	} else {
-		code = serve(config, model, learned, reason);
+		return cannot_start(watch, &err);
 	}
+	if (r < 0)
+		return failed(EXIT_FAILED, &err);
+	int code = serve(config, model, learned, model_reason);
 	learned_close(learned);
+	return code;
+}
+
+static int run(const struct config *config, struct refuse_watch *watch)
+{
+	struct bnn_model *model = NULL;
+	char *reason = NULL, *fallback = NULL, *current = NULL;
+	struct err err = {0};
+	REQUIRE(asprintf(&fallback, "%s/default.bnn", config->model_dir) > 0);
+	REQUIRE(asprintf(&current, "%s/current", config->state_dir) > 0);
+	refuse_watch(watch, config->model ? config->model : fallback);
+	refuse_watch(watch, current);
+	int code;
+	if (model_choose(config, &model, &reason, &err) < 0) {
+		add_obstacle(&err, config->model, false);
+		code = cannot_start(watch, &err);
+	} else {
+		code = run_with(config, model, reason, watch);
+	}
 	bnn_model_free(model);
 	free(reason);
+	free(fallback);
+	free(current);
 	return code;
 }
 
 int main(int argc, char **argv)
 {
 	struct command command = {0};
+	struct refuse_watch watch = {0};
 	struct config config;
 	struct err err;
 	int code = parse_command(argc, argv, &command);
 	if (code == EXIT_USAGE + 1)
-		return refuse_clients("its arguments are wrong: journalctl -u bnnd says which",
-			&(struct refuse_watch){0}, EXIT_USAGE);
+		return refuse_clients("its arguments are wrong: journalctl -u bnnd says which", &watch, EXIT_USAGE);
 	if (code != 0)
 		return code - 1;
 	const char *file = config_file(&command.overrides);
+	refuse_watch(&watch, file);
 	if (config_load(&command.overrides, &config, &err) < 0) {
 		add_obstacle(&err, file, false);
 		code = failed(EXIT_CONFIG, &err);
-		return command.action == RUN ? refuse_clients(err.text, &(struct refuse_watch){{file}}, code) : code;
+		return command.action == RUN ? refuse_clients(err.text, &watch, code) : code;
 	}
 	switch (command.action) {
 	case RUN:
-		code = run(&config, file);
+		code = run(&config, &watch);
 		break;
 	case CHECK_CONFIG:
 		code = check_config(&config, file);

@@ -40,33 +40,34 @@ struct refusal {
 
 /* ---- what is watched --------------------------------------------------------------------------------------------- */
 
-/* Which file is at a path, and its newest change, of its rights as well; all zero when none can be seen. */
-struct file_mark {
-	dev_t device;
-	ino_t inode;
-	struct timespec changed;
-};
-
-static void mark_files(const struct refuse_watch *watch, struct file_mark ret_marks[REFUSE_FILES_MAX])
+static struct refuse_file file_now(const char *path)
 {
+	struct refuse_file file = {.path = path};
 	struct stat st;
-	memset(ret_marks, 0, REFUSE_FILES_MAX * sizeof *ret_marks);
-	for (size_t i = 0; i < REFUSE_FILES_MAX; i++) {
-		if (!watch->files[i] || stat(watch->files[i], &st) != 0)
-			continue;
-		ret_marks[i].device = st.st_dev;
-		ret_marks[i].inode = st.st_ino;
-		ret_marks[i].changed = st.st_ctim;
+	if (stat(path, &st) == 0) {
+		file.device = st.st_dev;
+		file.inode = st.st_ino;
+		file.changed = st.st_ctim;
 	}
+	return file;
 }
 
-static bool same_marks(const struct file_mark *a, const struct file_mark *b)
+void refuse_watch(struct refuse_watch *watch, const char *path)
 {
-	for (size_t i = 0; i < REFUSE_FILES_MAX; i++)
-		if (a[i].device != b[i].device || a[i].inode != b[i].inode ||
-			a[i].changed.tv_sec != b[i].changed.tv_sec || a[i].changed.tv_nsec != b[i].changed.tv_nsec)
-			return false;
-	return true;
+	REQUIRE(watch->n < REFUSE_FILES_MAX);
+	watch->files[watch->n++] = file_now(path);
+}
+
+static bool any_changed(const struct refuse_watch *watch)
+{
+	for (size_t i = 0; i < watch->n; i++) {
+		const struct refuse_file *was = &watch->files[i];
+		struct refuse_file is = file_now(was->path);
+		if (is.device != was->device || is.inode != was->inode || is.changed.tv_sec != was->changed.tv_sec ||
+			is.changed.tv_nsec != was->changed.tv_nsec)
+			return true;
+	}
+	return false;
 }
 
 /* ---- clients ----------------------------------------------------------------------------------------------------- */
@@ -142,17 +143,14 @@ static void turn(struct refusal *r)
 /* Until a file changes (0) or nobody has come for long (code). */
 static int stay(struct refusal *r, const struct refuse_watch *watch, int code)
 {
-	struct file_mark first[REFUSE_FILES_MAX], now[REFUSE_FILES_MAX];
 	uint64_t next_us = 0;
-	mark_files(watch, first);
 	for (;;) {
 		turn(r);
 		if (clock_us() < next_us)
 			continue;
 		next_us = clock_us() + WATCH_MS * UINT64_C(1000);
 		notify_send("WATCHDOG=1");
-		mark_files(watch, now);
-		if (!same_marks(first, now))
+		if (any_changed(watch))
 			return 0;
 		if (clock_us() - r->last_us > REFUSE_IDLE_MS * UINT64_C(1000))
 			return code;

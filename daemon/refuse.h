@@ -7,6 +7,8 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
+#include <time.h>
 
 enum {
 	REFUSE_SESSIONS_MAX = 32, /* connections at a time */
@@ -15,10 +17,19 @@ enum {
 	REFUSE_FILES_MAX = 4,
 };
 
-/* The files that may be changed to mend it; NULLs are passed over. Borrowed. */
+/* The files that may be changed to mend it, as they were before they were read; starts as {0}. */
 struct refuse_watch {
-	const char *files[REFUSE_FILES_MAX];
+	size_t n;
+	struct refuse_file {
+		const char *path; /* borrowed */
+		dev_t device;     /* all zero: it cannot be seen */
+		ino_t inode;
+		struct timespec changed; /* its rights as well */
+	} files[REFUSE_FILES_MAX];
 };
+
+/* Before the file is read, so that no change of it is missed. */
+void refuse_watch(struct refuse_watch *watch, const char *path);
 
 /* Answers every connection of the passed socket with UNAVAILABLE and the sentence. Returns the exit code for the process:
  * 0 when one of the files changed (the next client finds a daemon that reads it anew), else `code`: at once when no socket
