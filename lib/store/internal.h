@@ -30,6 +30,8 @@ enum {
 	 * not timed, so that a slow board never loses its state; a start takes at most half a step a byte. */
 	BUDGET_STEPS = 1 << 20,
 	BUDGET_STEPS_PER_BYTE = 32,
+	BUDGET_STEPS_PER_PUT =
+		1000, /* of a change, which may be larger than all that was there; about 100 are needed */
 	BUDGET_STRIDE = 1000,
 	MODEL_NAME_BYTES = sizeof((struct store_current *)0)->model_name,
 };

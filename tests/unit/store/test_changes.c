@@ -135,6 +135,29 @@ static void count_key(void *ctx, const uint8_t key[STORE_KEY_BYTES], uint64_t se
 	snprintf(text + n, 64 - n, "%c@%llu ", key[0], (unsigned long long)seq);
 }
 
+/* The work of one change is bounded by what there is and by what it brings: the largest comes first, into nothing. */
+static void test_largest_change_first(void **state)
+{
+	enum { N = 20000, CAP = 200 };
+	struct fixture *f = *state;
+	static struct store_put puts[N];
+	struct store_change change = {
+		.op = STORE_OP_LEARN, .puts = puts, .n_puts = N, .samples_per_class = CAP, .time_ms = 1};
+	struct err err = {0};
+	uint64_t seq = 0;
+	for (size_t i = 0; i < N; i++)
+		puts[i] = (struct store_put){STORE_SAMPLE, 1, (const uint8_t *)"x", 1, "q1"};
+	fixture_reopen(f);
+	if (store_commit(f->store, &change, &seq, &err) != 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(forget(f->store, 1), 2);
+	assert_int_equal(undo(f->store), 3);
+	fixture_reopen(f);
+	char *text = state_text(f->store);
+	assert_int_equal(strlen(text), CAP * strlen("1s=x ") - 1);
+	free(text);
+}
+
 static void test_keys(void **state)
 {
 	struct fixture *f = *state;
@@ -442,6 +465,7 @@ int main(void)
 		TEST(test_changes_survive),
 		TEST(test_rename_touches_no_row),
 		TEST(test_samples_are_capped),
+		TEST(test_largest_change_first),
 		TEST(test_keys),
 		TEST(test_old_keys_are_let_go),
 		TEST(test_history_pages),
