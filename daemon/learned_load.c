@@ -213,6 +213,8 @@ static int by_id(const void *a, const void *b)
 
 static struct touched *touched_find(const struct touches *touches, uint32_t id)
 {
+	if (touches->n == 0)
+		return NULL; /* and no list, which bsearch wants even for nothing */
 	return bsearch(&(struct touched){.id = id}, touches->list, touches->n, sizeof *touches->list, by_id);
 }
 
