@@ -222,7 +222,7 @@ class Turns(FairTest):
 	"""A user's thousand things wait for another's one, not the other way round."""
 
 	def setUp(self):
-		jpeg = bnnd.Picture(encoded("waves", 1, width=2400, height=1800))  # some 20 ms of work each
+		jpeg = bnnd.Picture(encoded("waves", 1, width=3200, height=2400))  # some 40 ms of work each
 		self.slow = [encode_frame(Kind.REQUEST, i, m.Request(infer=m.Infer()).SerializeToString(), jpeg.payload)
 			for i in range(1, 9)]
 

@@ -289,7 +289,8 @@ def burn(path, until):
 
 
 def large_pictures():
-	"""Some that the daemon takes: photographs of 12 megapixels as JPEG (baseline, progressive), a smooth PNG of that size."""
+	"""Some that the daemon takes: photographs of 12 megapixels as JPEG (baseline, progressive), and a PNG of as many as it
+	decodes (image.decode_megapixels), which must be smooth to fit into a payload."""
 	import numpy as np
 	from PIL import Image
 	small = Image.fromarray(d.pixels("waves", 3, 400, 300))
@@ -298,7 +299,7 @@ def large_pictures():
 	photo = Image.fromarray(np.clip(image + grain, 0, 255).astype(np.uint8))
 	for name, source, form, options in (("12 MP JPEG", photo, "JPEG", {"quality": 88}),
 			("12 MP progressive JPEG", photo, "JPEG", {"quality": 80, "progressive": True}),
-			("12 MP PNG", small.resize((4000, 3000), Image.NEAREST), "PNG", {"compress_level": 6})):
+			("24 MP PNG", small.resize((6000, 4000), Image.NEAREST), "PNG", {"compress_level": 6})):
 		out = io.BytesIO()
 		source.save(out, form, **options)
 		if len(out.getvalue()) <= PAYLOAD_MAX:
@@ -364,8 +365,8 @@ def collect(children):
 	return told
 
 
-def measure(daemon, name, flood, options, victim=ask_pictures, flooders=1, allowed=None):
-	schedule = Schedule(options.rounds, options.phase)
+def measure(daemon, name, flood, options, victim=ask_pictures, flooders=1, allowed=None, phase=0):
+	schedule = Schedule(options.rounds, max(options.phase, phase))
 	children = [child(VICTIM, victim, daemon.socket, schedule)]
 	children += [child(FLOODER, flooding, daemon.socket, schedule, flood) for _ in range(flooders)]
 	try:
@@ -381,7 +382,7 @@ def measure(daemon, name, flood, options, victim=ask_pictures, flooders=1, allow
 	queued = [f"{quantile([row[3] for row in phase], 0.99):.2f}" for phase in phases if len(phase[0]) > 3]
 	refused = sum(1 for row in rows if row[2])
 	aim = allowed(q99, quantile(told[0]["picture_us"], 0.5) / 1000) if allowed else None
-	rate = "the flooder failed" if done is None else f"{done / (options.rounds * options.phase):.0f}/s"
+	rate = "the flooder failed" if done is None else f"{done / (schedule.rounds * schedule.phase):.0f}/s"
 	line(name, f"idle {q50:.2f} {q99:.2f}  flood {f50:.2f} {f99:.2f} max {1000 * max(row[1] for row in phases[1]):.2f}  "
 		f"x{f99 / q99:.2f}", f"{'' if aim is None else f'aim <= {aim:.2f}: ' + ('met' if f99 <= aim else 'NOT MET')}  "
 		f"{'in the queue ' + ', '.join(queued) + ' ' if queued else ''}"
@@ -440,7 +441,8 @@ def main(options):
 			"lessons": (lessons, {"allowed": twice}),
 			"pictures": (pictures_like(like), {"allowed": two_pictures}),
 			"pictures-over-the-share": (pictures_like(like, 16), {"allowed": two_pictures}),
-			"heaviest": (pictures_like(large), {"allowed": lambda idle, _: idle + large_ms}) if large else None,
+			"heaviest": (pictures_like(large), {"allowed": lambda idle, _: idle + large_ms, "phase": 5 * large_ms / 1000})
+				if large else None,
 			"connect-in-cpu-2": (burn, {"victim": connect_and_ask, "flooders": 2}),
 			"connect-in-connections": (connections, {"victim": connect_and_ask}),
 			"lesson-in-cpu-2": (burn, {"victim": teach_lessons, "flooders": 2}),
