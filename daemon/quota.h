@@ -6,9 +6,9 @@
  *
  *     1 / (n + 1)      n: the users that hold some of it, the asker counted in
  *
- * So one user alone gets half, and whoever comes next still finds something: of users who each take all they may, the
- * k-th gets 1 / k(k + 1) of all, between 1/k and 1/k^2 of what was left to him. Nobody is ever made to give back: a share
- * is looked at when somebody wants more.
+ * So one user alone gets half, and whoever comes next still finds something. Of all there is, the n-th may have between
+ * 1 / (n + 1), when the others hold next to nothing, and 1 / n(n + 1), when each took all it might (they left him 1 / n):
+ * roughly between 1/n and 1/n^2. Nobody is ever made to give back: a share is looked at when somebody wants more.
  *
  * Root and the uid of the daemon itself are users like the others, and have a reserve besides: whatever the others do,
  * who looks after the machine can connect and ask.
