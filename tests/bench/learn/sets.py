@@ -134,7 +134,7 @@ def arguments(doc, more_sets=(), seeds=5):
 
 def draws(name, seeds, taught):
     """Pictures and labels to teach from and to ask, and for each seed (class order, indices of the taught pictures a
-    class, indices of the asked ones). CIFAR-10 and CIFAR-100: both from the training part, 500 (100) others a class
+    class, indices of the asked ones). CIFAR-10 and CIFAR-100: both from the training part, 500 (40) others a class
     asked. Fashion-MNIST: taught from the training part, all 10,000 test pictures asked."""
     if name == 'fashion':
         pictures, labels = fashion('train')
@@ -142,7 +142,7 @@ def draws(name, seeds, taught):
     else:
         pictures, labels = asked, asked_labels = cifar_train(name)
     classes, plans = labels.max() + 1, []
-    others = 500 if name == 'cifar10' else 100
+    others = 500 if name == 'cifar10' else 40
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         order = [rng.permutation(np.flatnonzero(labels == c)) for c in range(classes)]
