@@ -16,6 +16,7 @@
 #include "lib/base/require.h"
 #include "lib/base/text.h"
 #include "lib/image/image.h"
+#include "lib/store/store.h" /* STORE_KEYS_KEPT */
 #include "proto/limits.h"
 
 const char config_default_file[] = BNND_CONFIG_FILE;
@@ -242,10 +243,16 @@ void config_deinit(struct config *config)
 
 uint64_t config_memory_bound(const struct config *config)
 {
-	enum { CLASS_BYTES = 512 * 5 + 512, ENTRY_BYTES = 1024 }; /* row, forward side, lists; one change */
+	enum {
+		LESSON_BYTES = 64,
+		CLASS_BYTES = 512 * 5 + 512 + CLASS_LESSONS_MAX * LESSON_BYTES, /* row, forward side, lists */
+		ENTRY_BYTES = 1024,                                             /* one change */
+		KEY_BYTES = 32,                                                 /* and its place in the index */
+	};
 	uint64_t session = FRAME_BODY_MAX_BYTES + DECODE_ARENA_BYTES + OUTPUT_MARK_BYTES;
 	return config->sessions_max * session + PAYLOAD_BUDGET_BYTES + LESSON_FEATURES_MAX_BYTES +
-	       (uint64_t)config->max_classes * (CLASS_BYTES + 16 * config->samples_per_class) + 1000 * ENTRY_BYTES;
+	       (uint64_t)config->max_classes * (CLASS_BYTES + 16 * config->samples_per_class) + 1000 * ENTRY_BYTES +
+	       STORE_KEYS_KEPT * KEY_BYTES;
 }
 
 void config_print(const struct config *config, FILE *out)

@@ -10,6 +10,7 @@
 #include "daemon/learned_change.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
+#include "proto/limits.h"
 
 void learned_put(struct learned *learned, struct class_node *node)
 {
@@ -182,8 +183,6 @@ static void loading_end(struct loading *l)
 
 /* ---- history -> lessons ---- */
 
-enum { SEEN_MAX = 2 * SNAPSHOT_LESSONS }; /* so that not every undo looks for one more */
-
 /* A class whose lessons are looked for. */
 struct touched {
 	uint32_t id;
@@ -195,7 +194,7 @@ struct touched {
 		uint64_t seq;
 		int64_t time_ms;
 		uint32_t samples;
-	} * seen;                  /* SEEN_MAX, the newest first: they go on top of `newest` */
+	} * seen;                  /* CLASS_LESSONS_MAX, the newest first: they go on top of `newest` */
 	struct lesson_sums unseen; /* of those between, which are not kept */
 };
 
@@ -234,8 +233,8 @@ static void touched_see(struct touches *touches, const struct change_entry *entr
 	if (!touched || touched->is_known)
 		return;
 	if (!touched->seen)
-		touched->seen = mem_zalloc(SEEN_MAX, sizeof *touched->seen);
-	if (touched->n_seen < SEEN_MAX) {
+		touched->seen = mem_zalloc(CLASS_LESSONS_MAX, sizeof *touched->seen);
+	if (touched->n_seen < CLASS_LESSONS_MAX) {
 		touched->seen[touched->n_seen++] =
 			(struct lesson_seen){.seq = entry->seq, .time_ms = entry->time_ms, .samples = class->samples};
 	} else {
@@ -447,7 +446,7 @@ static int fork_entry(void *ctx, const struct store_entry *stored)
 static bool lessons_suffice(const struct touched *touched)
 {
 	const struct class_lesson *newest = touched->newest;
-	return newest && (newest->n_kept == newest->n || newest->n_kept >= SNAPSHOT_LESSONS);
+	return newest && (newest->n_kept == newest->n || newest->n_kept >= CLASS_LESSONS_KEPT);
 }
 
 static int lessons_follow(

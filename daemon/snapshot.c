@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/memory.h"
+#include "proto/limits.h"
 
 struct snapshot_box {
 	struct snapshot seen; /* first: a snapshot is its box */
@@ -92,12 +93,12 @@ static struct lesson_sums sums_of(const struct class_lesson *lesson)
 		      : (struct lesson_sums){0};
 }
 
-/* The newest SNAPSHOT_LESSONS of them in links of their own; takes over the reference. */
+/* The newest CLASS_LESSONS_KEPT of them in links of their own; takes over the reference. */
 static const struct class_lesson *lessons_cut(const struct class_lesson *newest)
 {
-	const struct class_lesson *list[SNAPSHOT_LESSONS], *cut = NULL;
+	const struct class_lesson *list[CLASS_LESSONS_KEPT], *cut = NULL;
 	size_t n = 0;
-	for (const struct class_lesson *l = newest; l && n < SNAPSHOT_LESSONS; l = l->before)
+	for (const struct class_lesson *l = newest; l && n < CLASS_LESSONS_KEPT; l = l->before)
 		list[n++] = l;
 	struct lesson_sums sums = sums_of(list[n - 1]->before);
 	while (n-- > 0)
@@ -110,7 +111,7 @@ static const struct class_lesson *lessons_cut(const struct class_lesson *newest)
 const struct class_lesson *class_lesson_new(
 	const struct class_lesson *before, uint64_t seq, int64_t time_ms, uint32_t samples)
 {
-	if (before && before->n_kept >= 2 * SNAPSHOT_LESSONS)
+	if (before && before->n_kept >= CLASS_LESSONS_MAX)
 		before = lessons_cut(before);
 	struct lesson_sums sums = sums_of(before);
 	struct class_lesson *lesson = (struct class_lesson *)class_lesson_after(&sums, seq, time_ms, samples);

@@ -26,14 +26,12 @@ enum {
 struct class_lesson { /* a lesson of a class, and what it came after; successive snapshots share them */
 	uint64_t seq;
 	int64_t time_ms;
-	uint32_t samples;
 	/* with all those before it */
-	size_t n;
 	uint64_t samples_all;
 	int64_t first_ms;
 	/* The one before; NULL: there is none, or it is in the store alone (n_kept: how many there are from here on). */
 	const struct class_lesson *before;
-	size_t n_kept;
+	uint32_t samples, n, n_kept;
 };
 
 struct class_entry { /* one taught class */

@@ -29,7 +29,7 @@ const struct class_lesson *class_lesson_new(
 	const struct class_lesson *before, uint64_t seq, int64_t time_ms, uint32_t samples);
 /* The same after lessons of which the sums alone are known (n 0: the first). */
 struct lesson_sums {
-	size_t n;
+	uint32_t n;
 	uint64_t samples;
 	int64_t first_ms;
 };

@@ -130,7 +130,6 @@ int views_class(const struct snapshot *snapshot, const struct label *label, stru
 	class_view(entry, info->summary);
 	const struct class_lesson *from = entry->newest;
 	info->lessons = scratch_alloc(scratch, PAGE_MAX, sizeof *info->lessons);
-	_Static_assert((int)SNAPSHOT_LESSONS >= (int)PAGE_MAX, "a page of lessons is in memory");
 	for (; from && info->n_lessons < PAGE_MAX; from = from->before) {
 		Bnnd__ClassLesson *row = scratch_alloc(scratch, 1, sizeof *row);
 		bnnd__class_lesson__init(row);

@@ -34,7 +34,10 @@ enum {
 	SAMPLES_PER_CLASS = 200,
 
 	PAGE_MAX = 100, /* rows of one classes or history reply */
-	TOP_MAX = 10,   /* labels of one answer */
+	/* Lessons of a class in memory: a page, if it had as many, and some more so that not every undo reads one. */
+	CLASS_LESSONS_KEPT = PAGE_MAX,
+	CLASS_LESSONS_MAX = PAGE_MAX + 32,
+	TOP_MAX = 10, /* labels of one answer */
 	TIMEOUT_MAX_MS = 600000,
 
 	SOCKET_PATH_MAX_BYTES = 107,

@@ -12,6 +12,7 @@
 
 #include "daemon/learned.h"
 #include "lib/base/random.h"
+#include "proto/limits.h"
 
 enum { D = 32, EACH = 6 };
 
@@ -114,8 +115,8 @@ static char *seen(void)
 		fprintf(out, "class %.*s id %u samples %llu digests %zu:", c->label.len_bytes, c->label.bytes, c->id,
 			(unsigned long long)class_samples(c), c->n_digests);
 		size_t shown = 0;
-		for (const struct class_lesson *l = c->newest; l && shown < SNAPSHOT_LESSONS; l = l->before, shown++)
-			fprintf(out, " %llu/%u/%zu/%lld", (unsigned long long)l->seq, l->samples, l->n,
+		for (const struct class_lesson *l = c->newest; l && shown < CLASS_LESSONS_KEPT; l = l->before, shown++)
+			fprintf(out, " %llu/%u/%u/%lld", (unsigned long long)l->seq, l->samples, l->n,
 				(long long)(l->time_ms - l->first_ms));
 		fprintf(out, "\n");
 		assert_ptr_equal(snapshot_find(s, &c->label), c);
@@ -430,20 +431,20 @@ static size_t kept(const char *label)
 static void test_lessons_in_memory_are_bounded(void **state)
 {
 	(void)state;
-	enum { MANY = 3 * SNAPSHOT_LESSONS + 7 };
+	enum { MANY = 3 * CLASS_LESSONS_KEPT + 7 };
 	static const struct change_guard plain;
 	struct change_outcome outcome;
 	struct err err;
 	for (uint32_t i = 0; i < MANY; i++) {
 		taught("mug", i, 1);
-		assert_true(kept("mug") <= 2 * SNAPSHOT_LESSONS);
+		assert_true(kept("mug") <= CLASS_LESSONS_MAX);
 	}
 	assert_same_after_reopening();
-	assert_int_equal(kept("mug"), 2 * SNAPSHOT_LESSONS);
+	assert_int_equal(kept("mug"), CLASS_LESSONS_MAX);
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(learned_undo(learned, &plain, &outcome, &err), 0);
 		change_outcome_deinit(&outcome);
-		assert_int_equal(kept("mug"), 2 * SNAPSHOT_LESSONS - 1 - i);
+		assert_int_equal(kept("mug"), CLASS_LESSONS_MAX - 1 - i);
 	}
 	assert_same_after_reopening();
 	assert_int_equal(learned_rollback(learned, 20, &plain, &outcome, &err), 0);
@@ -452,7 +453,7 @@ static void test_lessons_in_memory_are_bounded(void **state)
 	assert_same_after_reopening();
 	assert_int_equal(learned_rollback(learned, MANY, &plain, &outcome, &err), 0);
 	change_outcome_deinit(&outcome);
-	assert_int_equal(kept("mug"), 2 * SNAPSHOT_LESSONS);
+	assert_int_equal(kept("mug"), CLASS_LESSONS_MAX);
 	assert_same_after_reopening();
 }
 

@@ -41,7 +41,7 @@ static struct snapshot big_snapshot(void)
 		lessons_of_one[i] = (struct class_lesson){.seq = (uint64_t)i + 1,
 			.time_ms = 1000 + i,
 			.samples = 2,
-			.n = (size_t)i + 1,
+			.n = (uint32_t)i + 1,
 			.samples_all = 2 * ((uint64_t)i + 1),
 			.first_ms = 1000,
 			.before = i ? &lessons_of_one[i - 1] : NULL};
