@@ -3,6 +3,7 @@
 passes is noticed."""
 import glob
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -144,6 +145,33 @@ class Locked(DaemonTest):
 		self.assertEqual([], os.listdir(daemon.state))
 		daemon.stop()
 		self.assertFalse(os.path.exists(daemon.state))
+
+
+@unittest.skipIf(WRAPPER, "counts the daemon's own descriptors")
+class Descriptors(DaemonTest):
+	def test_none_left_during_the_first_lesson(self):
+		"""It fails or not, wherever that is met; when there are some again the next one works, without a restart."""
+		refused = 0
+		for spare in range(4):
+			daemon = self.daemon()
+			pid = daemon.process.pid
+			with daemon.client() as client:
+				old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+				highest = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+				resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1 + spare, old[1]))
+				try:
+					self.teach(client, "disc")
+				except bnnd.Error as error:
+					self.check_error(error, Code.UNAVAILABLE, "Too many open files")
+					self.assertEqual("degraded", client.status().state)
+					refused += 1
+				resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+				self.wait_until(lambda: client.status().state == "ready", message="it does not try again")
+				seq = self.teach(client, "ring").seq
+			daemon.restart()
+			with daemon.client() as client:
+				self.assertEqual(("ready", seq), (client.status().state, client.status().seq))
+		self.assertGreater(refused, 0)
 
 
 class Full(DaemonTest):
