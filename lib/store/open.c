@@ -442,6 +442,7 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
+	store_look(store); /* what is not ours any more is not written into at the end, either */
 	/* So that the db alone is whole and a backup that forgets the -wal loses nothing; not after a failed write. */
 	if (store->db && store->mode == STORE_READ_WRITE && store->committed)
 		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

@@ -141,6 +141,27 @@ static void test_an_older_copy_over_it(void **state)
 	}
 }
 
+/* Nobody asked anything between the copy and the end: nothing is carried into it. */
+static void test_closing_leaves_a_copy_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct paths p = begin(f);
+	copy_over(p.db, p.db_away);
+	learn(f->store, 2, "B", "mug", "y");
+	copy_over(p.db_away, p.db);
+	fixture_close(f);
+	size_t n_copy, n_now;
+	uint8_t *copy = read_file(p.db_away, &n_copy), *now = read_file(p.db, &n_now);
+	assert_int_equal(n_copy, n_now);
+	assert_memory_equal(copy, now, n_copy);
+	struct stat st;
+	assert_int_equal(stat(p.wal, &st), 0);
+	assert_true(st.st_size > 0);
+	free(copy);
+	free(now);
+	paths_free(&p);
+}
+
 static void test_cut(void **state)
 {
 	struct fixture *f = *state;
@@ -272,6 +293,7 @@ int main(void)
 		TEST(test_wal_removed),
 		TEST(test_another_file),
 		TEST(test_an_older_copy_over_it),
+		TEST(test_closing_leaves_a_copy_alone),
 		TEST(test_cut),
 		TEST(test_header),
 		TEST(test_directory_replaced),
