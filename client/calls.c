@@ -104,18 +104,33 @@ int bnnd_status(struct bnnd_conn *conn, struct bnnd_status **ret_status, struct 
 
 /* ---- the learned state ----------------------------------------------------------------------------------------- */
 
+/* Pages may go on and on; r: of the page that came. */
+static int check_list(int r, size_t list_bytes, struct bnnd_error *err)
+{
+	if (r != 0 || list_bytes <= CONN_LIST_MAX_BYTES)
+		return r;
+	r = error_set(err, BNND_ORIGIN_CALL, BNND_RESOURCE_EXHAUSTED,
+		"the daemon's list has no end: it is larger than %d MiB", CONN_LIST_MAX_BYTES >> 20);
+	if (err)
+		err->limit = CONN_LIST_MAX_BYTES;
+	return r;
+}
+
 int bnnd_classes(struct bnnd_conn *conn, struct bnnd_class_list **ret_list, struct bnnd_error *err)
 {
 	*ret_list = NULL;
 	struct result_classes pages = {0};
 	char after[BNND_LABEL_MAX_BYTES + 1] = "";
+	int64_t deadline = conn_deadline(conn);
 	do {
 		Bnnd__Classes classes = BNND__CLASSES__INIT;
 		Bnnd__Request request = BNND__REQUEST__INIT;
 		classes.after = conn_label(after);
 		request.op_case = BNND__REQUEST__OP_CLASSES;
 		request.classes = &classes;
-		int r = conn_call(conn, &request, NULL, BNND__REPLY__RESULT_CLASS_LIST, result_class_page, &pages, err);
+		int r = conn_call_until(
+			conn, &request, NULL, BNND__REPLY__RESULT_CLASS_LIST, result_class_page, &pages, deadline, err);
+		r = check_list(r, pages.list ? pages.list->n * sizeof *pages.list->classes : 0, err);
 		if (r != 0) {
 			free(pages.list);
 			return r;
@@ -150,6 +165,7 @@ int bnnd_history(struct bnnd_conn *conn, uint32_t max, struct bnnd_history **ret
 	*ret_history = NULL;
 	struct result_history pages = {0};
 	uint64_t before = 0;
+	int64_t deadline = conn_deadline(conn);
 	do {
 		Bnnd__History history = BNND__HISTORY__INIT;
 		Bnnd__Request request = BNND__REQUEST__INIT;
@@ -158,8 +174,9 @@ int bnnd_history(struct bnnd_conn *conn, uint32_t max, struct bnnd_history **ret
 		history.limit = left < PAGE_MAX ? (uint32_t)left : 0;
 		request.op_case = BNND__REQUEST__OP_HISTORY;
 		request.history = &history;
-		int r = conn_call(
-			conn, &request, NULL, BNND__REPLY__RESULT_HISTORY_LIST, result_history_page, &pages, err);
+		int r = conn_call_until(conn, &request, NULL, BNND__REPLY__RESULT_HISTORY_LIST, result_history_page,
+			&pages, deadline, err);
+		r = check_list(r, pages.n * sizeof *pages.entries + pages.n_taught * sizeof *pages.taught, err);
 		if (r != 0) {
 			free(pages.entries);
 			free(pages.taught);

@@ -19,6 +19,7 @@ enum {
 	CONN_GRACE_MS = 1000,                         /* after the deadline: the daemon's own words may come */
 	CONN_ARENA_BYTES = 16 * FRAME_BODY_MAX_BYTES, /* what a reply may unpack to */
 	CONN_BUFFER_BYTES = 64 << 10,                 /* of input, at first; grows to one whole frame */
+	CONN_LIST_MAX_BYTES = 64 << 20,               /* all pages of a list; no daemon remembers as much */
 };
 
 /* Monotonic milliseconds; CONN_NEVER is later than all of them. */
@@ -86,6 +87,9 @@ typedef int conn_convert_fn(const Bnnd__Reply *reply, const uint8_t *payload, si
  * than expect is an error. convert NULL: only the status matters. */
 int conn_call(struct bnnd_conn *conn, Bnnd__Request *request, const struct bnnd_picture *picture,
 	Bnnd__Reply__ResultCase expect, conn_convert_fn *convert, void *ret, struct bnnd_error *err);
+/* The same with a deadline that several requests share. */
+int conn_call_until(struct bnnd_conn *conn, Bnnd__Request *request, const struct bnnd_picture *picture,
+	Bnnd__Reply__ResultCase expect, conn_convert_fn *convert, void *ret, int64_t deadline, struct bnnd_error *err);
 
 /* A picture's description as a message; parts is its memory. */
 struct conn_picture {

@@ -41,6 +41,11 @@ static int poll_timeout(int64_t deadline)
 	return left <= 0 ? 0 : left > 1 << 30 ? 1 << 30 : (int)left;
 }
 
+static bool is_over(int64_t deadline)
+{
+	return poll_timeout(deadline) == 0;
+}
+
 static int lost_again(const struct bnnd_conn *conn, struct bnnd_error *err)
 {
 	if (err)
@@ -188,6 +193,9 @@ int conn_pump(struct bnnd_conn *conn, int64_t deadline, struct bnnd_error *err)
 {
 	if (conn->lost.code)
 		return lost_again(conn, err);
+	/* Also when there is something to read: what never becomes a reply may come without end. */
+	if (is_over(deadline))
+		return CONN_E_DEADLINE;
 	struct pollfd p = {.fd = conn->fd, .events = POLLIN};
 	int n = poll(&p, 1, poll_timeout(deadline));
 	if (n == 0)
@@ -234,7 +242,7 @@ static int send_frame(struct bnnd_conn *conn, const struct frame_header *h, cons
 		}
 		struct pollfd p = {.fd = conn->fd, .events = POLLIN | POLLOUT};
 		int ready = poll(&p, 1, poll_timeout(deadline));
-		if (ready == 0)
+		if (ready == 0 || is_over(deadline))
 			return conn_lose(
 				conn, err, BNND_DEADLINE_EXCEEDED, "the daemon did not take the request in time");
 		int r = ready > 0 && p.revents & ~POLLOUT ? read_some(conn, err) : 0;
@@ -365,10 +373,9 @@ static int call_once(struct bnnd_conn *conn, Bnnd__Request *request, const struc
 	return call->r;
 }
 
-int conn_call(struct bnnd_conn *conn, Bnnd__Request *request, const struct bnnd_picture *picture,
-	Bnnd__Reply__ResultCase expect, conn_convert_fn *convert, void *ret, struct bnnd_error *err)
+int conn_call_until(struct bnnd_conn *conn, Bnnd__Request *request, const struct bnnd_picture *picture,
+	Bnnd__Reply__ResultCase expect, conn_convert_fn *convert, void *ret, int64_t deadline, struct bnnd_error *err)
 {
-	int64_t deadline = conn_deadline(conn);
 	struct bnnd_error own;
 	err = err ? err : &own;
 	for (;;) {
@@ -380,6 +387,12 @@ int conn_call(struct bnnd_conn *conn, Bnnd__Request *request, const struct bnnd_
 			return r;
 		(void)poll(NULL, 0, (int)(err->retry_after_ms < 60000 ? err->retry_after_ms : 60000));
 	}
+}
+
+int conn_call(struct bnnd_conn *conn, Bnnd__Request *request, const struct bnnd_picture *picture,
+	Bnnd__Reply__ResultCase expect, conn_convert_fn *convert, void *ret, struct bnnd_error *err)
+{
+	return conn_call_until(conn, request, picture, expect, convert, ret, conn_deadline(conn), err);
 }
 
 int conn_greet(struct bnnd_conn *conn, const char *software, struct bnnd_error *err)

@@ -2,6 +2,7 @@
 """Clients of a daemon that says anything: a real daemon's words, mutated with fixed seeds. Whatever comes, the Python
 client raises its own three errors and nothing else, bnnctl ends with one of its exit statuses and no sanitizer complains,
 and neither of them waits or buffers beyond its limits."""
+import itertools
 import os
 import random
 import socket
@@ -78,6 +79,19 @@ class Recorder:
 		self._listener.close()
 		self._to.close()
 		return self.frames
+
+
+class Endless:
+	"""The frames of a daemon that has always one page more: page(i) is the i-th."""
+
+	def __init__(self, hello, page):
+		self.hello, self.page = hello, page
+
+	def __iter__(self):
+		yield self.hello
+		for i in itertools.count(1):
+			body = self.page(i).SerializeToString()
+			yield HEADER.pack(len(body), 0, i, 3, 0) + body
 
 
 class Hostile:
@@ -237,6 +251,20 @@ class HostileDaemon(DaemonTest):
 		with bnnd.Client(self.server.path, timeout=5 * SLOW) as client:
 			self.assertEqual(2, len(client.classes()))
 			self.assertEqual(2, len(client.history()))
+
+	def test_ordered_pages_that_never_end_are_left_in_time(self):
+		m = bnnd.messages()
+		before = bnnd.wire.LIST_MAX_BYTES
+		self.addCleanup(setattr, bnnd.wire, "LIST_MAX_BYTES", before)
+		for name, page in (("classes", lambda i: m.Reply(class_list=m.ClassList(classes=[m.Class(label=b"%08d" % i)], more=True))),
+				("history", lambda i: m.Reply(history_list=m.HistoryList(entries=[m.HistoryEntry(seq=(1 << 40) - i)], more=True)))):
+			self.server.frames = Endless(self.session[0], page)
+			bnnd.wire.LIST_MAX_BYTES = before
+			with bnnd.Client(self.server.path, timeout=1) as client, self.assertRaises(TimeoutError):
+				getattr(client, name)()
+			bnnd.wire.LIST_MAX_BYTES = 1000
+			with bnnd.Client(self.server.path, timeout=60 * SLOW) as client:
+				self.refused(bnnd.Code.RESOURCE_EXHAUSTED, "has no end", getattr(client, name))
 
 
 class Refused(DaemonTest):

@@ -276,11 +276,23 @@ class Client:
 	def status(self):
 		return self._ask("daemon_status", status=messages().GetStatus())[0]
 
+	def _pages(self, kind, ask):
+		"""Page after page of one list, as long as one call may take and as large as a list may be."""
+		end, total = time.monotonic() + self.timeout, 0
+		while True:
+			page = self._ask(kind, **ask())[0]
+			total += page.ByteSize()
+			if total > wire.LIST_MAX_BYTES:
+				raise wire.refusal(Code.RESOURCE_EXHAUSTED,
+					f"the daemon's list has no end: it is larger than {wire.LIST_MAX_BYTES >> 20} MiB", wire.LIST_MAX_BYTES)
+			yield page
+			if time.monotonic() >= end:
+				raise TimeoutError(f"no end of the list within {self.timeout:g} s")
+
 	def classes(self):
 		"""Every taught class, in label order; the negatives, if any were taught, first."""
 		found, after = [], b""
-		while True:
-			page = self._ask("class_list", classes=messages().Classes(after=after))[0]
+		for page in self._pages("class_list", lambda: {"classes": messages().Classes(after=after)}):
 			found += page.classes
 			last = page.classes[-1].label if page.classes else b""
 			if not page.more or last <= after:  # not in order: asking on would never end
@@ -295,8 +307,7 @@ class Client:
 	def history(self, limit=None):
 		"""The changes, the newest first."""
 		found, before = [], 0
-		while True:
-			page = self._ask("history_list", history=messages().History(before_seq=before))[0]
+		for page in self._pages("history_list", lambda: {"history": messages().History(before_seq=before)}):
 			found += page.entries
 			last = page.entries[-1].seq if page.entries else 0
 			in_order = 0 < last and (before == 0 or last < before)

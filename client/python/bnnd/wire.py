@@ -21,6 +21,7 @@ MAJOR, MINOR = 1, 0
 MORE = 1
 BODY_MAX_BYTES = 64 << 10
 PAYLOAD_MAX_BYTES = 8 << 20
+LIST_MAX_BYTES = 64 << 20   # all pages of a list; no daemon remembers as much
 
 
 class Kind(enum.IntEnum):

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One request, one reply: what is sent, and what becomes of what comes back. */
+#include <poll.h>
+
 #include "tests/unit/client/tests.h"
 
 static const struct bnnd_picture picture = {.data = "\xFF\xD8picture", .len_bytes = 9};
@@ -263,6 +265,76 @@ void test_pages(void **state)
 	bnnd_free(history);
 	assert_int_equal(bnnd_history(conn, 0, &history, NULL), 0);
 	bnnd_free(history);
+	bnnd_close(conn);
+	fake_stop(&fake);
+}
+
+/* Ordered pages, one after the other: slowly (ctx NULL), or with as much in each as a reply can hold. */
+static void endless_pages(struct fake *f)
+{
+	enum { ROWS = 1000, PAGES_MAX = 20000 };
+	static Bnnd__TaughtClass taught = BNND__TAUGHT_CLASS__INIT, *many_taught[ROWS];
+	static Bnnd__Class class = BNND__CLASS__INIT, *many_classes[ROWS];
+	const size_t n = f->ctx ? ROWS : 1;
+	char label[16];
+	Bnnd__Class last = BNND__CLASS__INIT;
+	for (size_t i = 0; i < ROWS; i++) {
+		many_taught[i] = &taught;
+		many_classes[i] = &class;
+	}
+	fake_hello(f);
+	for (int i = 0; i < PAGES_MAX && fake_read(f) && f->request; i++) {
+		Bnnd__Reply reply = BNND__REPLY__INIT;
+		Bnnd__HistoryList history = BNND__HISTORY_LIST__INIT;
+		Bnnd__HistoryEntry entry = BNND__HISTORY_ENTRY__INIT, *entries[1] = {&entry};
+		Bnnd__ClassList list = BNND__CLASS_LIST__INIT;
+		if (f->request->op_case == BNND__REQUEST__OP_HISTORY) {
+			entry.seq = 1000000 - (uint64_t)i;
+			entry.n_classes = n;
+			entry.classes = many_taught;
+			history.n_entries = 1;
+			history.entries = entries;
+			history.more = 1;
+			reply.result_case = BNND__REPLY__RESULT_HISTORY_LIST;
+			reply.history_list = &history;
+		} else {
+			snprintf(label, sizeof label, "%08d", i);
+			last.label = (ProtobufCBinaryData){strlen(label), (uint8_t *)label};
+			many_classes[n - 1] = &last;
+			list.n_classes = n;
+			list.classes = many_classes;
+			list.more = 1;
+			reply.result_case = BNND__REPLY__RESULT_CLASS_LIST;
+			reply.class_list = &list;
+		}
+		if (!f->ctx)
+			(void)poll(NULL, 0, 5);
+		fake_reply(f, f->header.request_id, &reply);
+	}
+}
+
+/* Neither time nor memory: the timeout is for the whole call, and what is kept has a limit. */
+void test_lists_without_end(void **state)
+{
+	(void)state;
+	struct bnnd_class_list *list;
+	struct bnnd_history *history;
+	struct bnnd_error err;
+	fake = (struct fake){0};
+	struct bnnd_conn *conn = fake_connect(&fake, endless_pages, NULL, 5000);
+	bnnd_set_timeout(conn, 200);
+	assert_int_equal(bnnd_classes(conn, &list, &err), -BNND_DEADLINE_EXCEEDED);
+	assert_int_equal(bnnd_history(conn, 0, &history, &err), -BNND_DEADLINE_EXCEEDED);
+	bnnd_close(conn);
+	fake_stop(&fake);
+	fake = (struct fake){0};
+	conn = fake_connect(&fake, endless_pages, &fake, 60000);
+	assert_int_equal(bnnd_classes(conn, &list, &err), -BNND_RESOURCE_EXHAUSTED);
+	assert_true(err.limit > 0);
+	assert_null(list);
+	assert_int_equal(bnnd_history(conn, 0, &history, &err), -BNND_RESOURCE_EXHAUSTED);
+	assert_string_equal(err.message, "the daemon's list has no end: it is larger than 64 MiB");
+	assert_null(history);
 	bnnd_close(conn);
 	fake_stop(&fake);
 }

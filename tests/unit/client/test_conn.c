@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "client/conn.h"
+
 static const struct bnnd_picture picture = {.data = "\xFF\xD8picture", .len_bytes = 9};
 static struct fake fake;
 
@@ -323,6 +325,26 @@ void test_timeout(void **state)
 	bnnd_set_timeout(conn, BNND_NO_TIMEOUT);
 	assert_int_equal(bnnd_infer(conn, &picture, NULL, &answer, &err), 0);
 	assert_string_equal(answer.label, "mug");
+	bnnd_close(conn);
+	fake_stop(&fake);
+}
+
+static void listens(struct fake *f)
+{
+	fake_hello(f);
+	(void)fake_read(f);
+}
+
+/* A deadline is over when it is over: a daemon that always has something to say cannot keep a call waiting. */
+void test_timeout_while_told(void **state)
+{
+	(void)state;
+	struct bnnd_error err;
+	fake = (struct fake){0};
+	struct bnnd_conn *conn = fake_connect(&fake, listens, NULL, 5000);
+	fake_frame(&fake, FRAME_EVENT, 0, NULL, NULL, 0);
+	assert_int_equal(conn_pump(conn, conn_now_ms() - 1, &err), CONN_E_DEADLINE);
+	assert_int_equal(conn_pump(conn, conn_now_ms() + 5000, &err), 0);
 	bnnd_close(conn);
 	fake_stop(&fake);
 }

@@ -13,6 +13,7 @@ void test_lost(void **state);
 void test_farewell(void **state);
 void test_not_our_frames(void **state);
 void test_timeout(void **state);
+void test_timeout_while_told(void **state);
 void test_told_while_sending(void **state);
 void test_both_full(void **state);
 /* calls */
@@ -22,6 +23,7 @@ void test_busy(void **state);
 void test_refused_here(void **state);
 void test_pages(void **state);
 void test_results(void **state);
+void test_lists_without_end(void **state);
 void test_changes(void **state);
 /* lesson */
 void test_lesson_simple(void **state);
