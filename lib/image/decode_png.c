@@ -169,7 +169,10 @@ static int read_picture(struct png_reader *p, spng_ctx *ctx)
 		r = resizer_init(&p->resizer, p->job, &p->geometry, p->err);
 	if (r < 0)
 		return r;
-	p->held = held_bytes ? mem_zalloc(held_bytes, 1) : NULL;
+	p->held = held_bytes ? calloc(held_bytes, 1)
+			     : NULL; /* the file says how much: that it is not there is its fault */
+	if (held_bytes && !p->held)
+		return broken(p, SPNG_EMEM, 0);
 	p->row = mem_zalloc(p->header.width, 4);
 	p->line = mem_zalloc(crop->width, 3);
 	return read_rows(p, ctx);

@@ -145,11 +145,14 @@ int resizer_init(struct resizer *z, const struct decode_job *job, const struct g
 		z->ring_rows = z->y.size[e] > z->ring_rows ? z->y.size[e] : z->ring_rows;
 	int r = decode_check_memory(job, (uint64_t)z->row_bytes * z->ring_rows,
 		"making this picture as small as the model's input", "", err);
+	z->ring = r == 0 ? calloc(z->ring_rows, z->row_bytes) : NULL; /* its size is the picture's, within the limit */
+	if (r == 0 && !z->ring)
+		r = err_set(
+			err, ERR_RESOURCE_EXHAUSTED, "no memory to make this picture as small as the model's input");
 	if (r < 0) {
 		resizer_deinit(z);
 		return r;
 	}
-	z->ring = mem_zalloc(z->ring_rows, z->row_bytes);
 	z->sums = mem_zalloc(z->row_bytes, sizeof *z->sums);
 	z->line = mem_zalloc(z->row_bytes, 1);
 	if (target->width != job->input->width || target->height != job->input->height)

@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "lib/base/endian.h"
 #include "lib/base/memory.h"
@@ -398,6 +399,41 @@ static void test_phones(void **state)
 	free(png);
 }
 
+/* Less memory than the settings allow: an error of this picture, not the end of the daemon. */
+static void test_no_memory(void **state)
+{
+	(void)state;
+	if (!can_measure())
+		skip(); /* a sanitizer's malloc ends the program */
+	uint8_t *files[3];
+	size_t n[3];
+	files[0] = make_png(&(struct png_wish){3600, 3600, 8, 2, true, 4100}, &n[0]);
+	files[1] = make_png(&(struct png_wish){16384, 2800, 1, .rows_there = 2800}, &n[1]);
+	make_jpeg(&(struct jpeg_wish){.width = 3600, .height = 3600, .components = 1, .kind = JPEG_PROGRESSIVE},
+		&files[2], &n[2]);
+	struct rlimit before, tight;
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	tight = before;
+	tight.rlim_cur = 1;
+	assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+	void *volatile p = malloc(8 * MIB);
+	bool is_enforced = p == NULL;
+	free(p);
+	for (int i = 0; is_enforced && i < 3; i++) {
+		struct image_picture picture = file_picture(files[i], n[i]);
+		picture.rotate = i == 1 ? 90 : 0; /* whole rows must be held */
+		struct err err;
+		int r = decode(&picture, NULL, &err);
+		if (r != -ERR_RESOURCE_EXHAUSTED || !strstr(err.text, "memory"))
+			fail_msg("file %d: %d %s", i, r, err.text);
+	}
+	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+	for (int i = 0; i < 3; i++)
+		free(files[i]);
+	if (!is_enforced)
+		skip();
+}
+
 /* Every decoder asks now and then, and stops whenever it is told to. */
 static void test_deadline(void **state)
 {
@@ -444,7 +480,9 @@ int main(void)
 		cmocka_unit_test(test_price_of_png),
 		cmocka_unit_test(test_price_of_jpeg),
 		cmocka_unit_test(test_phones),
+		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_deadline),
 	};
+	mallopt(M_MMAP_THRESHOLD, MIB); /* what is large is given back when it is freed, see test_no_memory */
 	return cmocka_run_group_tests_name("image bounds", tests, vectors_load, vectors_unload);
 }
