@@ -115,7 +115,7 @@ static bool wal_goes_on_behind(const struct wal *wal, size_t good, const uint8_t
 			return true;
 		if (!ours && i > good)
 			return false;
-		commit = commit || load_be32(frame + 4) != 0;
+		commit = commit || (ours && load_be32(frame + 4) != 0);
 	}
 	return false;
 }
