@@ -259,8 +259,10 @@ static int run_with(
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
 	int r = learned_open(&options, &learned, &err);
 	if (r == -ERR_FAILED_PRECONDITION) {
-		fputs("bnnd: set learner.width to what the state was taught with, or choose another state.dir\n",
-			stderr);
+		struct err found = err;
+		err_set(&err, ERR_FAILED_PRECONDITION,
+			"%.280s: set learner.width to what the state was taught with, or choose another state.dir",
+			found.text);
 		return cannot_start(watch, &err);
 	}
 	if (r < 0)

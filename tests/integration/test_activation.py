@@ -34,8 +34,12 @@ class Passed(Daemon):
 	def connect(self):
 		s = socket.socket(socket.AF_UNIX)
 		s.settimeout(20 * SLOW)
-		s.connect(self.socket)
-		return s
+		while True:
+			try:
+				s.connect(self.socket)
+				return s
+			except BlockingIOError:
+				time.sleep(0.01) # the socket's queue is full
 
 	def close(self):
 		self.listener.close()
@@ -97,6 +101,17 @@ class CannotStart(DaemonTest):
 		daemon.start()
 		self.serves(daemon)
 		self.assertEqual(0, daemon.stop())
+
+	def test_a_state_of_another_width(self):
+		first = self.make().start()
+		with first.client() as client:
+			self.teach(client, "disc")
+		self.assertEqual(0, first.stop())
+		daemon = self.refusing(config="learner.width: 8/8\n", state=first.state)
+		self.told(daemon, r"cannot start: .*8/16.*8/8.*set learner\.width")
+		with open(os.path.join(daemon.folder, "bnnd.yaml"), "w", encoding="utf-8") as f:
+			f.write("learner.width: 8/16\n")
+		self.ends(daemon, 0)
 
 	def test_wrong_arguments(self):
 		daemon = self.refusing(args=["--nonsense"])
