@@ -101,7 +101,8 @@ class Words(Case):
                   '--init', 'x.latent.npz', '--options', '{"layers": [2, 2]}', *SHORT)
         self.assertEqual(checkpoint.load('more/checkpoint.pt')['options'],
                          {**OPTIONS, 'early_pool': True, 'layers': [2, 2]})
-        for wrong in ('{"channels": [8, 24]}', '{"feat": 32}', '{"stem": 16}'):
+        for wrong in ('{"channels": [8, 24]}', '{"feat": 32}', '{"stem": 16}', '{"layers": [1, 2, 3]}', '{"layer": [1]}',
+                      '{"layers": [1, 2, 3], "channels": [8, 16, 32]}'):
             self.refuses(r'x.latent.npz has the options \{.*"early_pool": true.*\}', train.main, 'mine', 'wrong', '--init',
                          'x.latent.npz', '--options', wrong, *SHORT)
         self.refuses('is of the network photo, not quicknet', train.main, 'mine', 'wrong', '--init', 'x.latent.npz',

@@ -118,11 +118,18 @@ def read_latents(path):
     return name, options, state
 
 
+def said_options(what, options):
+    return f'{what} has the options {json.dumps(options)}: leave --options out to keep them'
+
+
 def continue_from(net, options, state, what='the latents'):
     """Loads latents that were trained with these options; a classifier of other classes stays new, and a network may
     have other numbers of layers (Net.grown). Returns the names that were left out."""
-    have = f'{what} has the options {json.dumps(options)}: leave --options out to keep them'
-    state = net.grown(options, state)
+    have = said_options(what, options)
+    try:
+        state = net.grown(options, state)
+    except SystemExit as e:
+        raise SystemExit(f'{e}; {have}') from None
     own = net.state_dict()
     missing = sorted(k for k in own if k not in state and not k.startswith('fc.'))
     if missing:

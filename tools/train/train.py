@@ -100,7 +100,10 @@ def latents_of(a):
     name, options, state = checkpoint.read_latents(a.init)
     if a.net not in (None, name):
         raise SystemExit(f'{a.init} is of the network {name}, not {a.net}: leave --net out')
-    before, now = (nets.full_options(name, o) for o in (options, {**options, **a.options}))
+    try:
+        before, now = (nets.full_options(name, o) for o in (options, {**options, **a.options}))
+    except SystemExit as e:
+        raise SystemExit(f'{e}; {checkpoint.said_options(a.init, options)}') from None
     a.net, a.options = name, {**options, **a.options}
     for key in before:
         if before[key] != now[key]:
