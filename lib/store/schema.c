@@ -275,8 +275,8 @@ void item_row_read(sqlite3_stmt *stmt, int64_t file_id, struct item_row *ret_row
 	struct item_row row = {.id = sqlite3_column_int64(stmt, 0), .item = {.format = ""}};
 	struct store_item *item = &row.item;
 	int64_t kind, class_id, born, crc;
-	row.named = sql_column_int(stmt, 1, STORE_ROW, STORE_NOTE, &kind) &
-		    sql_column_int(stmt, 2, 0, STORE_CLASS_ID_MAX, &class_id);
+	row.named = sql_column_int(stmt, 1, STORE_ROW, STORE_NOTE, &kind);
+	row.named &= sql_column_int(stmt, 2, 0, STORE_CLASS_ID_MAX, &class_id);
 	if (row.named) {
 		item->kind = (enum store_kind)kind;
 		item->class_id = (uint32_t)class_id;
@@ -316,13 +316,15 @@ void change_row_read(sqlite3_stmt *stmt, int64_t file_id, struct change_row *ret
 	struct change_row row = {0};
 	struct store_entry *e = &row.entry;
 	int64_t seq, op, crc;
-	row.good = sql_column_int(stmt, 0, 1, STORE_SEQ_MAX, &seq) &
-		   sql_column_int(stmt, 1, INT64_MIN, INT64_MAX, &e->time_ms) &
-		   sql_column_int(stmt, 2, STORE_OP_LEARN, STORE_OP_ROLLBACK, &op) &
-		   read_earlier_seq(stmt, 3, seq, &row.undo_to) & read_earlier_seq(stmt, 4, seq, &row.restored) &
-		   sql_column_int(stmt, 5, 1, STORE_CLASS_ID_MAX, &row.class_next) &
-		   sql_column_int(stmt, 6, 1, STORE_SEQ_MAX, &row.item_first) &
-		   is_blob(stmt, 7, STORE_RESULT_MAX_BYTES) & sql_column_int(stmt, 8, 0, UINT32_MAX, &crc);
+	row.good = sql_column_int(stmt, 0, 1, STORE_SEQ_MAX, &seq);
+	row.good &= sql_column_int(stmt, 1, INT64_MIN, INT64_MAX, &e->time_ms);
+	row.good &= sql_column_int(stmt, 2, STORE_OP_LEARN, STORE_OP_ROLLBACK, &op);
+	row.good &= read_earlier_seq(stmt, 3, seq, &row.undo_to);
+	row.good &= read_earlier_seq(stmt, 4, seq, &row.restored);
+	row.good &= sql_column_int(stmt, 5, 1, STORE_CLASS_ID_MAX, &row.class_next);
+	row.good &= sql_column_int(stmt, 6, 1, STORE_SEQ_MAX, &row.item_first);
+	row.good &= is_blob(stmt, 7, STORE_RESULT_MAX_BYTES);
+	row.good &= sql_column_int(stmt, 8, 0, UINT32_MAX, &crc);
 	e->seq = (uint64_t)seq;
 	e->op = (enum store_op)op;
 	if (row.good && restores_as_its_op(&row)) {
