@@ -53,7 +53,7 @@ struct png {
 
 static void png_chunk(struct png *png, const uint8_t type[4], const uint8_t *data, size_t n)
 {
-	if (n > sizeof png->bytes - png->n - PNG_CHUNK_BYTES)
+	if (n + PNG_CHUNK_BYTES > sizeof png->bytes - png->n)
 		return;
 	uint8_t *to = png->bytes + png->n;
 	store_be32(to, (uint32_t)n);

@@ -414,7 +414,7 @@ static void check_alive(struct told *told)
 	struct peer peer = {.fd = -1, .told = told};
 	struct fuzz_input nothing = {NULL, 0};
 	uint8_t body[256];
-	peer_open(&peer, socket_path, PROTOCOL_MAJOR);
+	peer_open_patiently(&peer, socket_path);
 	ask(&nothing, &peer, BNND__REQUEST__OP_STATUS);
 	peer_wait(&peer);
 	FUZZ_CHECK(peer.status == 0);

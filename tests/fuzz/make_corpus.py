@@ -142,6 +142,8 @@ def service_seeds():
 	yield "changes", taught + step(RENAME, NO_KEY, 0, MUG, 2) + step(FORGET, 5, 0, 1, CUP) + step(UNDO, NO_KEY, 0) \
 		+ step(UNDO, NO_KEY, 0) + step(ROLLBACK, 6, 130, 1) + step(HISTORY, 0, 0, 2) + step(HISTORY, 1, 2)
 	yield "same-keys", taught + lesson(1, MUG, (5,)) + step(UNDO, 9, 0) + step(UNDO, 9, 0) + step(FORGET, 1, 0, 1, MUG)
+	yield "nothing-to-change", step(ROLLBACK, NO_KEY, 0, 0) + step(UNDO, NO_KEY, 0) + step(FORGET, NO_KEY, 0, 1, MUG) + taught \
+		+ step(ROLLBACK, NO_KEY, 0, 3)
 	yield "guards", taught + step(UNDO, NO_KEY, 210, 7) + step(UNDO, NO_KEY, 130)
 	yield "limits", b"".join(lesson(10 + i, i, (40 + i,)) for i in range(8))
 	yield "full-lesson", begin_lesson(4) + b"".join(add(i % 6, i) for i in range(16)) + step(COMMIT, 210, 3) + step(ABORT, 0)
@@ -178,16 +180,19 @@ MINUS_ONE, MOST_NEGATIVE, MOST = 200, 201, 202
 def state_seeds():
 	yield "valid", b""
 	yield "bad-sums", bytes([MEND])
-	for cell in sorted({*range(23)} - {0, 9}):
+	for cell in range(23):
 		yield f"cell-{cell}", b"".join(bytes([CELL, cell, row, NUMBER, value]) for row, value in ((1, 9), (3, MINUS_ONE), (6, MOST)))
 	yield "cells-unmended", bytes([MEND]) + b"".join(bytes([CELL, cell, 2, BLOB, 3, 1, 2, 3]) for cell in range(23))
 	yield "cell-types", b"".join(bytes([CELL, 6, 1 + t, t, *([7] * 8)]) for t in (0, 1, 4)) + bytes([CELL, 18, 1, TEXT, 4]) + b"text"
 	yield "rows", bytes([ROW, 0]) + bytes([NUMBER, 40, NUMBER, 2, NUMBER, 9, NUMBER, 1, NUMBER, MOST, NUMBER, 40, TEXT, 2]) + b"xx" \
 		+ bytes([BLOB, 3]) + b"new" + bytes([NUMBER, 0])
+	yield "changes", bytes([ROW, 1]) + bytes([NUMBER, MINUS_ONE, NUMBER, 1, NUMBER, 1, NULL_CELL, NULL_CELL, NULL_CELL, NUMBER, 3, NUMBER, 9,
+		NUMBER, 0, BLOB, 0, NUMBER, 0])
 	yield "gone", bytes([ROW, 2, 1, ROW, 2, 4, ROW, 3, 2])
 	yield "twice", bytes([ROW, 4, NUMBER, 44, 1, ROW, 5, NUMBER, 60, 1])
 	for i in range(27):
 		yield f"schema-{i}", bytes([SCHEMA, i])
+	yield "schema-view", bytes([SCHEMA, 0, SCHEMA, 9])
 	yield "schema-text", bytes([SCHEMA_TEXT, 1, 1, TEXT, 20]) + b"CREATE TABLE meta(a)"
 	yield "root-page", bytes([SCHEMA_TEXT, 0, 3, NUMBER, 4])
 	yield "cut", bytes([CUT]) + struct.pack(">I", 4096 * 3)

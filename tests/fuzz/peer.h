@@ -17,6 +17,7 @@ struct told {
 	char *classes; /* every row of the pages since peer_forget_classes, a line each */
 	size_t classes_n;
 	bool more;           /* the last page was not the last one */
+	size_t opened;       /* connections, in all */
 	uint64_t before_seq; /* the last entry of the last page of the history */
 };
 
@@ -34,8 +35,11 @@ struct peer {
 	struct told *told;
 };
 
-/* Connects and sends a hello of this major version; -1: none. */
+/* Connects and sends a hello of this major version; -1: none. Who opens many in a row may be turned away: the daemon may
+ * not have seen yet that the ones before were closed. */
 void peer_open(struct peer *peer, const char *path, int64_t major);
+/* Until it is let in. */
+void peer_open_patiently(struct peer *peer, const char *path);
 void peer_close(struct peer *peer);
 void peer_end_writing(struct peer *peer);
 
