@@ -2,10 +2,6 @@
 """The card of an exported backbone: what it is, what it was made of, what it costs and what it can do."""
 import math
 
-# Estimates, not measurements: cycles a 128-bit unit of binary work, float multiply-adds a cycle, GHz.
-BOARDS = {'Raspberry Pi Zero 2 (A53)': (3.9, 2.2, 1.0), 'Raspberry Pi 4 (A72)': (2.4, 2.8, 1.5),
-          'Raspberry Pi 5 (A76)': (1.6, 6.4, 2.4)}
-UNIT_BITS = 128
 REFUSE_SHARES = (1, 2, 5, 10, 20)
 
 
@@ -21,11 +17,6 @@ def cost(model):
         n = math.prod(y) * taps
         bits, floats = (bits + n, floats) if kind == 'binary_conv2d' else (bits, floats + n)
     return floats, bits
-
-
-def milliseconds(floats, bits, board):
-    cycles, per_cycle, ghz = BOARDS[board]
-    return (bits / UNIT_BITS * cycles + floats / per_cycle) / ghz / 1e6
 
 
 def lines_of(facts):
@@ -47,8 +38,7 @@ def lines_of(facts):
     yield f'| network | {c["net"]}, options: {options} |'
     yield f'| `feature_id` | `{facts["feature_id"]}` |'
     yield f'| multiply-adds | {floats:,} with floats, {bits:,} with bits |'
-    for board in BOARDS:
-        yield f'| {board}, estimate | {milliseconds(floats, bits, board):.1f} ms a picture |'
+    yield from facts['estimates']
     yield ''
     yield '## Data and its terms'
     yield ''

@@ -28,6 +28,7 @@ import episodes
 import graph
 import normalise
 import pictures
+import cycles    # of tools/, which graph.py put on the path
 from bnnfile import BadModel, feature_id, proto, shapes, write
 from bnnfile.format import parse, serialize
 from run import top1
@@ -142,7 +143,8 @@ def export(a):
     facts = {'name': a.name, 'side': side, 'checkpoint': c, 'terms': a.terms, 'episodes': a.episodes,
              'episodes_trained': trained, 'held_out': len(held_out), 'whitened': len(whitening), 'shrink': shrink,
              'top1': top1(net, held_out, side, torch.device('cpu')), 'constants': constants, 'effect': effect,
-             'feature_id': feature_id(model), 'cost': card.cost(model), 'n_features': len(mean), 'licence': a.licence,
+             'feature_id': feature_id(model), 'cost': card.cost(model), 'estimates': cycles.rows(model),
+             'n_features': len(mean), 'licence': a.licence,
              'accuracy': a.accuracy_text}
     text = card.text(facts)
     try:
