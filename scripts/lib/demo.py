@@ -124,16 +124,19 @@ def one_class(client, taught, asked):
 	print(f"{'':42}{'own refused':>16}{'others claimed':>20}")
 
 	def row(title, refuse=None):
+		"""Prints it; the labels of what was claimed."""
 		refused = sum(not a.known for a in client.infer_many([s.picture() for s in own], refuse=refuse))
-		claimed = sum(a.known for a in client.infer_many([s.picture() for s in foreign], refuse=refuse))
-		print(f"{title:42}{f'{refused} ({percent(refused, len(own))})':>16}{f'{claimed} ({percent(claimed, len(foreign))})':>20}")
-	row("as it comes")
+		answers = client.infer_many([s.picture() for s in foreign], refuse=refuse)
+		claimed = [s.label for s, a in zip(foreign, answers) if a.known]
+		print(f"{title:42}{f'{refused} ({percent(refused, len(own))})':>16}"
+			f"{f'{len(claimed)} ({percent(len(claimed), len(foreign))})':>20}")
+		return claimed
+	claimed = row("as it comes")
 	row("at the strictest (--refuse 0.2)", 0.2)
-	things = [shot for c in taught if c != label for shot in taught[c]]
-	if things:
-		things = rng.sample(things, min(pictures.TAUGHT, len(things)))
-		teach(client, None, things)
-		row(f"after {len(things)} others taught as --none")
+	if claimed:
+		mistaken = max(set(claimed), key=lambda c: (claimed.count(c), c))
+		teach(client, None, taught[mistaken])
+		row(f"after {len(taught[mistaken])} of {mistaken[:14]} as --none")
 	client.rollback(0)
 	print("rolled back: nothing is taught again")
 
