@@ -257,7 +257,7 @@ uint64_t config_memory_bound(const struct config *config)
 
 void config_print(const struct config *config, FILE *out)
 {
-	char text[4200], section[32] = "";
+	char section[32] = "";
 	fprintf(out,
 		"# bnnd's settings, as they are in force. A key that is left out has its default.\n"
 		"# Precedence: flag, environment (BNND_CONFIG, BNND_SOCKET, BNND_STATE, BNND_MODEL), file, default.\n");
@@ -268,8 +268,9 @@ void config_print(const struct config *config, FILE *out)
 			snprintf(section, sizeof section, "%.*s", n, key->path);
 			fprintf(out, "\n%s:\n", section);
 		}
-		config_key_text(key, config, text, sizeof text);
-		fprintf(out, "  # %s\n  %s: %s\n", key->help, key->path + n + 1, text);
+		fprintf(out, "  # %s\n  %s: ", key->help, key->path + n + 1);
+		config_key_print(key, config, out);
+		fputc('\n', out);
 	}
 	fprintf(out, "\n# The daemon's own limits allow it at most %llu MiB, and each thread its model's arena.\n",
 		(unsigned long long)(threads_memory_bound(config, threads_choose(config, 0), 0) >> 20));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/memory.h"
+#include "lib/base/text.h"
 #include "lib/bnn/bnn.h"
 #include "proto/limits.h"
 
@@ -210,7 +211,50 @@ int config_key_set(const struct config_key *key, const char *text, struct config
 	return 0;
 }
 
-void config_key_text(const struct config_key *key, const struct config *config, char *ret_text, size_t text_bytes)
+/* A character that stands for itself between YAML's double quotes. */
+static bool is_plain(uint32_t point)
+{
+	if (point < 0x20 || point == '"' || point == '\\' || (point >= 0x7F && point < 0xA0))
+		return false;
+	bool breaks_lines = point == 0x2028 || point == 0x2029;
+	return !breaks_lines && point != 0xFEFF && point != 0xFFFE && point != 0xFFFF;
+}
+
+/* A byte that is no UTF-8 (a path from the command line) has no place in YAML: it is shown, and not read back. */
+static void print_string(const char *text, FILE *out)
+{
+	size_t left = strlen(text);
+	fputc('"', out);
+	while (left > 0) {
+		uint32_t point;
+		size_t n = utf8_decode((const uint8_t *)text, left, &point);
+		if (n == 0)
+			fprintf(out, "\\x%02X", (uint8_t)*text);
+		else if (is_plain(point))
+			fwrite(text, 1, n, out);
+		else
+			fprintf(out, "\\u%04X", (unsigned)point);
+		n = n ? n : 1;
+		text += n;
+		left -= n;
+	}
+	fputc('"', out);
+}
+
+/* As short as reads back as the same number. */
+static void print_real(double v, FILE *out)
+{
+	enum { SHORTEST = 6, ALWAYS_ENOUGH = 17 };
+	char text[40];
+	for (int digits = SHORTEST; digits <= ALWAYS_ENOUGH; digits++) {
+		snprintf(text, sizeof text, "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	fputs(text, out);
+}
+
+void config_key_print(const struct config_key *key, const struct config *config, FILE *out)
 {
 	const void *at = (const char *)config + key->offset;
 	const char *s;
@@ -218,20 +262,20 @@ void config_key_text(const struct config_key *key, const struct config *config, 
 	case CONFIG_STRING:
 	case CONFIG_PATH:
 		s = *(char *const *)at;
-		snprintf(ret_text, text_bytes, "\"%s\"", s ? s : "");
+		print_string(s ? s : "", out);
 		break;
 	case CONFIG_UINT:
-		snprintf(ret_text, text_bytes, "%u", *(const uint32_t *)at);
+		fprintf(out, "%u", *(const uint32_t *)at);
 		break;
 	case CONFIG_MODE:
-		snprintf(ret_text, text_bytes, "0%o", *(const uint32_t *)at);
+		fprintf(out, "0%o", *(const uint32_t *)at);
 		break;
 	case CONFIG_REAL:
 	case CONFIG_SHARE:
-		snprintf(ret_text, text_bytes, "%g", *(const double *)at);
+		print_real(*(const double *)at, out);
 		break;
 	case CONFIG_CHOICE:
-		snprintf(ret_text, text_bytes, "%s", key->choices[*(const uint32_t *)at - 1]);
+		fputs(key->choices[*(const uint32_t *)at - 1], out);
 		break;
 	}
 }

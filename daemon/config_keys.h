@@ -32,5 +32,5 @@ const struct config_key *config_key_find(const char *path);
 const char *config_key_nearest(const char *path);
 /* Sets a value from its text: 0, or ERR_INVALID_ARGUMENT with what would be right. */
 int config_key_set(const struct config_key *key, const char *text, struct config *config, struct err *err);
-/* The value in force, as the file would have it. */
-void config_key_text(const struct config_key *key, const struct config *config, char *ret_text, size_t text_bytes);
+/* The value in force, as the file would have it: config_key_set gets back what it is. */
+void config_key_print(const struct config_key *key, const struct config *config, FILE *out);

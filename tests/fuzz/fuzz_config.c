@@ -31,6 +31,21 @@ static char *print(const struct config *config, size_t *ret_n)
 	return text;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return (!a && !b) || (a && b && strcmp(a, b) == 0);
+}
+
+/* What printing could lose; the rest shows in what is printed again. */
+static void check_same(const struct config *a, const struct config *b)
+{
+	FUZZ_CHECK(same_text(a->socket_path, b->socket_path) && same_text(a->socket_group, b->socket_group));
+	FUZZ_CHECK(same_text(a->state_dir, b->state_dir) && same_text(a->model, b->model));
+	FUZZ_CHECK(same_text(a->model_dir, b->model_dir));
+	const struct learn_settings *l = &a->learner, *m = &b->learner;
+	FUZZ_CHECK(l->eta == m->eta && l->momentum == m->momentum && l->decay == m->decay && a->refuse == b->refuse);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	struct config config, again;
@@ -47,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	if (r != 0)
 		fprintf(stderr, "%s\n%s", err.text, printed);
 	FUZZ_CHECK(r == 0);
+	check_same(&config, &again);
 	char *printed_again = print(&again, &again_n);
 	FUZZ_CHECK(printed_n == again_n && memcmp(printed, printed_again, printed_n) == 0);
 	free(printed);

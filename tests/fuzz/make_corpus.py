@@ -244,6 +244,8 @@ def config_seeds():
 	yield "numbers", b"learner:\n  eta: 1e-3\n  decay: 0x10\n  epochs: 4294967297\n"
 	yield "utf16", "lesson:\n  idle_s: 7\n".encode("utf-16")
 	yield "nul", b"state:\n  dir: \"a\\0b\"\n"
+	yield "quotes", b"socket:\n  group: ?bnnd\"\nstate:\n  dir: \"a\\nb\\x01\\u2028 \\\\\"\n"
+	yield "digits", b"learner:\n  eta: 0.012345678901234567\n  decay: 1.2345678e-5\n"
 	yield "tag", b"!!map {state: !!str {dir: x}}\n"
 	yield "documents", b"---\nlesson:\n  idle_s: 5\n...\n---\nx: y\n"
 
