@@ -8,11 +8,17 @@ the corpora beside the seeds was found from them by the fuzzers; this script lea
 import io
 import pathlib
 import struct
+import sys
 
 from PIL import Image
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+from bnnfile import Builder    # noqa: E402
+from bnnfile.build import window    # noqa: E402
+from bnnfile.format import serialize    # noqa: E402
+from make_tiny import Splitmix64    # noqa: E402
 
 
 # ---- pictures: fuzz_image.c --------------------------------------------------------------------------------------
@@ -250,14 +256,36 @@ def config_seeds():
 	yield "documents", b"---\nlesson:\n  idle_s: 5\n...\n---\nx: y\n"
 
 
+def branches():
+	"""A small model of the operations that tiny and odd lack."""
+	rng = Splitmix64(4)
+	g = Builder()
+	x = g.input(7, 9, [[k / 64 - 1 for k in range(256)]] * 3, fit="STRETCH")
+	x = g.conv2d(x, rng.grid(8, 3, 3, 3, scale=0.5), rng.grid(8, scale=0.5), "stem", pads=1)
+	low = g.op("max_pool", [x], "max", window=window((3, 2), (2, 1), (1, 0, 1, 1)))
+	high = g.op("max_pool", [g.op("mul", [x, g.constant(rng.grid(8, scale=2), name="by")], "mul")], "max2",
+		window=window((3, 2), (2, 1), (1, 0, 1, 1)))
+	x = g.op("concat", [low, high, low], "concat")
+	bits = g.sign(x, rng.grid(24, scale=0.5), "sign")
+	y = g.binary_conv2d(bits, rng.signs(24, 3, 3, 24), rng.grid(24, scale=1 / 32), rng.grid(24, scale=0.25), "bin", pads=1)
+	x = g.prelu(g.op("add", [x, y], "add"), rng.grid(24, scale=0.5), "prelu")
+	x = g.op("avg_pool", [x], "avg", window=window(3, 2, 1), count_padding=True)
+	x = g.op("sub", [g.op("mean", [x], "mean"), g.constant(rng.grid(24, scale=0.25), name="norm")], "centre")
+	x = g.dense(x, rng.grid(16, 24, scale=0.5), None, "dense")
+	g.output(g.op("l2", [x], "l2"))
+	g.card("branches", "A model for tests.")
+	return serialize(g.model())
+
+
 def model_seeds():
-	for name in ("tiny", "odd"):
-		data = (ROOT / "tests/vectors/models" / (name + ".bnn")).read_bytes()
+	models = {name: (ROOT / "tests/vectors/models" / (name + ".bnn")).read_bytes() for name in ("tiny", "odd")}
+	models["branches"] = branches()
+	for name, data in models.items():
 		graph_bytes, data_bytes = struct.unpack("<I", data[12:16])[0], struct.unpack("<Q", data[16:24])[0]
 		graph = data[64:64 + graph_bytes]
 		for word, what in ((0x0000803f, "ones"), (0, "zeros"), (0xcdcc4c3e, "fifths"), (0x0000c07f, "nan")):
 			yield f"{name}-{what}", bytes([1]) + struct.pack(">I", word) + bytes([min(255, -(-data_bytes // 1024))]) + graph
-		if name == "odd":
+		if name != "tiny":
 			yield f"{name}-whole", bytes([0]) + data
 	yield "nothing", bytes([0])
 	yield "header", bytes([0]) + data[:64]
