@@ -171,12 +171,14 @@ static struct image_input take_shape(struct fuzz_input *input)
 	return shape;
 }
 
-static int decode(const struct image_picture *picture, const struct image_input *shape, size_t memory, uint8_t pattern,
-	uint8_t *pixels, struct err *err)
+static int decode(const struct image_picture *picture, const struct image_input *shape,
+	const struct image_limits *given, uint8_t pattern, uint8_t *pixels, struct err *err)
 {
 	size_t n = (size_t)shape->width * shape->height * 3;
 	int asked = 0;
-	struct image_limits limits = {.decode_memory_bytes = memory, .stop = stop, .stop_ctx = &asked};
+	struct image_limits limits = *given;
+	limits.stop = stop;
+	limits.stop_ctx = &asked;
 	for (size_t i = 0; i < n + GUARD_BYTES; i++)
 		pixels[i] = (uint8_t)(pattern ^ i * 37);
 	int r = image_to_input(picture, shape, &limits, pixels, err);
@@ -193,17 +195,19 @@ static void check_look(const struct image_input *shape, const uint8_t *pixels, u
 	struct err err;
 	FUZZ_CHECK(image_png_encode(pixels, shape->width, shape->height, &png, &n, &err) == 0);
 	struct image_picture picture = {.source = IMAGE_ENCODED, .bytes = png, .len_bytes = n};
-	FUZZ_CHECK(decode(&picture, shape, 32 << 20, 0x5a, scratch, &err) == 0);
+	struct image_limits limits = {.decode_memory_bytes = 32 << 20};
+	FUZZ_CHECK(decode(&picture, shape, &limits, 0x5a, scratch, &err) == 0);
 	FUZZ_CHECK(memcmp(pixels, scratch, (size_t)shape->width * shape->height * 3) == 0);
 	free(png);
 }
 
-static void check_picture(const struct image_picture *picture, const struct image_input *shape, size_t memory)
+static void check_picture(
+	const struct image_picture *picture, const struct image_input *shape, const struct image_limits *limits)
 {
 	static uint8_t first[SIDE_MAX * SIDE_MAX * 3 + GUARD_BYTES], second[sizeof first];
 	struct err err = {0}, again = {0};
-	int r = decode(picture, shape, memory, 0x00, first, &err);
-	FUZZ_CHECK(decode(picture, shape, memory, 0xff, second, &again) == r);
+	int r = decode(picture, shape, limits, 0x00, first, &err);
+	FUZZ_CHECK(decode(picture, shape, limits, 0xff, second, &again) == r);
 	if (r != 0) {
 		fuzz_check_refusal(r, &err);
 		FUZZ_CHECK(strcmp(err.text, again.text) == 0);
@@ -250,7 +254,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	uint8_t how = fuzz_u8(&input), *copy;
 	take_view(&input, &picture);
 	struct image_input shape = take_shape(&input);
-	size_t memory = (size_t)1024 << fuzz_u8(&input) % 16;
+	uint8_t limit = fuzz_u8(&input);
+	struct image_limits limits = {
+		.decode_memory_bytes = (size_t)1024 << limit % 16, .decode_megapixels = limit / 16};
 	switch (how % 4) {
 	case HOW_RAW:
 		copy = take_raw(&input, how & HOW_MENDED, &picture);
@@ -268,7 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 			png_mend(copy, input.left);
 	}
 	picture.bytes = copy;
-	check_picture(&picture, &shape, memory);
+	check_picture(&picture, &shape, &limits);
 	free(copy);
 	return 0;
 }
