@@ -70,14 +70,13 @@ static void trouble_add(struct loading *l, const struct trouble *trouble)
 enum { SHOWN_BYTES = TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES) + 32 };
 
 /* "class 2 (ring)": people know it by its newest label, if that can be read. */
-static void class_shown(const struct learned *learned, uint32_t id, char text[SHOWN_BYTES])
+static void class_shown(uint32_t id, const struct label *label, char text[SHOWN_BYTES])
 {
-	struct label label;
 	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
 	if (id == CLASS_ID_NONE) {
 		snprintf(text, SHOWN_BYTES, "the negatives");
-	} else if (label_newest(learned->store, id, &label)) {
-		text_escape(name, sizeof name, label.bytes, label.len_bytes);
+	} else if (label->len_bytes > 0) {
+		text_escape(name, sizeof name, label->bytes, label->len_bytes);
 		snprintf(text, SHOWN_BYTES, "class %u (%s)", id, name);
 	} else {
 		snprintf(text, SHOWN_BYTES, "class %u", id);
@@ -150,13 +149,13 @@ static void loading_damage(void *ctx, const struct store_damage *damage)
 	trouble_add(ctx, &(struct trouble){.class_id = damage->class_id, .damage = *damage});
 }
 
-static void trouble_say(struct learned *learned, const struct trouble *trouble)
+static void trouble_say(struct learned *learned, const struct trouble *trouble, const struct label *label)
 {
 	char text[SHOWN_BYTES + 200], shown[SHOWN_BYTES];
 	const struct store_damage *damage = &trouble->damage;
 	const char *what = store_kind_name(damage->kind);
 	unsigned long long bad = damage->bad_seq, restored = damage->restored_seq;
-	class_shown(learned, trouble->class_id, shown);
+	class_shown(trouble->class_id, label, shown);
 	if (trouble->has_no)
 		snprintf(text, sizeof text, "%s has no usable %s and is left out", shown, trouble->has_no);
 	else if (damage->kind == STORE_UNREADABLE)
@@ -176,9 +175,14 @@ static void trouble_say(struct learned *learned, const struct trouble *trouble)
 /* After the store has given its last item. */
 static void loading_end(struct loading *l)
 {
+	struct label labels[LEARNED_REASONS_MAX] = {0};
+	struct label_wants wants = {0};
 	loading_finish(l);
 	for (size_t i = 0; i < l->n_troubles; i++)
-		trouble_say(l->learned, &l->troubles[i]);
+		label_want(&wants, l->troubles[i].class_id, UINT64_MAX, &labels[i]);
+	(void)labels_find(&wants, l->learned->store, NULL); /* a class without a name is told by its number */
+	for (size_t i = 0; i < l->n_troubles; i++)
+		trouble_say(l->learned, &l->troubles[i], &labels[i]);
 }
 
 /* ---- history -> lessons ---- */

@@ -11,55 +11,95 @@
 
 #include "lib/base/memory.h"
 
-/* The item of that class and kind living at seq; 1: none. The row is borrowed from *ret_stmt. */
-static int item_living_at(sqlite3 *db, int64_t file_id, uint32_t class_id, int kind, uint64_t seq,
-	sqlite3_stmt **ret_stmt, struct item_row *ret_row, struct err *err)
+/* Finds what was there before a bad item. There may be as many of those as there are items: the statements are prepared
+ * once, and none of them reads all that lives. */
+struct seeker {
+	sqlite3_stmt *restored, *living, *dead;
+	int64_t file_id;
+};
+
+static int seeker_init(struct seeker *seeker, const struct store *store, struct err *err)
 {
-	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(db,
-		"SELECT " ITEM_COLUMNS " FROM item WHERE class_id = ?1 AND kind = ?2 AND born <= ?3 AND died > ?3"
-		" ORDER BY id DESC LIMIT 1",
-		&stmt, err);
-	if (r != 0)
-		return r;
-	sql_bind(stmt, SQL_ARGS(class_id, kind, (int64_t)seq));
-	r = sql_step(stmt, err);
-	if (r != 1) {
-		sqlite3_finalize(stmt);
-		return r == 0 ? 1 : r;
+	*seeker = (struct seeker){.file_id = store->file_id};
+	int r = sql_prepare(
+		store->db, "SELECT ifnull(restored, seq - 1) FROM change WHERE seq = ?1", &seeker->restored, err);
+	if (r == 0)
+		r = sql_prepare(store->db,
+			"SELECT " ITEM_COLUMNS " FROM item WHERE died = ?4 AND class_id = ?1 AND +kind = ?2"
+			" AND born <= ?3 LIMIT 1",
+			&seeker->living, err);
+	if (r == 0) /* what lived then has died at the next change of its class, so it is the first or not far behind */
+		r = sql_prepare(store->db,
+			"SELECT " ITEM_COLUMNS
+			" FROM item WHERE died > ?3 AND died < ?4 AND class_id = ?1 AND +kind = ?2"
+			" AND born <= ?3 ORDER BY died LIMIT 1",
+			&seeker->dead, err);
+	return r;
+}
+
+static void seeker_deinit(struct seeker *seeker)
+{
+	sqlite3_finalize(seeker->restored);
+	sqlite3_finalize(seeker->living);
+	sqlite3_finalize(seeker->dead);
+}
+
+/* The change whose state was in force before `seq`; of a change that is not there the one before it. */
+static int seeker_before(struct seeker *seeker, uint64_t seq, int64_t *ret_before, struct err *err)
+{
+	*ret_before = (int64_t)seq - 1;
+	sqlite3_reset(seeker->restored);
+	sql_bind(seeker->restored, SQL_ARGS((int64_t)seq));
+	int r = sql_step(seeker->restored, err);
+	if (r == 1)
+		*ret_before = sqlite3_column_int64(seeker->restored, 0);
+	return r < 0 ? r : 0;
+}
+
+/* Where the item of that class and kind living at seq stands; 1: there is none. */
+static int seeker_item(struct seeker *seeker, const struct store_item *like, uint64_t seq, bool *ret_good,
+	int64_t *ret_id, uint64_t *ret_born, struct err *err)
+{
+	sqlite3_stmt *const stmts[] = {seeker->living, seeker->dead};
+	for (int i = 0; i < 2; i++) {
+		struct item_row row;
+		sqlite3_reset(stmts[i]);
+		sql_bind(stmts[i], SQL_ARGS(like->class_id, (int64_t)like->kind, (int64_t)seq, ALIVE));
+		int r = sql_step(stmts[i], err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			continue;
+		item_row_read(stmts[i], seeker->file_id, &row);
+		*ret_good = row.good;
+		*ret_id = row.id;
+		*ret_born = row.item.born;
+		return 0;
 	}
-	item_row_read(stmt, file_id, ret_row);
-	*ret_stmt = stmt;
-	return 0;
+	return 1;
 }
 
 /* A bad item's last good predecessor, as *ret_id; 0: there is none. */
 static int item_previous_good(
-	sqlite3 *db, int64_t file_id, const struct item_row *bad, int64_t *ret_id, uint64_t *ret_born, struct err *err)
+	struct seeker *seeker, const struct item_row *bad, int64_t *ret_id, uint64_t *ret_born, struct err *err)
 {
 	uint64_t seq = bad->item.born;
 	while (seq > 0) {
 		int64_t before = 0;
-		int r = sql_int(db, "SELECT restored FROM change WHERE seq = ?1", SQL_ARGS((int64_t)seq),
-			(int64_t)seq - 1, &before, err);
+		bool good = false;
+		int r = seeker_before(seeker, seq, &before, err);
 		if (r != 0)
 			return r;
-		if (before < 0 || (uint64_t)before >= seq) /* from a damaged change */
+		if (before <= 0 || (uint64_t)before >= seq) /* nothing was taught then; from a damaged change */
 			break;
-		sqlite3_stmt *stmt = NULL;
-		struct item_row row = {0};
-		r = item_living_at(
-			db, file_id, bad->item.class_id, (int)bad->item.kind, (uint64_t)before, &stmt, &row, err);
+		r = seeker_item(seeker, &bad->item, (uint64_t)before, &good, ret_id, ret_born, err);
 		if (r < 0)
 			return r;
 		if (r == 1)
 			break;
-		seq = row.item.born < seq ? row.item.born : 0;
-		*ret_id = row.id;
-		*ret_born = row.item.born;
-		sqlite3_finalize(stmt);
-		if (row.good)
+		if (good)
 			return 0;
+		seq = *ret_born < seq ? *ret_born : 0;
 	}
 	*ret_id = 0;
 	*ret_born = 0;
@@ -108,17 +148,18 @@ static int judge(struct store *store, uint64_t touched_by, store_damage_fn *dama
 	struct verdicts *verdicts, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
-	int r = prepare_living(store, touched_by, "AND kind <= 2", &stmt, err);
-	if (r != 0)
-		return r;
-	while ((r = sql_step(stmt, err)) == 1) {
+	struct seeker seeker;
+	int r = seeker_init(&seeker, store, err);
+	if (r == 0)
+		r = prepare_living(store, touched_by, "AND kind <= 2", &stmt, err);
+	while (r >= 0 && (r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
 		if (row.good || !row.named) /* the latter are left out and reported in deliver() */
 			continue;
 		struct verdict verdict = {row.item.class_id, row.id, 0};
 		uint64_t restored_seq = 0;
-		r = item_previous_good(store->db, store->file_id, &row, &verdict.good_id, &restored_seq, err);
+		r = item_previous_good(&seeker, &row, &verdict.good_id, &restored_seq, err);
 		if (r != 0)
 			break;
 		verdicts->list = mem_realloc(verdicts->list, verdicts->n + 1, sizeof verdict);
@@ -126,6 +167,7 @@ static int judge(struct store *store, uint64_t touched_by, store_damage_fn *dama
 		report(damage, ctx, &row.item, restored_seq);
 	}
 	sqlite3_finalize(stmt);
+	seeker_deinit(&seeker);
 	return r;
 }
 

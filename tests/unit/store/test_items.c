@@ -273,6 +273,25 @@ static void test_check(void **state)
 	free(nowhere);
 }
 
+/* As many bad items as there are pages of noise: each looks for what its class had before, and none of them among all that
+ * lives. Steps are counted: a walk over everything for each of them comes to no end. */
+static void test_many_bad_items(void **state)
+{
+	struct fixture *f = *state;
+	char *db = db_path(f);
+	teach(f, false);
+	run_sql(db, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 5000)"
+		    " INSERT INTO item SELECT NULL, kind, 1000 + x, 3, died, x, format, data, crc FROM c, item"
+		    " WHERE kind <= 2 AND died = 9223372036854775807");
+	assert_int_equal(fixture_open(f, NULL), 0);
+	assert_int_equal(store_mode(f->store), STORE_READ_ONLY);
+	char *text = state_text(f->store);
+	if (!strstr(text, taught_state))
+		fail_msg("%s: %.300s", store_why(f->store), text);
+	free(text);
+	free(db);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -283,6 +302,7 @@ int main(void)
 		TEST(test_any_flipped_bit),
 		TEST(test_image_is_what_sqlite_recovers),
 		TEST(test_check),
+		TEST(test_many_bad_items),
 	};
 	return cmocka_run_group_tests_name("store_items", tests, NULL, NULL);
 }
