@@ -99,8 +99,13 @@ static int check_chunk(struct walk *w, size_t at)
 
 static int refuse_empty(const struct walk *w, bool is_ended)
 {
-	int r = err_set(w->err, ERR_INVALID_ARGUMENT, "the PNG is broken: no picture data before byte %zu of %zu%s",
-		w->chunks->end, w->chunks->len_bytes, is_ended ? "" : ", where it ends: it is truncated");
+	const struct png_chunks *c = w->chunks;
+	int r = is_ended ? err_set(w->err, ERR_INVALID_ARGUMENT,
+				   "the PNG is broken: no picture data before its end at byte %zu of %zu", c->end,
+				   c->len_bytes)
+			 : err_set(w->err, ERR_INVALID_ARGUMENT,
+				   "the PNG is truncated: its %zu bytes end before any chunk of picture data is whole",
+				   c->len_bytes);
 	if (w->err)
 		w->err->field = "picture";
 	return r;

@@ -4,6 +4,7 @@
  * picture is decoded into may hold what somebody else sent. */
 #include "tests/unit/image/vectors.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/endian.h"
@@ -154,6 +155,15 @@ static void test_png_order(void **state)
 		assert_memory_equal(pixels, "def", 3);
 		free(pixels);
 	}
+	/* Cut within its first chunk of data, as a copy that stopped: the sentence speaks of the whole file. */
+	uint8_t *at = file;
+	put_png_signature(&at);
+	put_png_header(&at, &wish);
+	put_png_chunk(&at, "PLTE", "abcdef", 6);
+	put_png_data(&at, &wish);
+	char words[80];
+	snprintf(words, sizeof words, "is truncated: its %zu bytes end before any chunk", (size_t)(at - file) - 1);
+	check_refused(file, (size_t)(at - file) - 1, words);
 	free(file);
 }
 
