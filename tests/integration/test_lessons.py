@@ -58,6 +58,16 @@ class Lessons(DaemonTest):
 			changed = client.learn("ring", pictures("ring", 5), key=key)
 			self.assertEqual((2, False), (changed.seq, changed.repeated))
 
+	def test_learn_says_when_nothing_was_left(self):
+		daemon = self.daemon()
+		with daemon.client() as client:
+			self.refused(Code.INVALID_ARGUMENT, "neither JPEG nor PNG", client.learn, "disc", [bnnd.Picture(b"x" * 99)] * 2)
+			self.refused(Code.INVALID_ARGUMENT, "U\\+202E", client.learn, "a\u202eb", pictures("disc", 2))
+			self.assertEqual(0, client.status().seq)
+			changed = client.learn("disc", [bnnd.Picture(b"x" * 99)] + pictures("disc", 3))
+			self.assertEqual([3], [c.samples for c in changed.classes])
+			self.assertEqual(3, client.learn("disc", [bnnd.Picture(b"x" * 99)] + pictures("disc", 3)).already_known)
+
 	def test_abort_and_disconnect_leave_nothing(self):
 		daemon = self.daemon()
 		with daemon.client() as client:

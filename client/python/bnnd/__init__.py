@@ -6,6 +6,8 @@
 		with daemon.lesson() as lesson:
 			lesson.add("mug", bnnd.Picture.file("mug-1.jpg"))
 			lesson.add("mug", bnnd.Picture.file("mug-2.jpg"))
+		for index, error in lesson.refused:
+			print(index, error)  # left out: the lesson is the others
 		print(lesson.result.seq)
 		answer = daemon.infer(bnnd.Picture.file("what.jpg"))
 		print(answer.label.decode() if answer.known else "unknown")

@@ -331,10 +331,14 @@ class Client:
 		return Lesson(self, key, dry_run, if_seq, pipeline)
 
 	def learn(self, label, pictures, **options):
-		"""One lesson with one class; returns the Changed."""
+		"""One lesson with one class; returns the Changed. Pictures that are refused are left out (a lesson() says which);
+		where nothing is left, this raises the first one's Error."""
 		with self.lesson(**options) as lesson:
 			for picture in pictures:
 				lesson.add(label, picture)
+			lesson.settle()
+			if lesson.refused and not lesson.accepted and not lesson.already_known:
+				raise lesson.refused[0][1]
 		return lesson.result
 
 	def forget(self, label=None, if_seq=None, key=None, none=False):
