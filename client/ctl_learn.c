@@ -242,8 +242,10 @@ static int teach(struct lesson *lesson, struct bnnd_change_options *options)
 	if (r < 0 && ctl_reconnect(ctl, &err) == 0)
 		r = teach_once(lesson, options, &change, &err);
 	if (r == TEACH_NOTHING)
-		return ctl_fail_text(ctl, "none of the %zu picture%s could be used: nothing was learned", lesson->n,
-			lesson->n == 1 ? "" : "s");
+		return lesson->n == 1
+			       ? ctl_fail_text(ctl, "the picture could not be used: nothing was learned")
+			       : ctl_fail_text(
+					 ctl, "none of the %zu pictures could be used: nothing was learned", lesson->n);
 	if (r < 0)
 		return ctl_fail(ctl, &err);
 	progress_clear(&ctl->progress);

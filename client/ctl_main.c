@@ -16,7 +16,7 @@ static const struct verb verbs[] = {
 		"  bnnctl status --check || mail -s \"bnnd needs a look\" root\n",
 		ARG_BIT(ARG_CHECK), ctl_status},
 	{"learn", "NAME FILE... | --none FILE... | --dir DIR", "Teaches a class from pictures, durably when it returns",
-		"Five to twenty pictures of one thing, from several sides, are a good start; teach it again later "
+		"Ten to twenty pictures of one thing, from several sides, are a good start; teach it again later "
 		"with\n"
 		"more. A picture that was taught before under the same name counts nothing. A file that is no picture "
 		"is\n"
