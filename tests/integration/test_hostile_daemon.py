@@ -287,6 +287,16 @@ class Refused(DaemonTest):
 			self.refused(bnnd.Code.RESOURCE_EXHAUSTED, "12582912 bytes: the limit is 8388608", client.infer,
 				bnnd.Picture(bytes(12 << 20), raw=(2048, 2048, 3)))
 
+	def test_a_connection_too_many_waits_for_room(self):
+		daemon = self.daemon(config="session:\n  max: 2\n")
+		clients = [daemon.client(), daemon.client()]
+		threading.Timer(0.3, clients[0].close).start()
+		with daemon.client() as third:
+			self.assertEqual("ready", third.status().state)
+			with self.assertRaisesRegex(bnnd.Error, "RESOURCE_EXHAUSTED.*connections"):
+				bnnd.Client(daemon.socket, timeout=0.3)
+		clients[1].close()
+
 	def test_the_negatives_can_be_asked_for_and_forgotten(self):
 		daemon = self.daemon()
 		with daemon.client() as client:

@@ -15,6 +15,7 @@ from .wire import Code, ConnectionLost, Error, Kind, messages
 
 DEFAULT_SOCKET = "/run/bnnd/bnnd.sock"
 RECEIVE_BYTES = 1 << 18
+RETRY_MOST_S = 1.0    # between two tries to connect, whatever the daemon advises
 
 
 def label_bytes(label):
@@ -59,12 +60,25 @@ class Picture:
 
 
 class Client:
-	"""A connection to the daemon. timeout: seconds that one call may take before TimeoutError."""
+	"""A connection to the daemon. timeout: seconds that one call may take before TimeoutError. Making the connection is
+	such a call: while the daemon says that it has too many just now, it is tried again."""
 
 	def __init__(self, path=None, timeout=60.0, software="bnnd-python 0.1"):
 		self.path = path or os.environ.get("BNND_SOCKET") or DEFAULT_SOCKET
 		self.timeout = timeout
-		self._sock = wire.connect(self.path, timeout)
+		end = time.monotonic() + timeout
+		while True:
+			try:
+				self._connect(software)
+				return
+			except Error as e:
+				again = e.retry_after_ms / 1000
+				if not again or time.monotonic() + again >= end:
+					raise
+				time.sleep(min(again, RETRY_MOST_S))
+
+	def _connect(self, software):
+		self._sock = wire.connect(self.path, self.timeout)
 		self._reader = wire.FrameReader()
 		self._replies = {}      # request id -> (Reply, payload), arrived and not yet asked for
 		self._open = set()      # request ids without a reply
