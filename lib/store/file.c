@@ -198,13 +198,15 @@ int file_probe(const char *path, struct file_probe *ret_probe, struct err *err)
 {
 	struct file_probe probe = {0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	if (fd < 0 && errno == ENOENT && lstat(path, &st) == 0)
+		return err_set(err, ERR_UNAVAILABLE, "%s is a link to what is not there", path);
 	if (fd < 0 && errno == ENOENT) {
 		*ret_probe = probe;
 		return 0;
 	}
 	if (fd < 0)
 		return err_set(err, ERR_UNAVAILABLE, "cannot read %s: %s", path, strerror(errno));
-	struct stat st;
 	int r = 0;
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		r = err_set(err, ERR_UNAVAILABLE, "%s is not a regular file", path);

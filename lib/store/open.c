@@ -274,6 +274,15 @@ static void say_locked(const struct store *store, const struct file_probe *probe
 	err_set(err, ERR_UNAVAILABLE, "%s is %s", store->path, owner);
 }
 
+/* SQLite would take what it finds there for a log, and fail with the first change. */
+static int check_wal_kind(const struct store *store, struct err *err)
+{
+	struct stat st;
+	if (stat(store->wal_path, &st) != 0 || S_ISREG(st.st_mode))
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "%s is not a regular file", store->wal_path);
+}
+
 static void open_existing(struct store *store, const struct file_probe *probe, struct err *err)
 {
 	if (probe->locked) {
@@ -286,6 +295,8 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 		r = err_set(err, ERR_FAILED_PRECONDITION,
 			"there is %s-journal, which bnnd never writes: move it away if it is not yours",
 			file_base(store->path));
+	if (r == 0)
+		r = check_wal_kind(store, err);
 	if (r != 0) {
 		open_degrade(store, STORE_CLOSED, err);
 		return;
