@@ -62,6 +62,18 @@ static int at(const struct config_file *file, yaml_mark_t mark, const char *sent
 	return err_set(err, ERR_INVALID_ARGUMENT, "%s:%zu:%zu: %s", name, mark.line + 1, mark.column + 1, sentence);
 }
 
+/* What follows the settings: libyaml would read on, we would not, and nobody would know. */
+static int check_end(const struct config_file *file, yaml_parser_t *parser, struct err *err)
+{
+	yaml_document_t more;
+	if (!yaml_parser_load(parser, &more))
+		return at(file, parser->problem_mark, parser->problem ? parser->problem : "not YAML", err);
+	const yaml_node_t *root = yaml_document_get_root_node(&more);
+	int r = root ? at(file, root->start_mark, "a second YAML document begins here: settings are in one", err) : 0;
+	yaml_document_delete(&more);
+	return r;
+}
+
 static int parse(struct config_file *file, FILE *in, struct err *err)
 {
 	yaml_parser_t parser;
@@ -76,19 +88,26 @@ static int parse(struct config_file *file, FILE *in, struct err *err)
 		yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
 		if (!yaml_parser_load(&parser, &file->document))
 			r = at(file, parser.problem_mark, parser.problem ? parser.problem : "not YAML", err);
+		else if (yaml_document_get_root_node(&file->document))
+			r = check_end(file, &parser, err);
+		if (r < 0)
+			yaml_document_delete(&file->document);
 		yaml_parser_delete(&parser);
 	}
 	free(text);
 	return r;
 }
 
-/* "section.key" of a pair; the scalar's text is NUL-terminated by libyaml, a NUL inside is a control character. */
+/* "section.key" of a pair; the scalar's text is NUL-terminated by libyaml. */
 static int pair_path(const struct config_file *file, const char *section, const yaml_node_t *key, char *ret_path,
 	size_t path_bytes, struct err *err)
 {
 	if (key->type != YAML_SCALAR_NODE)
 		return at(file, key->start_mark, "a key must be plain text", err);
-	snprintf(ret_path, path_bytes, "%s%s%s", section, section[0] ? "." : "", (const char *)key->data.scalar.value);
+	const char *name = (const char *)key->data.scalar.value;
+	if (strlen(name) != key->data.scalar.length)
+		return at(file, key->start_mark, "the key has a NUL in it", err);
+	snprintf(ret_path, path_bytes, "%s%s%s", section, section[0] ? "." : "", name);
 	return 0;
 }
 

@@ -107,11 +107,24 @@ static size_t distance(const char *a, const char *b)
 	return row[n];
 }
 
+/* A name without a dot is a section, or a key whose section was forgotten. */
+static size_t distance_to(const char *path, const char *known)
+{
+	char section[NEAREST_MAX_BYTES + 1];
+	size_t whole = distance(path, known);
+	if (strchr(path, '.'))
+		return whole;
+	snprintf(section, sizeof section, "%.*s", (int)strcspn(known, "."), known);
+	size_t to_section = distance(path, section), to_key = distance(path, strchr(known, '.') + 1);
+	size_t part = to_section < to_key ? to_section : to_key;
+	return part < whole ? part : whole;
+}
+
 const char *config_key_nearest(const char *path)
 {
 	const char *nearest = config_keys[0].path;
 	for (size_t i = 1; i < config_keys_n; i++)
-		if (distance(path, config_keys[i].path) < distance(path, nearest))
+		if (distance_to(path, config_keys[i].path) < distance_to(path, nearest))
 			nearest = config_keys[i].path;
 	return nearest;
 }

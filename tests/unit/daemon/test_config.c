@@ -58,7 +58,12 @@ static void test_bad(void **state)
 		const char *text, *where, *what;
 	} bad[] = {
 		{"learner:\n  epocs: 3\n", ":2:3: ", "unknown key 'learner.epocs'; the nearest is 'learner.epochs'"},
-		{"lerner:\n  epochs: 3\n", ":1:1: ", "unknown key 'lerner'"},
+		{"lerner:\n  epochs: 3\n", ":1:1: ", "unknown key 'lerner'; the nearest is 'learner."},
+		{"Answers:\n  refuse: 0.1\n", ":1:1: ", "unknown key 'Answers'; the nearest is 'answers.refuse'"},
+		{"threads: 1\n", ":1:1: ", "unknown key 'threads'; the nearest is 'infer.threads'"},
+		{"learner: {epochs: 3}\n---\nlearner: {epochs: 4}\n", ":3:1: ", "a second YAML document begins here"},
+		{"learner: {epochs: 3}\n...\nlearner: [\n", ":3:1: ", ""},
+		{"\"learner.epochs\\0x\": 3\n", ":1:1: ", "the key has a NUL in it"},
 		{"learner:\n  epochs: 0\n", ":2:11: ", "learner.epochs must be a whole number of 1 to 100"},
 		{"learner:\n  epochs: -1\n", ":2:11: ", "learner.epochs must be"},
 		{"learner:\n  epochs: 1e3\n", ":2:11: ", "learner.epochs must be"},
