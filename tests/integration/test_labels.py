@@ -39,6 +39,7 @@ class Labels(DaemonTest):
 				with c.lesson() as lesson:
 					lesson.add(label, pictures("disc", 1)[0])
 				self.check_error(lesson.refused[0][1], Code.INVALID_ARGUMENT, "label|called")
+				self.refused(Code.INVALID_ARGUMENT, "label|called", c.learn, label, pictures("disc", 1))
 				self.refused(Code.INVALID_ARGUMENT, "label|called", c.rename, "mug", label)
 				code, out, err = self.d.ctl("learn", "--", label, *self.files("disc", 1))
 				self.assertEqual(USAGE, code, err)
