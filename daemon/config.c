@@ -62,6 +62,28 @@ static int at(const struct config_file *file, yaml_mark_t mark, const char *sent
 	return err_set(err, ERR_INVALID_ARGUMENT, "%s:%zu:%zu: %s", name, mark.line + 1, mark.column + 1, sentence);
 }
 
+/* Settings are two deep. libyaml compares each token with every open bracket before it, so a file of brackets would keep
+ * a start busy for a minute: it is looked at bracket by bracket before it is read as a whole. What is not YAML is told then. */
+static int check_depth(const struct config_file *file, const char *text, size_t n, struct err *err)
+{
+	yaml_parser_t parser;
+	yaml_event_t event;
+	int depth = 0, r = 0;
+	bool more = yaml_parser_initialize(&parser);
+	if (more)
+		yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+	while (more && r == 0 && yaml_parser_parse(&parser, &event)) {
+		depth += event.type == YAML_MAPPING_START_EVENT || event.type == YAML_SEQUENCE_START_EVENT;
+		depth -= event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
+		more = event.type != YAML_STREAM_END_EVENT;
+		if (depth > CONFIG_DEPTH_MAX)
+			r = at(file, event.start_mark, "nested more deeply than any setting is", err);
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return r;
+}
+
 /* What follows the settings: libyaml would read on, we would not, and nobody would know. */
 static int check_end(const struct config_file *file, yaml_parser_t *parser, struct err *err)
 {
@@ -84,6 +106,8 @@ static int parse(struct config_file *file, FILE *in, struct err *err)
 		r = err_set(err, ERR_INVALID_ARGUMENT, "%s: %s", file->name, strerror(errno));
 	else if (n > CONFIG_FILE_MAX_BYTES)
 		r = err_set(err, ERR_INVALID_ARGUMENT, "%s: larger than %d bytes", file->name, CONFIG_FILE_MAX_BYTES);
+	if (r == 0)
+		r = check_depth(file, text, n, err);
 	if (r == 0 && yaml_parser_initialize(&parser)) {
 		yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
 		if (!yaml_parser_load(&parser, &file->document))

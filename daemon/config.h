@@ -49,7 +49,7 @@ extern const char config_default_file[]; /* /etc/bnnd/bnnd.yaml with the prefix 
 
 #define CONFIG_DEFAULT_SOCKET "/run/bnnd/bnnd.sock"
 
-enum { CONFIG_FILE_MAX_BYTES = 256 << 10 };
+enum { CONFIG_FILE_MAX_BYTES = 256 << 10, CONFIG_DEPTH_MAX = 4 };
 
 /* Defaults, then the file, then the overrides. Errors are one sentence with file:line:column and the nearest valid key. */
 int config_load(const struct config_overrides *overrides, struct config *ret_config, struct err *err);

@@ -63,6 +63,7 @@ static void test_bad(void **state)
 		{"threads: 1\n", ":1:1: ", "unknown key 'threads'; the nearest is 'infer.threads'"},
 		{"learner: {epochs: 3}\n---\nlearner: {epochs: 4}\n", ":3:1: ", "a second YAML document begins here"},
 		{"learner: {epochs: 3}\n...\nlearner: [\n", ":3:1: ", ""},
+		{"learner: {epochs: [[[[[[[1]]]]]]]}\n", ":1:21: ", "nested more deeply than any setting is"},
 		{"\"learner.epochs\\0x\": 3\n", ":1:1: ", "the key has a NUL in it"},
 		{"learner:\n  epochs: 0\n", ":2:11: ", "learner.epochs must be a whole number of 1 to 100"},
 		{"learner:\n  epochs: -1\n", ":2:11: ", "learner.epochs must be"},
