@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/config.h"
@@ -260,9 +261,10 @@ static int run_with(
 	int r = learned_open(&options, &learned, &err);
 	if (r == -ERR_FAILED_PRECONDITION) {
 		struct err found = err;
-		err_set(&err, ERR_FAILED_PRECONDITION,
-			"%.280s: set learner.width to what the state was taught with, or choose another state.dir",
-			found.text);
+		struct stat st; /* of a state of another width; what is no directory has none */
+		bool is_dir = stat(config->state_dir, &st) == 0 && S_ISDIR(st.st_mode);
+		err_set(&err, ERR_FAILED_PRECONDITION, "%.280s: %schoose another state.dir", found.text,
+			is_dir ? "set learner.width to what the state was taught with, or " : "");
 		return cannot_start(watch, &err);
 	}
 	if (r < 0)

@@ -201,6 +201,15 @@ class Configuration(DaemonTest):
 		self.assertEqual(78, caught.exception.returncode, caught.exception.text)
 		self.assertRegex(caught.exception.text, "picture rules 2, this bnnd has 1")
 
+	def test_a_file_in_place_of_the_state(self):
+		path = os.path.join(self.folder(), "state")
+		with open(path, "wb"):
+			pass
+		with self.assertRaises(DidNotStart) as caught:
+			self.start_failing(state=path)
+		self.assertEqual(78, caught.exception.returncode, caught.exception.text)
+		self.assertRegex(caught.exception.text, "is not a directory: choose another state.dir")
+
 	def start_failing(self, **options):
 		daemon = self.make(**options)
 		try:
