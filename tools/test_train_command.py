@@ -330,17 +330,17 @@ class Export(Case):
         self.assertIn('classes that were not trained', pathlib.Path('x.md').read_text())
 
     def test_small_classes(self):
-        """One class of three does not spoil the episodes of the others."""
+        """Classes of five, of which two would be taught, do not spoil the episodes of the others."""
         self.trained()
-        for seed, n in ((4, 12), (5, 3)):
+        for seed, n in ((4, 12), (5, 5)):
             write_folder(pathlib.Path('others'), drawn_set(seed=seed, n_each=n))
             for c in range(4):
                 pathlib.Path(f'others/class{c}').rename(f'others/n{n}-{c}')
-        self.export('--episodes', 'others', words='not in the episodes: n3-0, n3-1, n3-2, n3-3, with fewer than 4 pictures')
+        self.export('--episodes', 'others', words='not in the episodes: n5-0, n5-1, n5-2, n5-3, with fewer than 6 pictures')
         self.assertIn('with 1 to 6 pictures each', pathlib.Path('x.md').read_text())
         for c in range(1, 4):
             shutil.rmtree(f'others/n12-{c}')
-        self.refuses('others: episodes need two classes with 4 pictures each at least, here is one', export.main,
+        self.refuses('others: episodes need two classes with 6 pictures each at least, here is one', export.main,
                      'run/checkpoint.pt', 'y.bnn', '--episodes', 'others')
 
     def test_whitening(self):

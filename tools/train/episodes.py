@@ -14,7 +14,8 @@ from datasets import quantize
 EPISODES = 2000
 REPORT_EPISODES = 500
 REPORT_SEED = 2
-CLASS_LEAST = 2 * fit_answers.FEWEST    # pictures of a class: as many to teach as to ask
+TAUGHT_LEAST = fit_answers.FEWEST + 1   # of two pictures each is as far from the other: no spread to fit sd_0 to
+CLASS_LEAST = 2 * TAUGHT_LEAST          # pictures of a class: as many to teach as to ask
 TRAINED_MOST = 0.1      # share of the pictures that may be of the training before it looks like a mistake
 NAMED_MOST = 5          # classes that a sentence lists
 
