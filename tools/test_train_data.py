@@ -96,9 +96,10 @@ class Data(unittest.TestCase):
             self.assertEqual({p.tobytes() for p in pictures.whole(parts).x}, {p.tobytes() for p in data.x})
             lines = said.getvalue().splitlines()
             self.assertEqual(len(lines), 6, lines)
-            for words in ('3 .heic', '1 .jpg (no picture of a class)', 'class1/cut.png', 'class1/no.jpg', 'class1/empty.webp',
-                          'phone has no picture that can be read'):
+            for words in ('3 .heic', '1 .jpg (no picture of a class)', 'class1/cut.png', 'class1/empty.webp',
+                          'class1/no.jpg: cannot identify image file', 'phone has no picture that can be read'):
                 self.assertEqual(sum(words in line for line in lines), 1, words)
+            self.assertNotIn("'it'", said.getvalue())
 
     def test_many_unreadable(self):
         write_folder(self.folder / 'p', drawn_set(n_each=3))

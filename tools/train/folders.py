@@ -92,7 +92,7 @@ def attempt(read, path, side):
     try:
         return read(path, side), None
     except Exception as e:
-        return None, str(e).replace(str(path), 'it') or type(e).__name__
+        return None, str(e).replace(f' {str(path)!r}', '').replace(str(path), 'it') or type(e).__name__
 
 
 # --- many ------------------------------------------------------------------------------------------------------------
