@@ -197,10 +197,11 @@ int file_read(const char *path, size_t max_bytes, uint8_t **ret_data, size_t *re
 int file_probe(const char *path, struct file_probe *ret_probe, struct err *err)
 {
 	struct file_probe probe = {0};
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
-	if (fd < 0 && errno == ENOENT && lstat(path, &st) == 0)
-		return err_set(err, ERR_UNAVAILABLE, "%s is a link to what is not there", path);
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) /* SQLite would keep the -wal beside what it leads to */
+		return err_set(err, ERR_UNAVAILABLE,
+			"%s is a symbolic link: put the file itself there, or link the whole directory", path);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT) {
 		*ret_probe = probe;
 		return 0;

@@ -278,7 +278,7 @@ static void say_locked(const struct store *store, const struct file_probe *probe
 static int check_wal_kind(const struct store *store, struct err *err)
 {
 	struct stat st;
-	if (stat(store->wal_path, &st) != 0 || S_ISREG(st.st_mode))
+	if (lstat(store->wal_path, &st) != 0 || S_ISREG(st.st_mode))
 		return 0;
 	return err_set(err, ERR_UNAVAILABLE, "%s is not a regular file", store->wal_path);
 }

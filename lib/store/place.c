@@ -2,7 +2,7 @@
 /* lib/store/place.c: is the file that is open still the one at its path, as we left it?
  *
  * A directory that is removed, a file that is moved away, an older copy laid over it: SQLite goes on writing into what it
- * has open, and what is acknowledged then is lost. So before and after each change db and -wal are looked at by stat of
+ * has open, and what is acknowledged then is lost. So before and after each change db and -wal are looked at by lstat of
  * their paths: device and inode must be those that were opened, size and time those of our own last write; and the open
  * handle must read the header that it read then. Never by a second descriptor: closing it would drop SQLite's locks. */
 #include "lib/store/internal.h"
@@ -14,7 +14,7 @@
 static int mark_read(const char *path, struct file_mark *ret_mark)
 {
 	struct stat st;
-	if (stat(path, &st) != 0)
+	if (lstat(path, &st) != 0) /* behind a link the next start would look for the -wal elsewhere */
 		return -errno;
 	*ret_mark = (struct file_mark){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
 	return 0;

@@ -113,6 +113,31 @@ static void test_another_file(void **state)
 	paths_free(&p);
 }
 
+/* Moved to another disk, a link in its place: the same inode, but the next start would look for a -wal beside what the link
+ * leads to, and not see what is acknowledged into this one. */
+static void link_in_its_place(struct fixture *f, const char *path, const char *away)
+{
+	assert_int_equal(rename(path, away), 0);
+	assert_int_equal(symlink(away, path), 0);
+	refused(f, "another file");
+	assert_int_equal(rename(away, path), 0);
+	goes_on(f);
+}
+
+static void test_link_to_the_db(void **state)
+{
+	struct paths p = begin(*state);
+	link_in_its_place(*state, p.db, p.db_away);
+	paths_free(&p);
+}
+
+static void test_link_to_the_wal(void **state)
+{
+	struct paths p = begin(*state);
+	link_in_its_place(*state, p.wal, p.wal_away);
+	paths_free(&p);
+}
+
 /* cp of an older copy: the same inode. The store of a process is never asked: a copy made by another process. */
 static void copy_over(const char *from, const char *to)
 {
@@ -292,6 +317,8 @@ int main(void)
 		TEST(test_moved_away_and_back),
 		TEST(test_wal_removed),
 		TEST(test_another_file),
+		TEST(test_link_to_the_db),
+		TEST(test_link_to_the_wal),
 		TEST(test_an_older_copy_over_it),
 		TEST(test_closing_leaves_a_copy_alone),
 		TEST(test_cut),

@@ -207,6 +207,15 @@ static void a_link_to_nothing(const char *db, const char *wal)
 	assert_int_equal(unlink(db), 0);
 	assert_int_equal(symlink("nowhere/to-be-found", db), 0);
 }
+static void a_link_to_itself_moved(const char *db, const char *wal)
+{
+	(void)wal;
+	char *moved = NULL;
+	assert_true(asprintf(&moved, "%s.moved", db) > 0);
+	assert_int_equal(rename(db, moved), 0);
+	assert_int_equal(symlink(moved, db), 0);
+	free(moved);
+}
 static void wal_is_a_fifo(const char *db, const char *wal)
 {
 	(void)db;
@@ -357,7 +366,8 @@ static const struct prepared {
 	{"another backbone's", false, other_backbone, STORE_CLOSED, "another backbone", "", false},
 	{"a directory", false, a_directory, STORE_CLOSED, "not a regular file", "", false},
 	{"a fifo", false, a_fifo, STORE_CLOSED, "not a regular file", "", false},
-	{"a link to nothing", false, a_link_to_nothing, STORE_CLOSED, "a link to what is not there", "", false},
+	{"a link to nothing", false, a_link_to_nothing, STORE_CLOSED, "is a symbolic link", "", false},
+	{"a link to itself, moved", false, a_link_to_itself_moved, STORE_CLOSED, "is a symbolic link", "", false},
 	{"-wal is a fifo", false, wal_is_a_fifo, STORE_CLOSED, "-wal is not a regular file", "", false},
 	{"tree is noise", false, broken_tree, STORE_CLOSED, "damaged", "", false},
 	{"-wal of another state", true, wal_of_another_state, STORE_CLOSED, "belongs to another state file", "", false},
