@@ -33,7 +33,7 @@ static const struct {
 	[ARG_TOGETHER] = {"together", 0, NULL, "with --dir: all classes in one lesson"},
 	[ARG_NONE] = {"none", 0, NULL, "the negatives: pictures of nothing in particular"},
 	[ARG_DRY_RUN] = {"dry-run", 'n', NULL, "do everything but keep it"},
-	[ARG_KEY] = {"key", 0, "HEX32", "16 bytes as 32 hex digits: the same key never teaches twice", "32 hex digits"},
+	[ARG_KEY] = {"key", 0, "HEX32", "16 bytes as 32 hex digits: the same key never changes anything twice", "32 hex digits"},
 	[ARG_IF_SEQ] = {"if-seq", 0, "N", "only if the newest change is number N", "the number of a change"},
 	[ARG_RAW] = {"raw", 0, "WxHxC", "files without a header: one frame of W x H pixels, C = 1 grey or 3 RGB bytes",
 		"width x height x channels like 640x480x3, channels 1 or 3"},
