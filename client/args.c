@@ -33,7 +33,8 @@ static const struct {
 	[ARG_TOGETHER] = {"together", 0, NULL, "with --dir: all classes in one lesson"},
 	[ARG_NONE] = {"none", 0, NULL, "the negatives: pictures of nothing in particular"},
 	[ARG_DRY_RUN] = {"dry-run", 'n', NULL, "do everything but keep it"},
-	[ARG_KEY] = {"key", 0, "HEX32", "16 bytes as 32 hex digits: the same key never changes anything twice", "32 hex digits"},
+	[ARG_KEY] = {"key", 0, "HEX32", "16 bytes as 32 hex digits: the same key never changes anything twice",
+		"32 hex digits"},
 	[ARG_IF_SEQ] = {"if-seq", 0, "N", "only if the newest change is number N", "the number of a change"},
 	[ARG_RAW] = {"raw", 0, "WxHxC", "files without a header: one frame of W x H pixels, C = 1 grey or 3 RGB bytes",
 		"width x height x channels like 640x480x3, channels 1 or 3"},
@@ -417,8 +418,8 @@ static void help_flags(FILE *out, uint32_t flags)
 void args_help(FILE *out, const struct verb *verbs, size_t n_verbs, const struct verb *verb)
 {
 	if (verb) {
-		fprintf(out, "usage: bnnctl %s %s\n\n%s.\n%s%s\n", verb->name, verb->operands, verb->summary,
-			verb->help[0] ? "\n" : "", verb->help);
+		fprintf(out, "usage: bnnctl %s%s%s\n\n%s.\n%s%s\n", verb->name, verb->operands[0] ? " " : "",
+			verb->operands, verb->summary, verb->help[0] ? "\n" : "", verb->help);
 		if (verb->flags) {
 			fprintf(out, "flags:\n");
 			help_flags(out, verb->flags);
