@@ -301,10 +301,10 @@ static void lessons_give(struct learned *learned, struct touches *touches)
 {
 	for (size_t i = 0; i < touches->n; i++) {
 		struct touched *touched = &touches->list[i];
-		size_t at = class_node_place(learned->nodes, learned->n_nodes, touched->id);
-		if (at == learned->n_nodes || learned->nodes[at]->entry.id != touched->id)
+		struct class_node *node = class_node_find(learned->nodes, learned->n_nodes, touched->id);
+		if (!node)
 			continue;
-		learned->nodes[at]->entry.newest = touched->newest;
+		node->entry.newest = touched->newest;
 		touched->newest = NULL;
 	}
 }
@@ -464,8 +464,7 @@ static int lessons_follow(
 	touches->n_unknown = 0;
 	for (size_t i = 0; i < touches->n; i++) {
 		struct touched *touched = &touches->list[i];
-		size_t at = class_node_place(learned->nodes, learned->n_nodes, touched->id);
-		bool lives = at < learned->n_nodes && learned->nodes[at]->entry.id == touched->id;
+		bool lives = class_node_find(learned->nodes, learned->n_nodes, touched->id);
 		touched->is_known = touched->is_known || lessons_suffice(touched) || !lives;
 		if (touched->is_known)
 			continue;

@@ -67,6 +67,12 @@ size_t class_node_place(struct class_node *const *nodes, size_t n, uint32_t id)
 	return low;
 }
 
+struct class_node *class_node_find(struct class_node *const *nodes, size_t n, uint32_t id)
+{
+	size_t at = class_node_place(nodes, n, id);
+	return at < n && nodes[at]->entry.id == id ? nodes[at] : NULL;
+}
+
 struct lesson_link {
 	struct class_lesson seen; /* first: a lesson is its link */
 	atomic_uint refs;
@@ -304,8 +310,8 @@ const struct class_entry *snapshot_find(const struct snapshot *snapshot, const s
 const struct class_entry *snapshot_by_id(const struct snapshot *snapshot, uint32_t id)
 {
 	const struct snapshot_box *box = (const struct snapshot_box *)snapshot;
-	size_t at = class_node_place(box->nodes, box->n_nodes, id);
-	return at < box->n_nodes && box->nodes[at]->entry.id == id ? &box->nodes[at]->entry : NULL;
+	const struct class_node *node = class_node_find(box->nodes, box->n_nodes, id);
+	return node ? &node->entry : NULL;
 }
 
 bool class_has_digest(const struct class_entry *class, const uint8_t digest[DIGEST_BYTES])

@@ -23,6 +23,8 @@ struct class_node *class_node_of(const struct class_entry *entry);
 
 /* Where the id is, or belongs, among nodes of ascending ids: the first that is not smaller; n when all are. */
 size_t class_node_place(struct class_node *const *nodes, size_t n, uint32_t id);
+/* The one with that id among them, or NULL. */
+struct class_node *class_node_find(struct class_node *const *nodes, size_t n, uint32_t id);
 
 /* A lesson after another, whose reference it takes over (NULL: the first). */
 const struct class_lesson *class_lesson_new(
