@@ -26,8 +26,7 @@ struct mend_job {
 static void mend_key(void *ctx, const uint8_t key[STORE_KEY_BYTES])
 {
 	struct mend_job *job = ctx;
-	if ((job->n_keys & (job->n_keys - 1)) == 0) /* a power of two: full */
-		job->keys = mem_realloc(job->keys, job->n_keys ? 2 * job->n_keys : 1, sizeof *job->keys);
+	job->keys = mem_grow(job->keys, job->n_keys, sizeof *job->keys);
 	memcpy(job->keys[job->n_keys++], key, STORE_KEY_BYTES);
 }
 

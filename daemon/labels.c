@@ -16,8 +16,7 @@ struct label_want {
 
 void label_want(struct label_wants *wants, uint32_t class_id, uint64_t at, struct label *ret_label)
 {
-	if ((wants->n & (wants->n - 1)) == 0) /* a power of two: full */
-		wants->list = mem_realloc(wants->list, wants->n ? 2 * wants->n : 1, sizeof *wants->list);
+	wants->list = mem_grow(wants->list, wants->n, sizeof *wants->list);
 	wants->list[wants->n++] = (struct label_want){.class_id = class_id, .at = at, .label = ret_label};
 }
 

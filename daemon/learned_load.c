@@ -383,8 +383,7 @@ int learned_reload(struct learned *learned, struct err *err)
 static void touch(void *ctx, uint32_t class_id)
 {
 	struct touches *touches = ctx;
-	if ((touches->n & (touches->n - 1)) == 0)
-		touches->list = mem_realloc(touches->list, touches->n ? 2 * touches->n : 1, sizeof *touches->list);
+	touches->list = mem_grow(touches->list, touches->n, sizeof *touches->list);
 	touches->list[touches->n++] = (struct touched){.id = class_id};
 }
 

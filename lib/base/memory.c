@@ -23,6 +23,15 @@ void *mem_realloc(void *p, size_t n, size_t bytes)
 	return q;
 }
 
+void *mem_grow(void *list, size_t n, size_t bytes)
+{
+	size_t room;
+	if ((n & (n - 1)) != 0)
+		return list;
+	REQUIRE(size_mul(n, 2, &room));
+	return mem_realloc(list, n ? room : 1, bytes);
+}
+
 void *mem_dup(const void *p, size_t bytes)
 {
 	void *q = malloc(bytes ? bytes : 1);

@@ -31,6 +31,8 @@ static inline bool size_add(size_t a, size_t b, size_t *ret)
 /* Zeroed; free with free(). n * bytes is checked. */
 void *mem_zalloc(size_t n, size_t bytes);
 void *mem_realloc(void *p, size_t n, size_t bytes);
+/* A list of n elements that grows one by one, with room for another: it doubles whenever n is a power of two. */
+void *mem_grow(void *list, size_t n, size_t bytes);
 void *mem_dup(const void *p, size_t bytes);
 char *mem_strdup(const char *s);
 
