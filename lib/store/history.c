@@ -6,6 +6,8 @@
  * undone, undos and rollbacks included. So an undo that was itself rolled back undoes nothing. */
 #include "lib/store/internal.h"
 
+#include <stdio.h>
+
 uint64_t store_entry_before(const struct store_entry *entry)
 {
 	bool restores = entry->op == STORE_OP_UNDO || entry->op == STORE_OP_ROLLBACK;
@@ -57,12 +59,24 @@ static int walk_undone(struct walk *walk, uint64_t seq, bool *ret_undone, struct
 	return 0;
 }
 
-/* Runs stmt (CHANGE_COLUMNS, falling seqs) and finalizes it; *ret_n counts what was given to fn. */
-static int give(struct store *store, sqlite3_stmt *stmt, store_entry_fn *fn, void *ctx, size_t *ret_n, struct err *err)
+/* Gives fn the changes that `which` (from WHERE on, its ?n are args) selects with falling seqs; key, where there is one,
+ * is ?1 instead. *ret_n counts what was given. */
+static int give(struct store *store, const char *which, size_t n_args, const int64_t *args, const uint8_t *key,
+	store_entry_fn *fn, void *ctx, size_t *ret_n, struct err *err)
 {
-	struct walk walk;
-	int r = walk_begin(&walk, store->db, store->seq, err), answer = 0;
-	size_t n = 0;
+	char sql[256];
+	struct walk walk = {0};
+	sqlite3_stmt *stmt = NULL;
+	int answer = 0;
+	open_begin(store);
+	snprintf(sql, sizeof sql, "SELECT " CHANGE_COLUMNS " FROM change %s", which);
+	int r = sql_prepare(store->db, sql, &stmt, err);
+	if (r == 0)
+		r = walk_begin(&walk, store->db, store->seq, err);
+	if (r == 0)
+		sql_bind(stmt, n_args, args);
+	if (r == 0 && key)
+		sqlite3_bind_blob(stmt, 1, key, STORE_KEY_BYTES, SQLITE_STATIC);
 	while (r == 0 && answer == 0 && (r = sql_step(stmt, err)) == 1) {
 		struct change_row row;
 		change_row_read(stmt, store->file_id, &row);
@@ -73,66 +87,45 @@ static int give(struct store *store, sqlite3_stmt *stmt, store_entry_fn *fn, voi
 		r = walk_undone(&walk, row.entry.seq, &row.entry.undone, err);
 		if (r == 0)
 			answer = fn(ctx, &row.entry);
-		n++;
+		++*ret_n;
 	}
 	sqlite3_finalize(walk.restores);
 	sqlite3_finalize(stmt);
-	*ret_n = n;
 	return open_finish_read(store, r, answer, err);
 }
 
 int store_history(struct store *store, uint64_t before_seq, size_t n, store_entry_fn *fn, void *ctx, struct err *err)
 {
 	struct err own;
-	err = err ? err : &own;
+	size_t given = 0;
+	int64_t before = before_seq == 0 || before_seq > INT64_MAX ? INT64_MAX : (int64_t)before_seq;
+	int64_t most = n > INT64_MAX ? INT64_MAX : (int64_t)n;
 	if (!store->db)
 		return 0;
-	open_begin(store);
-	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(store->db,
-		"SELECT " CHANGE_COLUMNS " FROM change WHERE seq BETWEEN 1 AND ?1 - 1 ORDER BY seq DESC LIMIT ?2",
-		&stmt, err);
-	if (r != 0)
-		return open_finish_read(store, r, 0, err);
-	int64_t before = before_seq == 0 || before_seq > INT64_MAX ? INT64_MAX : (int64_t)before_seq;
-	sql_bind(stmt, SQL_ARGS(before, n > INT64_MAX ? INT64_MAX : (int64_t)n));
-	size_t given = 0;
-	return give(store, stmt, fn, ctx, &given, err);
+	return give(store, "WHERE seq BETWEEN 1 AND ?1 - 1 ORDER BY seq DESC LIMIT ?2", SQL_ARGS(before, most), NULL,
+		fn, ctx, &given, err ? err : &own);
 }
 
 int store_lessons(struct store *store, store_entry_fn *fn, void *ctx, struct err *err)
 {
 	struct err own;
-	err = err ? err : &own;
+	size_t given = 0;
 	if (!store->db)
 		return 0;
-	open_begin(store);
-	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(store->db,
-		"SELECT " CHANGE_COLUMNS " FROM change WHERE seq >= 1 AND op = 1 ORDER BY seq DESC", &stmt, err);
-	if (r != 0)
-		return open_finish_read(store, r, 0, err);
-	size_t given = 0;
-	return give(store, stmt, fn, ctx, &given, err);
+	return give(
+		store, "WHERE seq >= 1 AND op = 1 ORDER BY seq DESC", 0, NULL, NULL, fn, ctx, &given, err ? err : &own);
 }
 
 int store_find_key(
 	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err)
 {
 	struct err own;
-	err = err ? err : &own;
+	size_t given = 0;
 	if (!store->db)
 		return 1;
 	if (store->trouble == TROUBLE_GONE || store->trouble == TROUBLE_WRITTEN)
 		return err_set(err, ERR_UNAVAILABLE, "%s", store->why);
-	open_begin(store);
-	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE key = ?1", &stmt, err);
-	if (r != 0)
-		return open_finish_read(store, r, 0, err);
-	sqlite3_bind_blob(stmt, 1, key, STORE_KEY_BYTES, SQLITE_STATIC);
-	size_t given = 0;
-	r = give(store, stmt, fn, ctx, &given, err);
+	int r = give(store, "WHERE key = ?1", 0, NULL, key, fn, ctx, &given, err ? err : &own);
 	return r == 0 && given == 0 ? 1 : r;
 }
 
