@@ -59,13 +59,17 @@ static int check_file(const char *path, const struct file_mark *noted, struct fi
 	return PLACE_GONE;
 }
 
+/* Both are those that were opened; how they look now. */
+static int check_both(const struct store *store, struct file_mark *ret_db, struct file_mark *ret_wal, struct err *err)
+{
+	int r = check_file(store->path, &store->place.db, ret_db, err);
+	return r != 0 ? r : check_file(store->wal_path, &store->place.wal, ret_wal, err);
+}
+
 int place_check_files(const struct store *store, struct err *err)
 {
-	struct file_mark now = {0};
-	if (!store->place.noted)
-		return 0;
-	int r = check_file(store->path, &store->place.db, &now, err);
-	return r != 0 ? r : check_file(store->wal_path, &store->place.wal, &now, err);
+	struct file_mark db = {0}, wal = {0};
+	return store->place.noted ? check_both(store, &db, &wal, err) : 0;
 }
 
 int place_check(struct store *store, struct err *err)
@@ -74,9 +78,7 @@ int place_check(struct store *store, struct err *err)
 	uint8_t header[SQLITE_HEADER_BYTES];
 	if (!store->place.noted)
 		return 0;
-	int r = check_file(store->path, &store->place.db, &db, err);
-	if (r == 0)
-		r = check_file(store->wal_path, &store->place.wal, &wal, err);
+	int r = check_both(store, &db, &wal, err);
 	if (r != 0)
 		return r;
 	const char *written = !same_content(&db, &store->place.db)     ? store->path
