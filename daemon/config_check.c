@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "daemon/model_choice.h"
-#include "daemon/reach.h"
+#include "daemon/host/reach.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 

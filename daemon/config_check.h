@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 enum config_finding {
 	CONFIG_FAULT,       /* the daemon would not start, or not work */

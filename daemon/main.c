@@ -10,12 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/config_check.h"
-#include "daemon/learned.h"
-#include "daemon/log.h"
+#include "daemon/state/learned.h"
+#include "daemon/host/log.h"
 #include "daemon/model_choice.h"
-#include "daemon/reach.h"
+#include "daemon/host/reach.h"
 #include "daemon/refuse.h"
 #include "daemon/server.h"
 #include "lib/base/require.h"

@@ -2,7 +2,7 @@
 /* daemon/model_choice.h: which backbone to run: the one asked for, the one last taught, or the default. */
 #pragma once
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "lib/bnn/bnn.h"
 
 /* Opens the model. Asked for (model.path): that one or an error. Else the model of the state that was changed last,

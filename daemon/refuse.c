@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/clock.h"
-#include "daemon/log.h"
-#include "daemon/notify.h"
+#include "lib/base/clock.h"
+#include "daemon/host/log.h"
+#include "daemon/host/notify.h"
 #include "lib/base/err.h"
 #include "lib/base/require.h"
 #include "proto/bnnd.pb-c.h"

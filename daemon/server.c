@@ -13,15 +13,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/clock.h"
-#include "daemon/job_infer.h"
-#include "daemon/job_mend.h"
-#include "daemon/log.h"
-#include "daemon/notify.h"
-#include "daemon/ops.h"
+#include "lib/base/clock.h"
+#include "daemon/work/look.h"
+#include "daemon/work/mend.h"
+#include "daemon/host/log.h"
+#include "daemon/host/notify.h"
+#include "daemon/ops/ops.h"
 #include "daemon/service.h"
-#include "daemon/session.h"
-#include "daemon/threads.h"
+#include "daemon/session/session.h"
+#include "daemon/config/threads.h"
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "proto/limits.h"

@@ -5,8 +5,8 @@
  */
 #pragma once
 
-#include "daemon/config.h"
-#include "daemon/learned.h"
+#include "daemon/config/config.h"
+#include "daemon/state/learned.h"
 #include "lib/bnn/bnn.h"
 
 struct server_parts { /* borrowed; all outlive server_run */

@@ -8,13 +8,13 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "daemon/lanes.h"
-#include "daemon/lesson.h"
-#include "daemon/list.h"
-#include "daemon/listen.h"
-#include "daemon/quota.h"
+#include "daemon/work/lanes.h"
+#include "daemon/lesson/lesson.h"
+#include "lib/base/list.h"
+#include "daemon/host/listen.h"
+#include "daemon/shares/quota.h"
 #include "daemon/server.h"
-#include "daemon/turns.h"
+#include "daemon/session/turns.h"
 #include "lib/image/image.h"
 #include "proto/decode.h"
 
@@ -35,7 +35,7 @@ struct service {
 	uv_timer_t log_timer;    /* what the log held back */
 	uv_timer_t status_timer; /* runs after a STATUS= was sent; no other before it ends */
 	bool status_due;
-	uv_timer_t watchdog;     /* tells systemd that all turns */
+	uv_timer_t watchdog; /* tells systemd that all turns */
 	uv_async_t results_ready;
 	uv_signal_t sigterm, sigint;
 	struct listener listener;

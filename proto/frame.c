@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* proto/frame.c: see frame.h. Pure functions; the connection that feeds them is daemon/session.c. */
+/* proto/frame.c: see frame.h. Pure functions; the connection that feeds them is daemon/session/session.c. */
 #include "proto/frame.h"
 
 #include "lib/base/endian.h"

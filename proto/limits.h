@@ -15,7 +15,7 @@ enum {
 
 	HELLO_MS = 5000, /* from the connection to its complete Hello */
 
-	/* Of all users together; what one may have of it, its share, is daemon/quota.h's. */
+	/* Of all users together; what one may have of it, its share, is daemon/shares/quota.h's. */
 	SESSIONS_MAX = 64,               /* connections */
 	TURNED_AWAY_MAX = 16,            /* connections beyond that which are told why; more are just closed */
 	IN_FLIGHT_MAX = 128,             /* requests */

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
-#include "daemon/learned.h"
+#include "daemon/config/config.h"
+#include "daemon/state/learned.h"
 #include "daemon/server.h"
 #include "lib/base/random.h"
 #include "proto/frame.h"

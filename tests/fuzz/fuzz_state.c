@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
-#include "daemon/learned.h"
-#include "daemon/views.h"
+#include "daemon/config/config.h"
+#include "daemon/state/learned.h"
+#include "daemon/wire/views.h"
 #include "lib/base/random.h"
 #include "lib/store/internal.h"
 #include "proto/limits.h"

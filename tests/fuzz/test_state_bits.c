@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/learned.h"
+#include "daemon/state/learned.h"
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/learned.h"
+#include "daemon/state/learned.h"
 
 enum { FEATURES = 512, QUIET = 100, MOST = 8 };
 

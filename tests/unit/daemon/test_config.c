@@ -10,9 +10,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/config_keys.h"
-#include "daemon/reach.h"
-#include "daemon/threads.h"
+#include "daemon/config/config_keys.h"
+#include "daemon/host/reach.h"
+#include "daemon/config/threads.h"
 
 static int load(const char *text, struct config *config, struct err *err)
 {

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/fair.h"
+#include "daemon/shares/fair.h"
 #include "lib/base/random.h"
 
 struct thing {

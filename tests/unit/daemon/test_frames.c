@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/inbox.h"
-#include "daemon/outbox.h"
+#include "daemon/session/inbox.h"
+#include "daemon/session/outbox.h"
 #include "lib/base/endian.h"
 #include "lib/base/random.h"
 #include "proto/limits.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/learned.h"
+#include "daemon/state/learned.h"
 #include "lib/base/endian.h"
 #include "lib/base/text.h"
 #include "proto/limits.h"

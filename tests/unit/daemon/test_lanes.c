@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/clock.h"
-#include "daemon/lanes.h"
+#include "lib/base/clock.h"
+#include "daemon/work/lanes.h"
 
 static struct job *plain_job(void)
 {

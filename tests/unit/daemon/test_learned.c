@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/learned.h"
+#include "daemon/state/learned.h"
 #include "lib/base/random.h"
 #include "proto/limits.h"
 

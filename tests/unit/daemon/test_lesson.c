@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/keyset.h"
-#include "daemon/lesson.h"
+#include "daemon/lesson/keyset.h"
+#include "daemon/lesson/lesson.h"
 #include "lib/base/random.h"
 
 enum { D = 8 };

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/log.h"
+#include "daemon/host/log.h"
 
 static char logged[16384];
 

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/notify.h"
+#include "daemon/host/notify.h"
 
 static char dir[] = "/tmp/bnnd-notify-XXXXXX";
 

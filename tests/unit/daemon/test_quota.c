@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/payload.h"
-#include "daemon/quota.h"
+#include "daemon/shares/payload.h"
+#include "daemon/shares/quota.h"
 #include "lib/base/random.h"
 #include "proto/limits.h"
 

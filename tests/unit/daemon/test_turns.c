@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/clock.h"
-#include "daemon/turns.h"
+#include "lib/base/clock.h"
+#include "daemon/session/turns.h"
 
 enum { FEW = 8 };
 

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/ops.h"
-#include "daemon/views.h"
+#include "daemon/ops/ops.h"
+#include "daemon/wire/views.h"
 #include "proto/limits.h"
 
 enum { N_CLASSES = 1000, N_HISTORY = 120 };

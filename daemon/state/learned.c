@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/state/learned.c: opens the state, publishes snapshots. Reading it is learned_load.c, the changes are change.c.
+ *
+ * Invariant: nodes, history and reasons are exactly what the store's newest state says; the snapshot is made of them. */
+#include "daemon/state/learned_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/memory.h"
+
+void learned_publish(struct learned *learned)
+{
+	char *reasons[LEARNED_REASONS_MAX + 2];
+	size_t n = 0;
+	enum store_mode mode = store_mode(learned->store);
+	const char *why = store_why(learned->store), *flaw = store_flaw(learned->store);
+	if (why[0])
+		reasons[n++] = (char *)why;
+	if (flaw[0])
+		reasons[n++] = (char *)flaw;
+	for (size_t i = 0; i < learned->n_reasons; i++)
+		reasons[n++] = learned->reasons[i];
+	struct snapshot_parts parts = {
+		.seq = store_seq(learned->store),
+		.n_nodes = learned->n_nodes,
+		.nodes = learned->nodes,
+		.n_history = learned->n_history,
+		.history = learned->history,
+		.undone = learned->undone,
+		.n_reasons = n,
+		.reasons = reasons,
+		.writable = mode == STORE_READ_WRITE,
+		.mends = store_mends(learned->store),
+	};
+	snapshot_unref(learned->snapshot);
+	learned->snapshot = snapshot_new(&parts, &learned->config->learner, learned->d);
+}
+
+int learned_open(const struct learned_options *options, struct learned **ret_learned, struct err *err)
+{
+	struct learned *learned = mem_zalloc(1, sizeof *learned);
+	learned->config = options->config;
+	learned->d = options->n_features;
+	learned->history = mem_zalloc(SNAPSHOT_HISTORY, sizeof *learned->history);
+	learned->undone = mem_zalloc(SNAPSHOT_HISTORY, sizeof *learned->undone);
+	learn_row_format(options->config->learner.width, learned->d, learned->row_format, sizeof learned->row_format);
+
+	struct store_options store = {
+		.dir = options->config->state_dir, .model_name = options->model_name, .format = learned->row_format};
+	memcpy(store.feature_id, options->feature_id, sizeof store.feature_id);
+	int r = store_open(&store, &learned->store, err);
+	if (r == 0)
+		r = learned_reload(learned, err);
+	if (r < 0) {
+		learned_close(learned);
+		return r;
+	}
+	*ret_learned = learned;
+	return 0;
+}
+
+void learned_close(struct learned *learned)
+{
+	if (!learned)
+		return;
+	learned_forget_all(learned);
+	snapshot_unref(learned->snapshot);
+	store_close(learned->store);
+	free(learned->nodes);
+	free(learned->history);
+	free(learned->undone);
+	free(learned);
+}
+
+int learned_try_again(struct learned *learned, struct err *err)
+{
+	char why[ERR_TEXT_BYTES];
+	enum store_mode mode = store_mode(learned->store);
+	snprintf(why, sizeof why, "%s", store_why(learned->store));
+	int r = store_try_again(learned->store, err);
+	if (r == STORE_E_OPENED)
+		return learned_reload(learned, err) == 0 ? LEARNED_OPENED : 0;
+	if (mode != store_mode(learned->store) || strcmp(why, store_why(learned->store)) != 0)
+		learned_publish(learned);
+	return 0;
+}
+
+struct snapshot *learned_snapshot(struct learned *learned)
+{
+	return snapshot_ref(learned->snapshot);
+}
+
+struct key_walk {
+	learned_key_fn *fn;
+	void *ctx;
+};
+
+static void key_walk(void *ctx, const uint8_t key[STORE_KEY_BYTES], uint64_t seq)
+{
+	struct key_walk *walk = ctx;
+	(void)seq;
+	walk->fn(walk->ctx, key);
+}
+
+int learned_keys(struct learned *learned, learned_key_fn *fn, void *ctx, struct err *err)
+{
+	struct key_walk walk = {.fn = fn, .ctx = ctx};
+	if (store_mode(learned->store) == STORE_CLOSED)
+		return 0;
+	return store_keys(learned->store, key_walk, &walk, err);
+}

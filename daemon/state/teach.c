@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/state/teach.c: one lesson: leave out what is known, train, write, publish. See learned.h.
+ *
+ * Invariant: a picture (its digest) is taught to a class once, however often it is sent. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/state/change.h"
+#include "lib/base/memory.h"
+
+enum { FEW_PICTURES = 5 };
+
+struct teaching {
+	struct learned *learned;
+	const struct lesson_work *work;
+	size_t k; /* classes that have something new */
+	struct teaching_class {
+		struct label label;
+		uint32_t id;
+		struct class_node *old; /* borrowed, NULL: new */
+		uint32_t samples;
+		struct learn_row *row; /* trained */
+	} * classes;
+	size_t n; /* samples that are new, in order */
+	int8_t *q;
+	uint32_t *y;
+	uint8_t (*digests)[DIGEST_BYTES];
+	uint32_t already_known;
+};
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void teaching_deinit(struct teaching *t)
+{
+	for (size_t i = 0; i < t->k; i++)
+		learn_row_free(t->classes[i].row);
+	free(t->classes);
+	free(t->q);
+	free(t->y);
+	free(t->digests);
+}
+
+static bool taught_in_this_lesson(const struct teaching *t, uint32_t class, const uint8_t *digest)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->y[i] == class && memcmp(t->digests[i], digest, DIGEST_BYTES) == 0)
+			return true;
+	return false;
+}
+
+/* The new class of this lesson that the label names, too (an equal key), + 1; 0: none yet. */
+static uint32_t new_class_of(const struct teaching *t, const struct label *label)
+{
+	struct label key, other;
+	label_key(label, &key);
+	for (uint32_t i = 0; i < t->k; i++) {
+		label_key(&t->classes[i].label, &other);
+		if (!t->classes[i].old && label_equal(&key, &other))
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Copies the new samples; classes left without one are dropped and the others numbered anew. */
+static void teaching_collect(struct teaching *t)
+{
+	const struct lesson_work *work = t->work;
+	struct learned *learned = t->learned;
+	size_t d = learned->d;
+	uint32_t *place = mem_zalloc(work->n_classes, sizeof *place); /* work's class -> ours + 1 */
+	t->classes = mem_zalloc(work->n_classes, sizeof *t->classes);
+	t->q = mem_zalloc(work->n, d);
+	t->y = mem_zalloc(work->n, sizeof *t->y);
+	t->digests = mem_zalloc(work->n, DIGEST_BYTES);
+	uint32_t next_id = store_class_id_next(learned->store);
+	for (size_t i = 0; i < work->n; i++) {
+		const struct label *label = &work->classes[work->y[i]].label;
+		const struct class_entry *class = snapshot_find(learned->snapshot, label);
+		uint32_t *at = &place[work->y[i]];
+		if (!*at && !class)
+			*at = new_class_of(t, label);
+		if (class_has_digest(class, work->digests[i]) ||
+			(*at && taught_in_this_lesson(t, *at - 1, work->digests[i]))) {
+			t->already_known++;
+			continue;
+		}
+		if (!*at) {
+			struct teaching_class *c = &t->classes[t->k++];
+			*at = (uint32_t)t->k;
+			c->label = class ? class->label : *label;
+			c->old = class ? class_node_of(class) : NULL;
+			c->id = class ? class->id : label->len_bytes ? next_id++ : CLASS_ID_NONE;
+		}
+		t->classes[*at - 1].samples++;
+		t->y[t->n] = *at - 1;
+		memcpy(t->q + t->n * d, work->q + i * d, d);
+		memcpy(t->digests[t->n++], work->digests[i], DIGEST_BYTES);
+	}
+	free(place);
+}
+
+/* A new class obeys the rule of labels even if an older one of this name was forgotten since the lesson began. */
+static int teaching_check(struct teaching *t, struct err *err)
+{
+	const struct config *config = t->learned->config;
+	size_t total = t->learned->snapshot->n_classes;
+	for (size_t i = 0; i < t->k; i++) {
+		struct label *label = &t->classes[i].label;
+		bool is_new = !t->classes[i].old && t->classes[i].id != CLASS_ID_NONE;
+		int r = is_new ? label_check(label->bytes, label->len_bytes, label, err) : 0;
+		if (r != 0)
+			return r;
+		total += is_new;
+	}
+	if (total <= config->max_classes)
+		return 0;
+	int r = err_set(err, ERR_RESOURCE_EXHAUSTED, "there would be %zu classes: the limit learner.max_classes is %u",
+		total, config->max_classes);
+	err->field = "learner.max_classes";
+	err->limit = config->max_classes;
+	return r;
+}
+
+static int teaching_train(struct teaching *t, bool (*stop)(void *), void *stop_ctx, struct err *err)
+{
+	struct learned *learned = t->learned;
+	const struct learn_row **old = mem_zalloc(t->k, sizeof *old);
+	struct learn_row **rows = mem_zalloc(t->k, sizeof *rows);
+	size_t seen = 0;
+	for (size_t i = 0; i < t->k; i++) {
+		old[i] = t->classes[i].old ? t->classes[i].old->row : NULL;
+		seen += t->classes[i].old != NULL;
+	}
+	struct learn_lesson lesson = {.seq = store_seq(learned->store) + 1,
+		.d = learned->d,
+		.n = t->n,
+		.k = t->k,
+		.q = t->q,
+		.y = t->y,
+		.old = old,
+		.n_known_others = learned->n_nodes - seen};
+	struct learn_report report;
+	int r = learn_train(&learned->config->learner, &lesson, stop, stop_ctx, rows, &report, err);
+	for (size_t i = 0; r == 0 && i < t->k; i++)
+		t->classes[i].row = rows[i];
+	free(old);
+	free(rows);
+	return r;
+}
+
+static struct change_entry *teaching_entry(const struct teaching *t)
+{
+	struct change_entry *entry = change_entry_new(t->k);
+	uint32_t fewest = UINT32_MAX;
+	entry->op = STORE_OP_LEARN;
+	entry->already_known = t->already_known;
+	for (size_t i = 0; i < t->k; i++) {
+		entry->classes[i] = (struct taught_class){.id = t->classes[i].id,
+			.label = t->classes[i].label,
+			.samples = t->classes[i].samples,
+			.is_new = !t->classes[i].old};
+		uint64_t all =
+			t->classes[i].samples + (t->classes[i].old ? class_samples(&t->classes[i].old->entry) : 0);
+		if (all < fewest)
+			fewest = (uint32_t)all;
+	}
+	if (t->k && fewest < FEW_PICTURES)
+		snprintf(entry->hint, sizeof entry->hint,
+			"%u picture%s of a class %s few: ten or more, from several sides and in several lights, are "
+			"better",
+			fewest, fewest == 1 ? "" : "s", fewest == 1 ? "is" : "are");
+	return entry;
+}
+
+/* Sample items: digest, then q unless learner.keep is none. */
+static int teaching_commit(
+	struct teaching *t, struct change_entry *entry, const struct change_guard *guard, struct err *err)
+{
+	struct learned *learned = t->learned;
+	size_t d = learned->d, item_bytes = DIGEST_BYTES + (learned->config->keep == CONFIG_KEEP_FEATURES ? d : 0),
+	       n = 0;
+	char sample_format[STORE_FORMAT_MAX_BYTES];
+	snprintf(sample_format, sizeof sample_format, item_bytes > DIGEST_BYTES ? "digest16 q8 d=%zu" : "digest16", d);
+	struct store_put *puts = mem_zalloc(2 * t->k + t->n, sizeof *puts);
+	uint8_t **rows = mem_zalloc(t->k, sizeof *rows), *items = mem_zalloc(t->n, item_bytes);
+	for (size_t i = 0; i < t->k; i++) {
+		const struct teaching_class *c = &t->classes[i];
+		struct store_put *row = &puts[n++];
+		*row = (struct store_put){.kind = STORE_ROW, .class_id = c->id, .format = learned->row_format};
+		learn_row_encode(c->row, &rows[i], &row->len_bytes);
+		row->data = rows[i];
+		if (!c->old && c->id != CLASS_ID_NONE)
+			puts[n++] = (struct store_put){.kind = STORE_LABEL,
+				.class_id = c->id,
+				.data = c->label.bytes,
+				.len_bytes = c->label.len_bytes,
+				.format = "utf8"};
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		uint8_t *item = items + i * item_bytes;
+		memcpy(item, t->digests[i], DIGEST_BYTES);
+		memcpy(item + DIGEST_BYTES, t->q + i * d, item_bytes - DIGEST_BYTES);
+		puts[n++] = (struct store_put){.kind = STORE_SAMPLE,
+			.class_id = t->classes[t->y[i]].id,
+			.data = item,
+			.len_bytes = item_bytes,
+			.format = sample_format};
+	}
+	struct store_change change = {
+		.puts = puts, .n_puts = n, .samples_per_class = learned->config->samples_per_class};
+	int r = change_commit(learned, &change, entry, guard, err);
+	for (size_t i = 0; i < t->k; i++)
+		free(rows[i]);
+	free(rows);
+	free(items);
+	free(puts);
+	return r;
+}
+
+/* The class as the store has it now: its old digests and the new ones, the oldest above the limit left out. */
+static struct class_node *teaching_node(struct teaching *t, size_t k, const struct change_entry *entry)
+{
+	struct teaching_class *c = &t->classes[k];
+	const struct class_entry *old = c->old ? &c->old->entry : NULL;
+	size_t n_old = old ? old->n_digests : 0, limit = t->learned->config->samples_per_class;
+	size_t all = n_old + c->samples, skip = limit && all > limit ? all - limit : 0, n = 0;
+	struct class_node *node = class_node_new(c->id, all - skip);
+	uint8_t(*digests)[DIGEST_BYTES] = (void *)node->entry.digests;
+	for (size_t i = 0; i < n_old; i++, n++)
+		if (n >= skip)
+			memcpy(digests[n - skip], old->digests[i], DIGEST_BYTES);
+	for (size_t i = 0; i < t->n; i++)
+		if (t->y[i] == k && n++ >= skip)
+			memcpy(digests[n - 1 - skip], t->digests[i], DIGEST_BYTES);
+	node->entry.newest =
+		class_lesson_new(old ? class_lesson_ref(old->newest) : NULL, entry->seq, entry->time_ms, c->samples);
+	class_node_name(node, &c->label);
+	node->row = c->row;
+	c->row = NULL;
+	return node;
+}
+
+static void teaching_publish(struct teaching *t, const struct change_entry *entry)
+{
+	struct learned *learned = t->learned;
+	for (size_t k = 0; k < t->k; k++)
+		learned_put(learned, teaching_node(t, k, entry));
+	history_push(learned, entry);
+	learned_publish(learned);
+}
+
+int learned_teach(struct learned *learned, const struct lesson_work *work, const struct change_guard *guard,
+	bool (*stop)(void *ctx), void *stop_ctx, struct change_outcome *ret_outcome, struct err *err)
+{
+	struct teaching t = {.learned = learned, .work = work, .already_known = work->already_known};
+	struct change_entry *entry = NULL;
+	uint64_t started = monotonic_us();
+	int r = change_begin(learned, guard, ret_outcome, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	teaching_collect(&t);
+	r = teaching_check(&t, err);
+	if (r == 0 && t.k)
+		r = teaching_train(&t, stop, stop_ctx, err);
+	if (r == 0) {
+		entry = teaching_entry(&t);
+		entry->us = monotonic_us() - started;
+		entry->seq = t.k || guard->dry_run ? 0 : store_seq(learned->store);
+		if (t.k)
+			r = teaching_commit(&t, entry, guard, err);
+	}
+	if (r == 0) {
+		entry->us = monotonic_us() - started;
+		bool written = t.k && !guard->dry_run;
+		if (written)
+			teaching_publish(&t, entry);
+		*ret_outcome = (struct change_outcome){.entry = entry, .written = written};
+	} else {
+		change_entry_free(entry);
+	}
+	teaching_deinit(&t);
+	return r;
+}
