@@ -30,6 +30,7 @@ enum {
 	WATCHDOG_PICTURE_S = 20, /* a picture that takes longer never ends: systemd starts the daemon again */
 	TICK_MS = 100,           /* how exactly lesson.idle_s is kept */
 	STATUS_MS = 1000,
+	LEARN_NICE = 5,   /* where cores are short a question goes before a lesson's training */
 	ACCEPT_BURST = 8, /* connections taken before the loop looks at the others again */
 };
 
@@ -260,7 +261,7 @@ static int start_lanes(struct service *service, struct err *err)
 		.contexts = service->infer_threads,
 		.starve_us = (uint64_t)config->lesson_starve_ms * 1000,
 		.results = &service->results};
-	struct lane_options learn = {.name = "learn", .n_threads = 1, .results = &service->results};
+	struct lane_options learn = {.name = "learn", .n_threads = 1, .results = &service->results, .nice = LEARN_NICE};
 	int r = lane_start(&infer, &service->infer, err);
 	return r == 0 ? lane_start(&learn, &service->learn, err) : r;
 }

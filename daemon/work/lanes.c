@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
@@ -101,6 +102,7 @@ struct lane {
 	pthread_cond_t ready;
 	struct lane_queues queues;
 	bool stopping;
+	int nice;
 	struct lane_results *results;
 	size_t n_threads;
 	struct lane_thread threads[];
@@ -110,6 +112,9 @@ static void *lane_main(void *arg)
 {
 	struct lane_thread *thread = arg;
 	struct lane *lane = thread->lane;
+	/* Of this thread alone (Linux). Where it may not, all are equal: no reason to stop. */
+	if (lane->nice)
+		(void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + lane->nice);
 	pthread_mutex_lock(&lane->mutex);
 	for (;;) {
 		struct job *job = lane_queues_take(&lane->queues, clock_us());
@@ -142,6 +147,7 @@ int lane_start(const struct lane_options *options, struct lane **ret_lane, struc
 	pthread_cond_init(&lane->ready, NULL);
 	lane_queues_init(&lane->queues, options->starve_us);
 	lane->results = options->results;
+	lane->nice = options->nice;
 	/* Signals are the loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);

@@ -67,6 +67,7 @@ struct lane_options {
 	void *const *contexts; /* one for each thread, handed to job->run; NULL: none */
 	uint64_t starve_us;
 	struct lane_results *results;
+	int nice; /* added to the threads' own, so that others go first where cores are short; 0 or more */
 };
 struct lane;
 int lane_start(const struct lane_options *options, struct lane **ret_lane, struct err *err);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -166,6 +167,7 @@ struct fixture {
 	sem_t woken, started, go;
 	struct lane_results results;
 	struct lane *lane;
+	int nice;
 };
 
 static void fixture_start(struct fixture *f, size_t n_threads, void *const *contexts)
@@ -174,7 +176,8 @@ static void fixture_start(struct fixture *f, size_t n_threads, void *const *cont
 		.n_threads = n_threads,
 		.contexts = contexts,
 		.starve_us = 1000000,
-		.results = &f->results};
+		.results = &f->results,
+		.nice = f->nice};
 	struct err err;
 	sem_init(&f->woken, 0, 0);
 	sem_init(&f->started, 0, 0);
@@ -206,7 +209,7 @@ static void fixture_stop(struct fixture *f)
 static void one_thread_keeps_the_order(void **state)
 {
 	(void)state;
-	struct fixture f;
+	struct fixture f = {.nice = 0};
 	fixture_start(&f, 1, NULL);
 	struct counted_job *first = counted_job(0, &f.started, &f.go);
 	lane_push(f.lane, LANE_FIRST, &first->job);
@@ -223,11 +226,32 @@ static void one_thread_keeps_the_order(void **state)
 	fixture_stop(&f);
 }
 
+static void note_nice(struct job *job, void *context)
+{
+	(void)context;
+	LIST_ENTRY(job, struct counted_job, job)->number = getpriority(PRIO_PROCESS, 0);
+}
+
+static void a_lane_that_lets_others_go_first(void **state)
+{
+	(void)state;
+	struct fixture f = {.nice = 3};
+	int own = getpriority(PRIO_PROCESS, 0), expected = own + 3 < 19 ? own + 3 : 19;
+	fixture_start(&f, 1, NULL);
+	struct counted_job *job = counted_job(0, NULL, NULL);
+	job->job.run = note_nice;
+	lane_push(f.lane, LANE_FIRST, &job->job);
+	fixture_collect(&f, 1);
+	assert_int_equal(done_order[0], expected);
+	assert_int_equal(getpriority(PRIO_PROCESS, 0), own);
+	fixture_stop(&f);
+}
+
 static void every_job_comes_back_once(void **state)
 {
 	(void)state;
 	enum { JOBS = 1000, THREADS = 4 };
-	struct fixture f;
+	struct fixture f = {.nice = 0};
 	int counts[THREADS] = {0}, expected = 0, total = 0;
 	void *contexts[THREADS];
 	bool seen[JOBS] = {false};
@@ -251,7 +275,7 @@ static void every_job_comes_back_once(void **state)
 static void what_waits_can_be_taken_back(void **state)
 {
 	(void)state;
-	struct fixture f;
+	struct fixture f = {.nice = 0};
 	fixture_start(&f, 1, NULL);
 	assert_int_equal(lane_busy_since_us(f.lane), 0);
 	uint64_t before = clock_us();
@@ -287,6 +311,7 @@ int main(void)
 		cmocka_unit_test(users_take_turns_between_the_queues),
 		cmocka_unit_test(adds_starve_no_longer_than_said),
 		cmocka_unit_test(one_thread_keeps_the_order),
+		cmocka_unit_test(a_lane_that_lets_others_go_first),
 		cmocka_unit_test(every_job_comes_back_once),
 		cmocka_unit_test(what_waits_can_be_taken_back),
 	};
