@@ -8,18 +8,41 @@
 
 #include "lib/base/text.h"
 
-int err_set(struct err *err, enum err_code code, const char *format, ...)
+static int set(struct err *err, enum err_code code, struct err_about about, const char *format, va_list ap)
 {
 	if (err) {
-		va_list ap;
-		memset(err, 0, sizeof *err);
-		err->code = code;
-		va_start(ap, format);
+		*err = (struct err){.code = code,
+			.field = about.field,
+			.limit = about.limit,
+			.retry_after_ms = about.retry_after_ms};
 		vsnprintf(err->text, sizeof err->text, format, ap);
-		va_end(ap);
 		text_make_printable(err->text);
 	}
 	return -(int)code;
+}
+
+int err_set(struct err *err, enum err_code code, const char *format, ...)
+{
+	va_list ap;
+	va_start(ap, format);
+	int r = set(err, code, (struct err_about){0}, format, ap);
+	va_end(ap);
+	return r;
+}
+
+int err_set_about(struct err *err, enum err_code code, struct err_about about, const char *format, ...)
+{
+	va_list ap;
+	va_start(ap, format);
+	int r = set(err, code, about, format, ap);
+	va_end(ap);
+	return r;
+}
+
+void err_set_field(struct err *err, const char *field)
+{
+	if (err)
+		err->field = field;
 }
 
 void err_prefix(struct err *err, const char *format, ...)

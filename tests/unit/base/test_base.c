@@ -190,6 +190,33 @@ static void test_sentences(void **state)
 	assert_null(strchr(err.text, '?'));
 }
 
+/* What a sentence is about goes with it, and nothing of the error before stays. */
+static void test_error_about(void **state)
+{
+	(void)state;
+	struct err err;
+	const struct err_about about = {
+		.field = "picture", .limit = (uint64_t)1 << 40, .retry_after_ms = ERR_RETRY_REQUEST_MS};
+	assert_int_equal(
+		err_set_about(&err, ERR_RESOURCE_EXHAUSTED, about, "%d\n%s", 7, "pictures"), -ERR_RESOURCE_EXHAUSTED);
+	assert_int_equal(err.code, ERR_RESOURCE_EXHAUSTED);
+	assert_string_equal(err.text, "7?pictures");
+	assert_string_equal(err.field, "picture");
+	assert_int_equal(err.limit, (uint64_t)1 << 40);
+	assert_int_equal(err.retry_after_ms, ERR_RETRY_REQUEST_MS);
+	err_set_field(&err, "picture.raw");
+	assert_string_equal(err.field, "picture.raw");
+	assert_int_equal(err.limit, (uint64_t)1 << 40);
+	err_set_about(&err, ERR_NOT_FOUND, (struct err_about){.field = "label"}, "no class");
+	assert_string_equal(err.field, "label");
+	assert_int_equal(err.limit, 0);
+	assert_int_equal(err.retry_after_ms, 0);
+	err_set(&err, ERR_INTERNAL, "no memory");
+	assert_null(err.field);
+	assert_int_equal(err_set_about(NULL, ERR_ABORTED, about, "nobody asks"), -ERR_ABORTED);
+	err_set_field(NULL, "label");
+}
+
 static void test_sizes(void **state)
 {
 	(void)state;
@@ -230,6 +257,7 @@ int main(void)
 		cmocka_unit_test(test_label_random),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_error_about),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_shuffle),
 	};
