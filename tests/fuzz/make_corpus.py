@@ -139,6 +139,8 @@ def vectors(prefix):
 		yield path.stem, bytes.fromhex("".join(lines))
 
 
+# A script of steps is read as a line, not as a step a line.
+# fmt: off
 def service_seeds():
 	taught = lesson(1, MUG, (1, 2, 3)) + lesson(2, CUP, (90, 91))
 	yield "questions", step(STATUS) + step(INFER, 0, 5, 3, 0) + step(EMBED, 1, 7) + step(LOOK, 64, 9) + step(CLASSES, 0, 0) \
@@ -174,6 +176,8 @@ def service_seeds():
 	yield "stream", step(OPEN, 210) + step(BYTES) + struct.pack(">H", len(stream)) + stream
 	yield "broken-headers", b"".join(step(HEADER, *numbers, peer=i % 4) + struct.pack(">H", 4) + b"abcd"
 		for i, numbers in enumerate(((4, 0, 1, 2, 0), (205, 0, 2, 2, 0), (0, 205, 3, 2, 0), (4, 0, 0, 2, 0), (4, 4, 5, 1, 0), (0, 0, 6, 4, 1))))
+
+# fmt: on
 
 
 # ---- state: fuzz_state.c -----------------------------------------------------------------------------------------

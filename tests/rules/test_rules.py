@@ -34,7 +34,7 @@ FOREIGN = [
 	(r"(.*/)?model\.pb-c\.h", r"lib/bnn/model\.c"),
 ]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
-SKIP_FOLDERS = {".git", "__pycache__", "node_modules"}
+SKIP_FOLDERS = {".git", ".ruff_cache", "__pycache__", "node_modules"}
 # Formats that cannot carry a comment, or are not text.
 NO_SPDX = re.compile(r"(^|/)(LICENSE|\.gitignore|\.clang-format|\.clang-tidy|\.gitattributes)$|\.(bnn|png|jpe?g|bin|raw"
 	r"|npy|npz|json|golden|hex|svg|f32|q8|db|txt)$")
