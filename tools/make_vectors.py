@@ -10,6 +10,7 @@ The features are those of the numpy evaluator in the format's float32 order, not
 
 A .vec file, little-endian: "BNNVEC1\\n", u32 n, height, width, d; n x height x width x 3 bytes; n x d float32.
 """
+
 import pathlib
 import struct
 import sys
@@ -17,57 +18,61 @@ import sys
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import make_tiny    # noqa: E402
-from bnnfile import Evaluator, read    # noqa: E402
+import make_tiny  # noqa: E402
+from bnnfile import Evaluator, read  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-FIRST = ('photo96-1', 'photo64-1')    # have golden files; the others are made by tools/train
-SHIPPED = (ROOT / 'models' / 'shipped.txt').read_text().split()
+FIRST = ("photo96-1", "photo64-1")  # have golden files; the others are made by tools/train
+SHIPPED = (ROOT / "models" / "shipped.txt").read_text().split()
 TRAINED = [name for name in SHIPPED if name not in FIRST]
 N_TINY, N_TRAINED = 24, 4
 
 
 def vector(model, pictures):
-    features = np.concatenate([Evaluator(model, 'exact').run(p[None]) for p in pictures])
-    n, height, width, _ = pictures.shape
-    return (b'BNNVEC1\n' + struct.pack('<4I', n, height, width, features.shape[1]) + pictures.tobytes()
-            + features.astype('<f4').tobytes())
+	features = np.concatenate([Evaluator(model, "exact").run(p[None]) for p in pictures])
+	n, height, width, _ = pictures.shape
+	return (
+		b"BNNVEC1\n"
+		+ struct.pack("<4I", n, height, width, features.shape[1])
+		+ pictures.tobytes()
+		+ features.astype("<f4").tobytes()
+	)
 
 
 def drawn(model, n, n_noise, plain):
-    """Two-coloured pictures, noise, and plain ones of these bytes."""
-    height, width, _ = model.tensors[model.graph.input.tensor].shape
-    rng = make_tiny.Splitmix64(7)
-    halves = make_tiny.pictures(rng, n, height, width)
-    noise = (rng.grid(n_noise, height, width, 3, scale=128) + 128).astype('u1')
-    return np.concatenate([halves, noise, np.stack([np.full((height, width, 3), b, 'u1') for b in plain])])
+	"""Two-coloured pictures, noise, and plain ones of these bytes."""
+	height, width, _ = model.tensors[model.graph.input.tensor].shape
+	rng = make_tiny.Splitmix64(7)
+	halves = make_tiny.pictures(rng, n, height, width)
+	noise = (rng.grid(n_noise, height, width, 3, scale=128) + 128).astype("u1")
+	return np.concatenate([halves, noise, np.stack([np.full((height, width, 3), b, "u1") for b in plain])])
 
 
 def vectors(backbones=None):
-    """{file name: bytes}."""
-    made = {}
-    for name in ('tiny', 'odd'):
-        model = read(ROOT / 'tests' / 'vectors' / 'models' / f'{name}.bnn')
-        made[f'{name}.vec'] = vector(model, drawn(model, N_TINY, 8, (0, 255, 118)))
-    for name in TRAINED:
-        model = read(ROOT / 'models' / f'{name}.bnn')
-        made[f'{name}.vec'] = vector(model, drawn(model, N_TRAINED, 1, (118,)))
-    for side in (96, 64) if backbones else ():
-        model = read(ROOT / 'models' / f'photo{side}-1.bnn')
-        golden = np.load(pathlib.Path(backbones) / f'v1-{side}' / 'golden-drawn.npz')
-        made[f'photo{side}-1.vec'] = vector(model, golden['pictures'])
-    return made
+	"""{file name: bytes}."""
+	made = {}
+	for name in ("tiny", "odd"):
+		model = read(ROOT / "tests" / "vectors" / "models" / f"{name}.bnn")
+		made[f"{name}.vec"] = vector(model, drawn(model, N_TINY, 8, (0, 255, 118)))
+	for name in TRAINED:
+		model = read(ROOT / "models" / f"{name}.bnn")
+		made[f"{name}.vec"] = vector(model, drawn(model, N_TRAINED, 1, (118,)))
+	for side in (96, 64) if backbones else ():
+		model = read(ROOT / "models" / f"photo{side}-1.bnn")
+		golden = np.load(pathlib.Path(backbones) / f"v1-{side}" / "golden-drawn.npz")
+		made[f"photo{side}-1.vec"] = vector(model, golden["pictures"])
+	return made
 
 
 def main():
-    out = pathlib.Path(sys.argv[1])
-    out.mkdir(parents=True, exist_ok=True)
-    for name, body in vectors(*sys.argv[2:]).items():
-        (out / name).write_bytes(body)
-        print(f'{name}: {len(body)} bytes')
+	out = pathlib.Path(sys.argv[1])
+	out.mkdir(parents=True, exist_ok=True)
+	for name, body in vectors(*sys.argv[2:]).items():
+		(out / name).write_bytes(body)
+		print(f"{name}: {len(body)} bytes")
 
 
-if __name__ == '__main__':
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    main()
+if __name__ == "__main__":
+	if len(sys.argv) not in (2, 3):
+		sys.exit(__doc__)
+	main()

@@ -7,6 +7,7 @@ counts as one. meson's own verdict is the authority: a test that failed without 
 time-out) adds one failure. Prints the sum as `N passed, N failed, N skipped` and ends with 1 when something failed or
 nothing ran.
 """
+
 import json
 import re
 import sys

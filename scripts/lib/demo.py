@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """demo.py [DIR]: the story that scripts/demo tells, against a real daemon over its socket. Everything printed is measured
 in this run."""
+
 import os
 import random
 import shlex
@@ -51,8 +52,13 @@ def best(answer):
 
 def key(answer):
 	"""All of an answer but its times."""
-	return (answer.known, answer.label, answer.reason, answer.unknown_score,
-		tuple((s.label, s.none, s.score, s.cosine) for s in answer.top))
+	return (
+		answer.known,
+		answer.label,
+		answer.reason,
+		answer.unknown_score,
+		tuple((s.label, s.none, s.score, s.cosine) for s in answer.top),
+	)
 
 
 class Daemon:
@@ -63,18 +69,24 @@ class Daemon:
 		self.socket = os.path.join(self.folder, "sock")
 		self.config = os.path.join(self.folder, "bnnd.yaml")
 		with open(self.config, "w", encoding="utf-8") as f:
-			f.write("# made by scripts/demo\n"
+			f.write(
+				"# made by scripts/demo\n"
 				f"socket:\n  path: {self.socket}\n"
 				f"state:\n  dir: {os.path.join(self.folder, 'state')}\n"
-				f"model:\n  path: {os.path.join(ROOT, 'models', 'default.bnn')}\n")
+				f"model:\n  path: {os.path.join(ROOT, 'models', 'default.bnn')}\n"
+			)
 		self.process = None
 
 	def start(self):
 		"""Seconds until the daemon answered."""
 		began = time.monotonic()
 		with open(os.path.join(self.folder, "log"), "ab") as log:
-			self.process = subprocess.Popen([os.path.join(BUILD, "daemon", "bnnd"), "--config", self.config], stdout=log,
-				stderr=log, stdin=subprocess.DEVNULL)
+			self.process = subprocess.Popen(
+				[os.path.join(BUILD, "daemon", "bnnd"), "--config", self.config],
+				stdout=log,
+				stderr=log,
+				stdin=subprocess.DEVNULL,
+			)
 		while time.monotonic() < began + START_S and self.process.poll() is None:
 			try:
 				bnnd.Client(self.socket).close()
@@ -119,8 +131,10 @@ def one_class(client, taught, asked):
 	others = [shot for c in asked if c != label for shot in asked[c]]
 	own, foreign = asked[label][:OWN], rng.sample(others, min(FOREIGN, len(others)))
 	say(f"one class taught alone: {len(taught[label])} pictures of {label}")
-	print(f"taught in {teach(client, label, taught[label]):.2f} s; then {len(own)} pictures of {label} and {len(foreign)} of other "
-		"things, none seen before:")
+	print(
+		f"taught in {teach(client, label, taught[label]):.2f} s; then {len(own)} pictures of {label} and {len(foreign)} of other "
+		"things, none seen before:"
+	)
 	print(f"{'':42}{'own refused':>16}{'others claimed':>20}")
 
 	def row(title, refuse=None):
@@ -128,9 +142,12 @@ def one_class(client, taught, asked):
 		refused = sum(not a.known for a in client.infer_many([s.picture() for s in own], refuse=refuse))
 		answers = client.infer_many([s.picture() for s in foreign], refuse=refuse)
 		claimed = [s.label for s, a in zip(foreign, answers) if a.known]
-		print(f"{title:42}{f'{refused} ({percent(refused, len(own))})':>16}"
-			f"{f'{len(claimed)} ({percent(len(claimed), len(foreign))})':>20}")
+		print(
+			f"{title:42}{f'{refused} ({percent(refused, len(own))})':>16}"
+			f"{f'{len(claimed)} ({percent(len(claimed), len(foreign))})':>20}"
+		)
 		return claimed
+
 	claimed = row("as it comes")
 	row("at the strictest (--refuse 0.2)", 0.2)
 	if claimed:
@@ -157,8 +174,10 @@ def all_classes(client, taught, asked):
 		refused = sum(not a.known for a in mine)
 		wrong = [best(a) for a in mine if best(a) != label]
 		often = max(set(wrong), key=wrong.count) if wrong else ""
-		print(f"{label[:40]:{width}}  {len(taught[label]):6d}  {len(mine):5d}  {right:5d}  {refused:7d}  "
-			+ (f"{often} ({wrong.count(often)})" if often else "-"))
+		print(
+			f"{label[:40]:{width}}  {len(taught[label]):6d}  {len(mine):5d}  {right:5d}  {refused:7d}  "
+			+ (f"{often} ({wrong.count(often)})" if often else "-")
+		)
 	right = sum(best(a) == s.label for s, a in zip(shots, answers))
 	refused = sum(not a.known for a in answers)
 	answered_right = sum(a.known and best(a) == s.label for s, a in zip(shots, answers))
@@ -167,9 +186,13 @@ def all_classes(client, taught, asked):
 	print(f"accuracy of what was answered      {percent(answered_right, len(shots) - refused)}")
 	us = [a.us for a in answers]
 	print(f"a lesson                           {1000 * median(lessons):.0f} ms (median)")
-	print(f"a question over the socket         {1000 * median(times):.2f} ms median, {1000 * quantile(times, 0.99):.2f} ms p99")
-	print(f"  of it picture / network / head   {median([u.image for u in us]) / 1000:.2f} / "
-		f"{median([u.backbone for u in us]) / 1000:.2f} / {median([u.head for u in us]) / 1000:.3f} ms")
+	print(
+		f"a question over the socket         {1000 * median(times):.2f} ms median, {1000 * quantile(times, 0.99):.2f} ms p99"
+	)
+	print(
+		f"  of it picture / network / head   {median([u.image for u in us]) / 1000:.2f} / "
+		f"{median([u.backbone for u in us]) / 1000:.2f} / {median([u.head for u in us]) / 1000:.3f} ms"
+	)
 	print(f"  {len(shots)} questions in             {seconds:.1f} s")
 	return shots, answers
 
@@ -182,8 +205,10 @@ def sheet(daemon, shots, answers):
 	contact_sheet(path, [(shots[i].image(), name(answers[i]), answers[i], shots[i].label) for i in chosen])
 	folder = os.path.join(daemon.folder, "pictures")
 	os.mkdir(folder)
-	files = [shots[i].save(os.path.join(folder, f"{n + 1:02d}-{shots[i].label.replace(' ', '-').replace('/', '-')}.png"))
-		for n, i in enumerate(chosen)]
+	files = [
+		shots[i].save(os.path.join(folder, f"{n + 1:02d}-{shots[i].label.replace(' ', '-').replace('/', '-')}.png"))
+		for n, i in enumerate(chosen)
+	]
 	say("twenty answers to look at" if len(chosen) == SHEET else f"{len(chosen)} answers to look at")
 	print(path)
 	return files
@@ -196,8 +221,10 @@ def kill_and_ask_again(daemon, shots, answers):
 	with bnnd.Client(daemon.socket) as client:
 		again = list(client.infer_many([shot.picture() for shot in shots]))
 		same = sum(key(a) == key(b) for a, b in zip(answers, again))
-		print(f"back after {1000 * seconds:.0f} ms with {len(client.classes())} classes; {same} of {len(shots)} answers are the same "
-			"to the last bit")
+		print(
+			f"back after {1000 * seconds:.0f} ms with {len(client.classes())} classes; {same} of {len(shots)} answers are the same "
+			"to the last bit"
+		)
 	if same != len(shots):
 		sys.exit("the answers differ: this must not happen")
 
@@ -209,6 +236,7 @@ def next_steps(daemon, files):
 	def program(path):
 		relative = os.path.relpath(path, here)
 		return shlex.quote(path if relative.startswith("..") else relative)
+
 	ctl = f"{program(os.path.join(BUILD, 'client', 'bnnctl'))} --socket {daemon.socket}"
 	own = os.path.join(daemon.folder, "pictures") + "/*.png"
 	several = own if files[0].startswith(daemon.folder) else " ".join(map(shlex.quote, files[:3]))
@@ -229,8 +257,10 @@ def main(arguments):
 			status = client.status()
 			say("a daemon of its own")
 			print(f"bnnd {status.version} in {daemon.folder}, ready after {1000 * seconds:.0f} ms")
-			print(f"model {status.model.name}, kernels {status.kernels}, {status.infer_threads} "
-				f"thread{'s' if status.infer_threads != 1 else ''}; pictures: {title}")
+			print(
+				f"model {status.model.name}, kernels {status.kernels}, {status.infer_threads} "
+				f"thread{'s' if status.infer_threads != 1 else ''}; pictures: {title}"
+			)
 			first = next(iter(taught.values()))[0]
 			print(f"nothing is taught, so the first picture ({first.label}) is: {name(client.infer(first.picture()))}")
 			one_class(client, taught, asked)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The demo's pictures: Fashion-MNIST from its Debian package, or somebody's folder of folders. Seeded: the same pictures
 are taught and asked every time, and no picture is both."""
+
 import gzip
 import io
 import os
@@ -13,16 +14,25 @@ from PIL import Image, UnidentifiedImageError
 import bnnd
 
 SEED = 20
-TAUGHT = 20             # pictures a class
-ASKED = 100             # pictures a class, unseen
+TAUGHT = 20  # pictures a class
+ASKED = 100  # pictures a class, unseen
 FASHION = "/usr/share/datasets/fashion-mnist"
 FASHION_NAMES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # What somebody's folder may hold beside pictures, without a word.
 ENDINGS = (".jpg", ".jpeg", ".png")
 # Folders that are no classes: of nothing in particular, or a system's own (client/ctl_file.c has the same).
 NO_CLASS = ("none", "(none)", "background", "unknown", "(unknown)")
-OF_SYSTEMS = ("@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "__MACOSX", "$RECYCLE.BIN",
-	"System Volume Information", "lost+found")
+OF_SYSTEMS = (
+	"@eaDir",
+	"@Recycle",
+	"@Recently-Snapshot",
+	"#recycle",
+	"#snapshot",
+	"__MACOSX",
+	"$RECYCLE.BIN",
+	"System Volume Information",
+	"lost+found",
+)
 
 
 class NoPictures(Exception):
@@ -34,7 +44,7 @@ class Shot:
 
 	def __init__(self, label, source):
 		self.label = label
-		self.source = source    # a path, or pixels
+		self.source = source  # a path, or pixels
 
 	def picture(self):
 		if isinstance(self.source, str):
@@ -44,9 +54,10 @@ class Shot:
 	def image(self):
 		if isinstance(self.source, str):
 			from PIL import ImageOps
+
 			with Image.open(self.source) as image:
 				upright = ImageOps.exif_transpose(image)
-				if "transparency" in upright.info: # or Pillow warns of it in the middle of the table
+				if "transparency" in upright.info:  # or Pillow warns of it in the middle of the table
 					upright = upright.convert("RGBA")
 				return upright.convert("RGB")
 		return Image.fromarray(self.source).convert("RGB")
@@ -74,8 +85,12 @@ def fashion():
 	for part, n in (("train", TAUGHT), ("t10k", ASKED)):
 		pixels = _idx(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
 		labels = _idx(f"{part}-labels-idx1-ubyte.gz", 8)
-		parts.append({name: [Shot(name, pixels[i]) for i in rng.permutation(np.flatnonzero(labels == number))[:n]]
-			for number, name in enumerate(FASHION_NAMES)})
+		parts.append(
+			{
+				name: [Shot(name, pixels[i]) for i in rng.permutation(np.flatnonzero(labels == number))[:n]]
+				for number, name in enumerate(FASHION_NAMES)
+			}
+		)
 	return "Fashion-MNIST", parts[0], parts[1]
 
 
@@ -90,19 +105,24 @@ def folders(path):
 		if entry.lower() in NO_CLASS:
 			print(f"left out, no class: {entry}")
 			continue
-		name = unicodedata.normalize("NFC", entry) # as answers have it
-		files = sorted(os.path.abspath(os.path.join(folder, f)) for f in os.listdir(folder)
-			if f.lower().endswith(ENDINGS) and not f.startswith("."))
+		name = unicodedata.normalize("NFC", entry)  # as answers have it
+		files = sorted(
+			os.path.abspath(os.path.join(folder, f))
+			for f in os.listdir(folder)
+			if f.lower().endswith(ENDINGS) and not f.startswith(".")
+		)
 		shots = [Shot(name, f) for f in files if _readable(f)]
 		if len(shots) < 2:
 			without.append(name)
 			continue
 		rng.shuffle(shots)
 		n = min(TAUGHT, max(1, len(shots) * 2 // 3))
-		taught[name], asked[name] = shots[:n], shots[n:n + ASKED]
+		taught[name], asked[name] = shots[:n], shots[n : n + ASKED]
 	if not taught:
-		raise NoPictures(f"{path} has no folder with two or more JPEG or PNG pictures; make one folder a class, like "
-			f"{os.path.join(path, 'mug')}/1.jpg")
+		raise NoPictures(
+			f"{path} has no folder with two or more JPEG or PNG pictures; make one folder a class, like "
+			f"{os.path.join(path, 'mug')}/1.jpg"
+		)
 	if without:
 		print("left out, fewer than two pictures: " + ", ".join(without))
 	return os.path.basename(os.path.abspath(path)) or path, taught, asked

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A contact sheet: pictures with the daemon's answers on them, right ones green, wrong ones red, unknown ones grey."""
+
 from PIL import Image, ImageDraw, ImageFont
 
 CELL, CAPTION, GAP, COLUMNS = 168, 42, 12, 5

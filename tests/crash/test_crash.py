@@ -7,6 +7,7 @@ again, and asked: every acknowledged lesson must be in the history as it was ack
 no answer is asked again with its key, and must turn out to be there whole or not at all; the pictures of every class must
 be the sum of these lessons, to the picture.
 """
+
 import os
 import random
 import sys
@@ -29,7 +30,7 @@ class Lesson:
 		self.samples = {f"{name}-{c}".encode(): rng.randint(1, 3) for c in classes}
 		self.name = name
 		self.number = number
-		self.seq = None     # once it is known to be there
+		self.seq = None  # once it is known to be there
 
 	def pictures(self):
 		"""Pictures that no other lesson has: the number is written into the first pixels."""
@@ -146,17 +147,24 @@ class KillNine(DaemonTest):
 							t.teach(client, t.pending)
 					newest, unclaimed = self.verify(client, teachers, verified)
 					self.assertEqual(0, unclaimed)
-				verified = max((lesson.seq for t in teachers for lesson in t.done), default=0) if unclaimed == 0 else verified
+				verified = (
+					max((lesson.seq for t in teachers for lesson in t.done), default=0) if unclaimed == 0 else verified
+				)
 				before = [answer_key(client.infer(picture(kind, 1, 24, 24), top=10)) for kind in ("disc", "waves")]
 			daemon.kill()
 			daemon.start()
 			with daemon.client() as client:
-				self.assertEqual(before, [answer_key(client.infer(picture(kind, 1, 24, 24), top=10)) for kind in ("disc", "waves")])
+				self.assertEqual(
+					before, [answer_key(client.infer(picture(kind, 1, 24, 24), top=10)) for kind in ("disc", "waves")]
+				)
 			daemon.kill()
 		lessons = sum(len(t.done) for t in teachers)
-		print(f"crash: {ROUNDS} rounds ({3 * ROUNDS} kills, seed {SEED}), {lessons} lessons acknowledged, 0 lost, "
+		print(
+			f"crash: {ROUNDS} rounds ({3 * ROUNDS} kills, seed {SEED}), {lessons} lessons acknowledged, 0 lost, "
 			f"{survived} durable without their acknowledgement, {sum(t.repeated for t in teachers)} asked again and counted "
-			f"once; start {sorted(starts)[len(starts) // 2] * 1000:.0f} ms (median)", flush=True)
+			f"once; start {sorted(starts)[len(starts) // 2] * 1000:.0f} ms (median)",
+			flush=True,
+		)
 		self.assertGreaterEqual(lessons, ROUNDS // 2)
 
 

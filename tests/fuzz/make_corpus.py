@@ -5,6 +5,7 @@
 Everything in them is made here, or is of this tree (tests/vectors, systemd/bnnd.yaml): no file of anybody else. What is in
 the corpora beside the seeds was found from them by the fuzzers; this script leaves it alone.
 """
+
 import io
 import pathlib
 import struct
@@ -15,19 +16,25 @@ from PIL import Image
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
-from bnnfile import Builder    # noqa: E402
-from bnnfile.build import window    # noqa: E402
-from bnnfile.format import serialize    # noqa: E402
-from make_tiny import Splitmix64    # noqa: E402
+from bnnfile import Builder  # noqa: E402
+from bnnfile.build import window  # noqa: E402
+from bnnfile.format import serialize  # noqa: E402
+from make_tiny import Splitmix64  # noqa: E402
 
 
 # ---- pictures: fuzz_image.c --------------------------------------------------------------------------------------
 
+
 def picture(mode, width, height):
 	"""Something with edges and colours."""
 	image = Image.new("RGB", (width, height))
-	image.putdata([((x * 37 + y * 11) % 256, (x * y * 5) % 256, (y * 29 + (x > width // 2) * 120) % 256)
-		for y in range(height) for x in range(width)])
+	image.putdata(
+		[
+			((x * 37 + y * 11) % 256, (x * y * 5) % 256, (y * 29 + (x > width // 2) * 120) % 256)
+			for y in range(height)
+			for x in range(width)
+		]
+	)
 	return image.convert(mode)
 
 
@@ -69,16 +76,30 @@ GREY1, GREY8, RGB8, PALETTE8, RGBA8, RGBA16 = 0, 3, 11, 19, 35, 38
 
 def image_seeds():
 	for name, mode, size, options in (
-			("jpeg-444", "RGB", (19, 13), {"subsampling": 0}), ("jpeg-420", "RGB", (33, 21), {"subsampling": 2}),
-			("jpeg-422", "RGB", (24, 40), {"subsampling": 1, "quality": 30}), ("jpeg-grey", "L", (17, 9), {}),
-			("jpeg-cmyk", "CMYK", (12, 12), {}), ("jpeg-progressive", "RGB", (32, 24), {"progressive": True}),
-			("jpeg-optimised", "RGB", (16, 16), {"optimize": True, "quality": 95})):
+		("jpeg-444", "RGB", (19, 13), {"subsampling": 0}),
+		("jpeg-420", "RGB", (33, 21), {"subsampling": 2}),
+		("jpeg-422", "RGB", (24, 40), {"subsampling": 1, "quality": 30}),
+		("jpeg-grey", "L", (17, 9), {}),
+		("jpeg-cmyk", "CMYK", (12, 12), {}),
+		("jpeg-progressive", "RGB", (32, 24), {"progressive": True}),
+		("jpeg-optimised", "RGB", (16, 16), {"optimize": True, "quality": 95}),
+	):
 		yield name, bytes([PLAIN, 0]) + shape() + encoded(mode, *size, "JPEG", **options)
 	for orientation in (2, 6, 8):
-		yield f"jpeg-exif-{orientation}", bytes([PLAIN, 0]) + shape(12, 6, 1) + encoded("RGB", 20, 10, "JPEG", exif=exif(orientation))
-	for name, mode, options in (("png-rgb", "RGB", {}), ("png-rgba", "RGBA", {}), ("png-grey", "L", {}), ("png-bilevel", "1", {}),
-			("png-palette", "P", {}), ("png-transparent", "P", {"transparency": 3}), ("png-grey-alpha", "LA", {}),
-			("png-grey-16", "I;16", {})):
+		yield (
+			f"jpeg-exif-{orientation}",
+			bytes([PLAIN, 0]) + shape(12, 6, 1) + encoded("RGB", 20, 10, "JPEG", exif=exif(orientation)),
+		)
+	for name, mode, options in (
+		("png-rgb", "RGB", {}),
+		("png-rgba", "RGBA", {}),
+		("png-grey", "L", {}),
+		("png-bilevel", "1", {}),
+		("png-palette", "P", {}),
+		("png-transparent", "P", {"transparency": 3}),
+		("png-grey-alpha", "LA", {}),
+		("png-grey-16", "I;16", {}),
+	):
 		if mode == "I;16":
 			image = Image.frombytes("I;16", (9, 7), bytes(range(126)))
 			out = io.BytesIO()
@@ -89,13 +110,22 @@ def image_seeds():
 		yield name, bytes([MENDED, 0]) + shape() + data
 	yield "png-exif", bytes([MENDED, 1]) + shape(10, 16, 2) + encoded("RGB", 10, 14, "PNG", exif=exif(5))
 	yield "view-turned", bytes([PLAIN, 9, 20, 10, 100, 120]) + shape(16, 9) + encoded("RGB", 25, 14, "PNG")
-	yield "view-real", bytes([PLAIN, 8 | 16]) + struct.pack(">4d", 0.1, 0.2, 0.5, 0.75) + shape(5, 5, 2) + encoded("L", 14, 14, "PNG")
+	yield (
+		"view-real",
+		bytes([PLAIN, 8 | 16]) + struct.pack(">4d", 0.1, 0.2, 0.5, 0.75) + shape(5, 5, 2) + encoded("L", 14, 14, "PNG"),
+	)
 	yield "raw-rgb", bytes([RAW, 0]) + shape() + bytes([4, 3, 3]) + bytes(range(36))
 	yield "raw-grey", bytes([RAW, 2]) + shape(3, 7) + bytes([5, 5, 1]) + bytes(range(25))
 	yield "raw-fits", bytes([RAW | MENDED, 3]) + shape(64, 64, 1) + bytes([150, 90, 3]) + b"\x00\x40\xff"
 	yield "raw-wrong", bytes([RAW, 0]) + shape() + bytes([4, 3, 2]) + bytes(24)
-	for name, colour, stride, n in (("grey1", GREY1, 3, 30), ("grey8", GREY8, 11, 110), ("rgb8", RGB8, 31, 310),
-			("palette8", PALETTE8, 11, 110), ("rgba8", RGBA8, 41, 410), ("rgba16", RGBA16, 81, 810)):
+	for name, colour, stride, n in (
+		("grey1", GREY1, 3, 30),
+		("grey8", GREY8, 11, 110),
+		("rgb8", RGB8, 31, 310),
+		("palette8", PALETTE8, 11, 110),
+		("rgba8", RGBA8, 41, 410),
+		("rgba16", RGBA16, 81, 810),
+	):
 		palette = chunk(3, bytes(range(96))) if "palette" in name else b""
 		data = bytes([PNG_LIST, 0]) + shape() + header(10, 10, colour) + palette + rows(n, stride, mask=31) + END
 		yield "list-" + name, data
@@ -103,15 +133,36 @@ def image_seeds():
 	begin = bytes([PNG_LIST, 0]) + shape()
 	yield "list-two-headers", begin + header(10, 10, RGB8) + header(10, 20, RGB8) + rows(310, 31, mask=4) + END
 	yield "list-header-last", begin + header(10, 10, RGB8) + rows(310, 31, mask=4) + header(0, 0, RGB8) + END
-	yield "list-parts", begin + header(10, 10, RGB8) + rows(310, 31, 8) + b"\x00\x20" + bytes([1, 2]) + b"\x00\x40" + bytes([1, 1]) + END
-	yield "list-ancillary", begin + header(10, 10, RGB8) + chunk(6, b"\x00\x01\x86\xa0") + chunk(4, bytes(6)) + chunk(5, exif(3)) \
-		+ chunk(9, b"Comment\0made here") + rows(310, 31, mask=4) + END
+	yield (
+		"list-parts",
+		begin
+		+ header(10, 10, RGB8)
+		+ rows(310, 31, 8)
+		+ b"\x00\x20"
+		+ bytes([1, 2])
+		+ b"\x00\x40"
+		+ bytes([1, 1])
+		+ END,
+	)
+	yield (
+		"list-ancillary",
+		begin
+		+ header(10, 10, RGB8)
+		+ chunk(6, b"\x00\x01\x86\xa0")
+		+ chunk(4, bytes(6))
+		+ chunk(5, exif(3))
+		+ chunk(9, b"Comment\0made here")
+		+ rows(310, 31, mask=4)
+		+ END,
+	)
 	yield "other-formats", bytes([PLAIN, 0]) + shape() + b"GIF89a" + bytes(20)
 
 
 # ---- frames and requests: fuzz_service.c -------------------------------------------------------------------------
 
-STATUS, INFER, EMBED, LOOK, BEGIN, ADD, COMMIT, ABORT, CLASSES, DETAIL, HISTORY, FORGET, RENAME, UNDO, ROLLBACK = range(8, 23)
+STATUS, INFER, EMBED, LOOK, BEGIN, ADD, COMMIT, ABORT, CLASSES, DETAIL, HISTORY, FORGET, RENAME, UNDO, ROLLBACK = range(
+	8, 23
+)
 OPEN, CLOSE, WAIT, CANCEL, END_WRITING, BYTES, HEADER, ASK_BYTES = range(8)
 NO_KEY = 129
 MUG, CUP = 0, 1
@@ -191,13 +242,51 @@ def state_seeds():
 	yield "valid", b""
 	yield "bad-sums", bytes([MEND])
 	for cell in range(23):
-		yield f"cell-{cell}", b"".join(bytes([CELL, cell, row, NUMBER, value]) for row, value in ((1, 9), (3, MINUS_ONE), (6, MOST)))
+		yield (
+			f"cell-{cell}",
+			b"".join(bytes([CELL, cell, row, NUMBER, value]) for row, value in ((1, 9), (3, MINUS_ONE), (6, MOST))),
+		)
 	yield "cells-unmended", bytes([MEND]) + b"".join(bytes([CELL, cell, 2, BLOB, 3, 1, 2, 3]) for cell in range(23))
-	yield "cell-types", b"".join(bytes([CELL, 6, 1 + t, t, *([7] * 8)]) for t in (0, 1, 4)) + bytes([CELL, 18, 1, TEXT, 4]) + b"text"
-	yield "rows", bytes([ROW, 0]) + bytes([NUMBER, 40, NUMBER, 2, NUMBER, 9, NUMBER, 1, NUMBER, MOST, NUMBER, 40, TEXT, 2]) + b"xx" \
-		+ bytes([BLOB, 3]) + b"new" + bytes([NUMBER, 0])
-	yield "changes", bytes([ROW, 1]) + bytes([NUMBER, MINUS_ONE, NUMBER, 1, NUMBER, 1, NULL_CELL, NULL_CELL, NULL_CELL, NUMBER, 3, NUMBER, 9,
-		NUMBER, 0, BLOB, 0, NUMBER, 0])
+	yield (
+		"cell-types",
+		b"".join(bytes([CELL, 6, 1 + t, t, *([7] * 8)]) for t in (0, 1, 4)) + bytes([CELL, 18, 1, TEXT, 4]) + b"text",
+	)
+	yield (
+		"rows",
+		bytes([ROW, 0])
+		+ bytes([NUMBER, 40, NUMBER, 2, NUMBER, 9, NUMBER, 1, NUMBER, MOST, NUMBER, 40, TEXT, 2])
+		+ b"xx"
+		+ bytes([BLOB, 3])
+		+ b"new"
+		+ bytes([NUMBER, 0]),
+	)
+	yield (
+		"changes",
+		bytes([ROW, 1])
+		+ bytes(
+			[
+				NUMBER,
+				MINUS_ONE,
+				NUMBER,
+				1,
+				NUMBER,
+				1,
+				NULL_CELL,
+				NULL_CELL,
+				NULL_CELL,
+				NUMBER,
+				3,
+				NUMBER,
+				9,
+				NUMBER,
+				0,
+				BLOB,
+				0,
+				NUMBER,
+				0,
+			]
+		),
+	)
 	yield "gone", bytes([ROW, 2, 1, ROW, 2, 4, ROW, 3, 2])
 	yield "twice", bytes([ROW, 4, NUMBER, 44, 1, ROW, 5, NUMBER, 60, 1])
 	for i in range(27):
@@ -208,7 +297,10 @@ def state_seeds():
 	yield "cut", bytes([CUT]) + struct.pack(">I", 4096 * 3)
 	yield "empty", bytes([CUT]) + struct.pack(">I", 0)
 	for page in range(8):
-		yield f"poke-{page}", bytes([POKE, page * 8 + 1]) + struct.pack(">H", 100 + page * 300) + bytes([7, 255, 0, 1, 2, 3, 4, 5, 6])
+		yield (
+			f"poke-{page}",
+			bytes([POKE, page * 8 + 1]) + struct.pack(">H", 100 + page * 300) + bytes([7, 255, 0, 1, 2, 3, 4, 5, 6]),
+		)
 	yield "log", bytes([POKE, 0]) + struct.pack(">HB", 0, 31) + bytes.fromhex("377f0682002de21800001000") + bytes(20)
 
 
@@ -234,8 +326,30 @@ def words():
 	found = []
 	for section, key, value in settings():
 		found += [section + ":", key + ":", value]
-	found += ["- ", "{", "}", "[", "]", ": ", "'", '"', "&a ", "*a", "!!str ", "!!map ", "|\n", ">\n", "---\n", "...\n", "? ", "<<", "~"]
-	quoted = (word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\x0a") for word in dict.fromkeys(found) if word)
+	found += [
+		"- ",
+		"{",
+		"}",
+		"[",
+		"]",
+		": ",
+		"'",
+		'"',
+		"&a ",
+		"*a",
+		"!!str ",
+		"!!map ",
+		"|\n",
+		">\n",
+		"---\n",
+		"...\n",
+		"? ",
+		"<<",
+		"~",
+	]
+	quoted = (
+		word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\x0a") for word in dict.fromkeys(found) if word
+	)
 	return "# SPDX-License-Identifier: MIT\n" + "".join(f'"{word}"\n' for word in quoted)
 
 
@@ -253,8 +367,8 @@ def config_seeds():
 	yield "types", b"lesson: [1, 2]\nsession:\n  max: {a: b}\n? [x]\n: y\n"
 	yield "numbers", b"learner:\n  eta: 1e-3\n  decay: 0x10\n  epochs: 4294967297\n"
 	yield "utf16", "lesson:\n  idle_s: 7\n".encode("utf-16")
-	yield "nul", b"state:\n  dir: \"a\\0b\"\n"
-	yield "quotes", b"socket:\n  group: ?bnnd\"\nstate:\n  dir: \"a\\nb\\x01\\u2028 \\\\\"\n"
+	yield "nul", b'state:\n  dir: "a\\0b"\n'
+	yield "quotes", b'socket:\n  group: ?bnnd"\nstate:\n  dir: "a\\nb\\x01\\u2028 \\\\"\n'
 	yield "digits", b"learner:\n  eta: 0.012345678901234567\n  decay: 1.2345678e-5\n"
 	yield "tag", b"!!map {state: !!str {dir: x}}\n"
 	yield "documents", b"---\nlesson:\n  idle_s: 5\n...\n---\nx: y\n"
@@ -267,11 +381,17 @@ def branches():
 	x = g.input(7, 9, [[k / 64 - 1 for k in range(256)]] * 3, fit="STRETCH")
 	x = g.conv2d(x, rng.grid(8, 3, 3, 3, scale=0.5), rng.grid(8, scale=0.5), "stem", pads=1)
 	low = g.op("max_pool", [x], "max", window=window((3, 2), (2, 1), (1, 0, 1, 1)))
-	high = g.op("max_pool", [g.op("mul", [x, g.constant(rng.grid(8, scale=2), name="by")], "mul")], "max2",
-		window=window((3, 2), (2, 1), (1, 0, 1, 1)))
+	high = g.op(
+		"max_pool",
+		[g.op("mul", [x, g.constant(rng.grid(8, scale=2), name="by")], "mul")],
+		"max2",
+		window=window((3, 2), (2, 1), (1, 0, 1, 1)),
+	)
 	x = g.op("concat", [low, high, low], "concat")
 	bits = g.sign(x, rng.grid(24, scale=0.5), "sign")
-	y = g.binary_conv2d(bits, rng.signs(24, 3, 3, 24), rng.grid(24, scale=1 / 32), rng.grid(24, scale=0.25), "bin", pads=1)
+	y = g.binary_conv2d(
+		bits, rng.signs(24, 3, 3, 24), rng.grid(24, scale=1 / 32), rng.grid(24, scale=0.25), "bin", pads=1
+	)
 	x = g.prelu(g.op("add", [x, y], "add"), rng.grid(24, scale=0.5), "prelu")
 	x = g.op("avg_pool", [x], "avg", window=window(3, 2, 1), count_padding=True)
 	x = g.op("sub", [g.op("mean", [x], "mean"), g.constant(rng.grid(24, scale=0.25), name="norm")], "centre")
@@ -286,9 +406,12 @@ def model_seeds():
 	models["branches"] = branches()
 	for name, data in models.items():
 		graph_bytes, data_bytes = struct.unpack("<I", data[12:16])[0], struct.unpack("<Q", data[16:24])[0]
-		graph = data[64:64 + graph_bytes]
-		for word, what in ((0x0000803f, "ones"), (0, "zeros"), (0xcdcc4c3e, "fifths"), (0x0000c07f, "nan")):
-			yield f"{name}-{what}", bytes([1]) + struct.pack(">I", word) + bytes([min(255, -(-data_bytes // 1024))]) + graph
+		graph = data[64 : 64 + graph_bytes]
+		for word, what in ((0x0000803F, "ones"), (0, "zeros"), (0xCDCC4C3E, "fifths"), (0x0000C07F, "nan")):
+			yield (
+				f"{name}-{what}",
+				bytes([1]) + struct.pack(">I", word) + bytes([min(255, -(-data_bytes // 1024))]) + graph,
+			)
 		if name != "tiny":
 			yield f"{name}-whole", bytes([0]) + data
 	yield "nothing", bytes([0])
@@ -306,25 +429,63 @@ def answer(data, how=0):
 
 def client_seeds():
 	replies = dict(vectors("reply-"))
-	first = {"answer": 0, "embedding": 1, "looked": 2, "status": 3, "classes": 4, "class-info": 5, "history": 6, "begun": 7, "added": 7,
-		"changed": 10, "error": 3}
+	first = {
+		"answer": 0,
+		"embedding": 1,
+		"looked": 2,
+		"status": 3,
+		"classes": 4,
+		"class-info": 5,
+		"history": 6,
+		"begun": 7,
+		"added": 7,
+		"changed": 10,
+		"error": 3,
+	}
 	for name, data in replies.items():
 		which = name.removeprefix("reply-")
 		call = next(n for k, n in sorted(first.items(), key=lambda i: -len(i[0])) if which.startswith(k))
 		yield which, bytes([call]) + hello_answer() + answer(data) * 3
 	yield "hello-refused", bytes([0]) + answer(dict(vectors("hello-reply-refused"))["hello-reply-refused"])
-	yield "lesson", bytes([8]) + hello_answer() + answer(replies["reply-begun"]) + answer(replies["reply-added"]) * 3 + answer(replies["reply-changed-learn"])
-	yield "lesson-fast", bytes([9]) + hello_answer() + answer(replies["reply-begun"]) + answer(replies["reply-added"]) * 2 \
-		+ answer(replies["reply-error"]) + answer(replies["reply-changed-learn"])
+	yield (
+		"lesson",
+		bytes([8])
+		+ hello_answer()
+		+ answer(replies["reply-begun"])
+		+ answer(replies["reply-added"]) * 3
+		+ answer(replies["reply-changed-learn"]),
+	)
+	yield (
+		"lesson-fast",
+		bytes([9])
+		+ hello_answer()
+		+ answer(replies["reply-begun"])
+		+ answer(replies["reply-added"]) * 2
+		+ answer(replies["reply-error"])
+		+ answer(replies["reply-changed-learn"]),
+	)
 	yield "pages", bytes([4]) + hello_answer() + answer(replies["reply-classes"]) * 4
 	yield "farewell", bytes([3]) + hello_answer() + bytes([16, 0]) + answer(replies["reply-error"])[1:]
-	yield "unasked", bytes([3]) + hello_answer() + answer(replies["reply-status"], 4) + answer(replies["reply-status"], 20)[:1] + b"\x09" \
-		+ answer(replies["reply-status"])[1:]
+	yield (
+		"unasked",
+		bytes([3])
+		+ hello_answer()
+		+ answer(replies["reply-status"], 4)
+		+ answer(replies["reply-status"], 20)[:1]
+		+ b"\x09"
+		+ answer(replies["reply-status"])[1:],
+	)
 	yield "bytes", bytes([3]) + hello_answer() + bytes([2]) + struct.pack(">HB", 16, 0) + replies["reply-status"][:16]
 
 
-CORPORA = {"client": client_seeds, "config": config_seeds, "image": image_seeds, "model": model_seeds, "service": service_seeds,
-	"state": state_seeds}
+CORPORA = {
+	"client": client_seeds,
+	"config": config_seeds,
+	"image": image_seeds,
+	"model": model_seeds,
+	"service": service_seeds,
+	"state": state_seeds,
+}
 
 
 def main():

@@ -5,6 +5,7 @@ The daemon is the one of the build folder (BNND_BUILD_DIR), started through BNND
 Each Daemon has its own folder, socket and state; stop() and the end of the test check that it ended as it should and
 that no sanitizer complained. BNND_SLOW multiplies every waiting time.
 """
+
 import json
 import os
 import re
@@ -21,7 +22,9 @@ import unittest
 
 import numpy as np
 
-SOURCE = os.environ.get("BNND_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SOURCE = os.environ.get("BNND_SOURCE_DIR") or os.path.dirname(
+	os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+)
 BUILD = os.environ.get("BNND_BUILD_DIR") or os.path.join(SOURCE, "build")
 WRAPPER = shlex.split(os.environ.get("BNND_WRAPPER", ""))
 SLOW = float(os.environ.get("BNND_SLOW", "1"))
@@ -36,14 +39,17 @@ MODEL = os.path.join(SOURCE, "models", "default.bnn")
 START_S = 20 * SLOW
 STOP_S = 20 * SLOW
 SANITIZED = bool(os.environ.get("BNND_SANITIZED"))
-SOCKET_FOLDER_MAX_BYTES = 70   # a socket's path has at most 107 bytes: what of them the scratch folder may take
+SOCKET_FOLDER_MAX_BYTES = 70  # a socket's path has at most 107 bytes: what of them the scratch folder may take
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|runtime error:|SUMMARY: \w*Sanitizer")
 
 
 def environment(**more):
 	"""The caller's environment without anything that would lead a daemon or a client elsewhere."""
-	env = {k: v for k, v in os.environ.items()
-		if not k.startswith(("BNND_", "LISTEN_", "NOTIFY_", "WATCHDOG_", "JOURNAL_"))}
+	env = {
+		k: v
+		for k, v in os.environ.items()
+		if not k.startswith(("BNND_", "LISTEN_", "NOTIFY_", "WATCHDOG_", "JOURNAL_"))
+	}
 	env.update(more)
 	return env
 
@@ -51,6 +57,7 @@ def environment(**more):
 def scratch_root(for_all=False):
 	"""Where scratch folders go: TMPDIR, or /tmp when a socket's path would not fit below it or, for_all, when another
 	user cannot come that far (a folder of root's own)."""
+
 	def reachable(folder):
 		while os.stat(folder).st_mode & stat.S_IXOTH:
 			if folder == "/":
@@ -84,9 +91,9 @@ class Daemon:
 		self.env = dict(env or {})
 		self.process = None
 		self.pass_fds = ()
-		self.prefix = []    # a program that starts the daemon in its place
+		self.prefix = []  # a program that starts the daemon in its place
 		self.log = os.path.join(folder, "log")
-		self.notes = []     # what came over NOTIFY_SOCKET, in order
+		self.notes = []  # what came over NOTIFY_SOCKET, in order
 		self._notify = None
 
 	def command(self):
@@ -108,9 +115,15 @@ class Daemon:
 			self._notify.bind(notify)
 			self._notify.setblocking(False)
 		with open(self.log, "ab") as log:
-			self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-				cwd=self.folder, pass_fds=self.pass_fds,
-				env=environment(NOTIFY_SOCKET=notify, **self.env))
+			self.process = subprocess.Popen(
+				self.command(),
+				stdin=subprocess.DEVNULL,
+				stdout=log,
+				stderr=log,
+				cwd=self.folder,
+				pass_fds=self.pass_fds,
+				env=environment(NOTIFY_SOCKET=notify, **self.env),
+			)
 		return self
 
 	def start(self):
@@ -184,9 +197,15 @@ class Daemon:
 	def ctl(self, *args, stdin=None, env=None, timeout=60, socket_path=None):
 		"""bnnctl: (exit status, stdout, stderr), texts."""
 		path = self.socket if socket_path is None else socket_path
-		done = subprocess.run(WRAPPER + [BNNCTL, "--socket", path] + [os.fsdecode(a) for a in args], input=stdin,
-			stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder, env=environment(**(env or {})),
-			timeout=timeout * SLOW)
+		done = subprocess.run(
+			WRAPPER + [BNNCTL, "--socket", path] + [os.fsdecode(a) for a in args],
+			input=stdin,
+			stdout=subprocess.PIPE,
+			stderr=subprocess.PIPE,
+			cwd=self.folder,
+			env=environment(**(env or {})),
+			timeout=timeout * SLOW,
+		)
 		return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 	def ctl_json(self, *args, **options):
@@ -272,6 +291,7 @@ class DaemonTest(unittest.TestCase):
 
 # ---- pictures, drawn and seeded --------------------------------------------------------------------------------------
 
+
 def _ring(x, y, r):
 	d = np.hypot(x, y)
 	return (d < r) & (d > 0.55 * r)
@@ -289,9 +309,18 @@ SHAPES = {
 	"waves": lambda x, y, r: np.sin(x * 6 / r + 2.5 * np.sin(y * 4 / r)) > 0.2,
 	"dots": lambda x, y, r: np.hypot((x * 3 / r) % 1 - 0.5, (y * 3 / r) % 1 - 0.5) < 0.3,
 }
-COLOURS = {"disc": (210, 40, 40), "ring": (40, 90, 210), "square": (40, 160, 60), "cross": (230, 200, 40),
-	"stripes": (20, 20, 20), "bars": (240, 240, 240), "checks": (130, 60, 160), "triangle": (240, 120, 20),
-	"waves": (30, 180, 190), "dots": (200, 90, 140)}
+COLOURS = {
+	"disc": (210, 40, 40),
+	"ring": (40, 90, 210),
+	"square": (40, 160, 60),
+	"cross": (230, 200, 40),
+	"stripes": (20, 20, 20),
+	"bars": (240, 240, 240),
+	"checks": (130, 60, 160),
+	"triangle": (240, 120, 20),
+	"waves": (30, 180, 190),
+	"dots": (200, 90, 140),
+}
 
 
 def pixels(kind, seed, width=96, height=96):
@@ -320,6 +349,7 @@ def encoded(kind, seed, format="JPEG", width=160, height=120, **options):
 	"""The picture as the bytes of a JPEG or PNG file."""
 	import io
 	from PIL import Image
+
 	out = io.BytesIO()
 	Image.fromarray(pixels(kind, seed, width, height)).save(out, format, **options)
 	return out.getvalue()
@@ -327,8 +357,14 @@ def encoded(kind, seed, format="JPEG", width=160, height=120, **options):
 
 def answer_key(answer):
 	"""Everything of an answer that must be the same for the same state and picture, to the bit."""
-	return (answer.known, answer.label, answer.reason, answer.unknown_score, answer.margin,
-		tuple((s.label, s.none, s.score, s.cosine) for s in answer.top))
+	return (
+		answer.known,
+		answer.label,
+		answer.reason,
+		answer.unknown_score,
+		answer.margin,
+		tuple((s.label, s.none, s.score, s.cosine) for s in answer.top),
+	)
 
 
 def qemu_subset(test):

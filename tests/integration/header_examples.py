@@ -7,6 +7,7 @@
 
 What the examples take as given (jpeg, n; pictures, n_pictures) is declared here and nothing else.
 """
+
 import re
 import sys
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A daemon that systemd starts with a passed socket and that cannot start: whoever waits is told why, and systemd is given
 no reason to start it again and again. The socket is passed as systemd does it; nobody has to be systemd."""
+
 import os
 import shutil
 import socket
@@ -14,8 +15,10 @@ Code = bnnd.Code
 WRONG = "answers:\n  refuse: 0.3\n"
 SENTENCE = r"cannot start: .*bnnd\.yaml:2:11: answers\.refuse must be"
 # The descriptor becomes number 3, and the variables name the process that the daemon will be.
-LAUNCH = ("import os, sys; os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
-	"os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])")
+LAUNCH = (
+	"import os, sys; os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
+	"os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 
 class Passed(Daemon):
@@ -39,7 +42,7 @@ class Passed(Daemon):
 				s.connect(self.socket)
 				return s
 			except BlockingIOError:
-				time.sleep(0.01) # the socket's queue is full
+				time.sleep(0.01)  # the socket's queue is full
 
 	def close(self):
 		self.listener.close()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Bad input: each has its code and its sentence, and the daemon goes on serving the others."""
+
 import io
 import os
 import socket
@@ -80,7 +81,15 @@ class Frames(DaemonTest):
 					self.closed(raw)
 
 	def test_wrong_kind_and_flags(self):
-		for kind, flags in ((0, 0), (6, 0), (65535, 0), (Kind.REQUEST, 2), (Kind.REQUEST, 0x8000), (Kind.REPLY, 0), (Kind.EVENT, 0)):
+		for kind, flags in (
+			(0, 0),
+			(6, 0),
+			(65535, 0),
+			(Kind.REQUEST, 2),
+			(Kind.REQUEST, 0x8000),
+			(Kind.REPLY, 0),
+			(Kind.EVENT, 0),
+		):
 			with self.subTest(kind=kind, flags=flags), self.d.raw() as raw:
 				raw.hello()
 				raw.frame(kind, 1, b"", b"", flags)
@@ -110,7 +119,7 @@ class Frames(DaemonTest):
 			raw.hello()
 			raw.frame(Kind.REQUEST, 7, b"")
 			self.reply_refused(raw, 7, Code.UNIMPLEMENTED, "operation")
-			raw.frame(Kind.REQUEST, 8, bytes([0xfa, 0x3e, 0]))  # field 1007, an empty message
+			raw.frame(Kind.REQUEST, 8, bytes([0xFA, 0x3E, 0]))  # field 1007, an empty message
 			self.reply_refused(raw, 8, Code.UNIMPLEMENTED, "operation")
 			raw.request(9, status=m.GetStatus())
 			self.assertEqual((9, 0), (lambda r: (r[0], r[1].status.code))(raw.reply()))
@@ -129,8 +138,12 @@ class Frames(DaemonTest):
 	def test_oversized_body_and_payload(self):
 		with self.d.client() as client:
 			limits = client.hello.limits
-		for body, payload, limit in ((limits.body_bytes + 1, 0, limits.body_bytes), (0xffffffff, 0, limits.body_bytes),
-				(0, limits.payload_bytes + 1, limits.payload_bytes), (10, 0xffffffff, limits.payload_bytes)):
+		for body, payload, limit in (
+			(limits.body_bytes + 1, 0, limits.body_bytes),
+			(0xFFFFFFFF, 0, limits.body_bytes),
+			(0, limits.payload_bytes + 1, limits.payload_bytes),
+			(10, 0xFFFFFFFF, limits.payload_bytes),
+		):
 			with self.subTest(body=body, payload=payload), self.d.raw() as raw:
 				raw.hello()
 				raw.send(HEADER.pack(body, payload, 33, Kind.REQUEST, 0))
@@ -144,7 +157,11 @@ class Frames(DaemonTest):
 			# An unknown field of many bytes: allowed, and ignored.
 			filler = 65536 - 2 - 5
 			body = m.Request(status=m.GetStatus()).SerializeToString()
-			body += bytes([0xfa, 0x3e]) + bytes([filler & 0x7f | 0x80, filler >> 7 & 0x7f | 0x80, filler >> 14]) + b"x" * filler
+			body += (
+				bytes([0xFA, 0x3E])
+				+ bytes([filler & 0x7F | 0x80, filler >> 7 & 0x7F | 0x80, filler >> 14])
+				+ b"x" * filler
+			)
 			raw.frame(Kind.REQUEST, 3, body[:65536])
 			got, reply, _ = raw.reply()
 			self.assertEqual(3, got)
@@ -183,7 +200,9 @@ class Frames(DaemonTest):
 			raw.hello()
 			raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 			p = picture("checks", 1, 96, 96)
-			request = encode_frame(Kind.REQUEST, 1, m.Request(look=m.Look(picture=p.message())).SerializeToString(), p.payload)
+			request = encode_frame(
+				Kind.REQUEST, 1, m.Request(look=m.Look(picture=p.message())).SerializeToString(), p.payload
+			)
 			raw.sock.settimeout(0.5)
 			sent = 0
 			closed = False
@@ -209,8 +228,21 @@ class Frames(DaemonTest):
 		for cut in (3, 16, 40, 2000):
 			raw = self.d.raw()
 			raw.hello()
-			raw.send(encode_frame(Kind.REQUEST, 1, **dict(zip(("body", "payload"), (
-				m.Request(infer=m.Infer(picture=picture("disc", 1).message())).SerializeToString(), picture("disc", 1).payload))))[:cut])
+			raw.send(
+				encode_frame(
+					Kind.REQUEST,
+					1,
+					**dict(
+						zip(
+							("body", "payload"),
+							(
+								m.Request(infer=m.Infer(picture=picture("disc", 1).message())).SerializeToString(),
+								picture("disc", 1).payload,
+							),
+						)
+					),
+				)[:cut]
+			)
 			raw.close()
 		# With requests in flight whose replies nobody will read.
 		raw = self.d.raw()
@@ -261,15 +293,26 @@ class Frames(DaemonTest):
 
 	def test_cancel_and_deadline(self):
 		with self.d.client() as client:
-			slow = [client.submit(picture("disc", i, 1500, 1500).payload,
-				infer=m.Infer(picture=picture("disc", i, 1500, 1500).message())) for i in range(6)]
+			slow = [
+				client.submit(
+					picture("disc", i, 1500, 1500).payload,
+					infer=m.Infer(picture=picture("disc", i, 1500, 1500).message()),
+				)
+				for i in range(6)
+			]
 			client.cancel(slow[-1])
 			client.cancel(123456)  # nothing has this number: ignored
 			done = [self.outcome(client, i) for i in slow]
 			self.assertEqual([0] * 5, done[:5])
 			self.assertIn(done[5], (0, Code.CANCELLED))
-			late = [client.submit(picture("disc", i, 1500, 1500).payload, timeout_ms=1,
-				infer=m.Infer(picture=picture("disc", i, 1500, 1500).message())) for i in range(6)]
+			late = [
+				client.submit(
+					picture("disc", i, 1500, 1500).payload,
+					timeout_ms=1,
+					infer=m.Infer(picture=picture("disc", i, 1500, 1500).message()),
+				)
+				for i in range(6)
+			]
 			self.assertIn(Code.DEADLINE_EXCEEDED, [self.outcome(client, i) for i in late])
 
 	def outcome(self, client, request_id):
@@ -307,25 +350,31 @@ class Requests(DaemonTest):
 			whole = encoded("disc", 1, format)
 			for part in (0.02, 0.3, 0.6, 0.95):
 				with self.subTest(format=format, part=part):
-					self.bad_picture(whole[:int(len(whole) * part)], pattern)
+					self.bad_picture(whole[: int(len(whole) * part)], pattern)
 			self.bad_picture(whole[:4], ".")
 
 	def test_wrong_raw_size(self):
 		p = picture("disc", 1, 20, 10)
-		for raw, payload in (((20, 10, 3), p.payload[:-1]), ((20, 10, 3), p.payload + b"x"), ((21, 10, 3), p.payload),
-				((20, 10, 1), p.payload), ((20, 10, 3), b"")):
+		for raw, payload in (
+			((20, 10, 3), p.payload[:-1]),
+			((20, 10, 3), p.payload + b"x"),
+			((21, 10, 3), p.payload),
+			((20, 10, 1), p.payload),
+			((20, 10, 3), b""),
+		):
 			with self.subTest(raw=raw, bytes=len(payload)):
 				error = self.bad_picture(payload, str(raw[0] * raw[1] * raw[2]), raw=raw)
 				self.assertIn(str(len(payload)), error.message)
 		for raw in ((20, 10, 2), (20, 10, 4), (0, 10, 3), (20, 0, 3)):
 			with self.subTest(raw=raw):
 				self.bad_picture(p.payload, ".", raw=raw)
-		for raw in ((0xffffffff, 0xffffffff, 3), (0x10000, 0x10000, 1)):
+		for raw in ((0xFFFFFFFF, 0xFFFFFFFF, 3), (0x10000, 0x10000, 1)):
 			with self.subTest(raw=raw):
 				self.bad_picture(p.payload, "16384", Code.RESOURCE_EXHAUSTED, raw=raw)
 
 	def test_a_progressive_jpeg_bomb(self):
 		from PIL import Image
+
 		out = io.BytesIO()
 		Image.new("RGB", (6000, 4000), (90, 90, 90)).save(out, "JPEG", quality=10, progressive=True)
 		start = time.monotonic()
@@ -340,25 +389,38 @@ class Requests(DaemonTest):
 		last = data.rindex(b"\xff\xda")
 		bomb = data[:last] + (data[last:-2]) * 200 + b"\xff\xd9"
 		start = time.monotonic()
-		self.bad_picture(bomb[:8 << 20], "scan|JPEG")
+		self.bad_picture(bomb[: 8 << 20], "scan|JPEG")
 		self.assertLess(time.monotonic() - start, 20 * SLOW)
 
 	def test_formats_that_are_named_and_refused(self):
-		for payload, name in ((b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100, "HEIC"),
-				(b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + b"\0" * 100, "AVIF"),
-				(b"RIFF\x40\0\0\0WEBPVP8 " + b"\0" * 100, "WebP"), (b"GIF89a" + b"\x10\0" * 50, "GIF")):
+		for payload, name in (
+			(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100, "HEIC"),
+			(b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + b"\0" * 100, "AVIF"),
+			(b"RIFF\x40\0\0\0WEBPVP8 " + b"\0" * 100, "WebP"),
+			(b"GIF89a" + b"\x10\0" * 50, "GIF"),
+		):
 			with self.subTest(name=name):
 				error = self.bad_picture(payload, name)
 				self.assertRegex(error.message, r"convert|heif-convert|dwebp|avifdec|magick|ffmpeg|djpeg")
 
 	def test_things_that_are_no_pictures(self):
-		for payload in (b"", b"x", b"%PDF-1.4 and so on", b"\0" * 5000, os.urandom(5000), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff",
-				b"\x89PNG\r\n\x1a\n" + os.urandom(400), b"\xff\xd8\xff\xe0" + os.urandom(4000)):
+		for payload in (
+			b"",
+			b"x",
+			b"%PDF-1.4 and so on",
+			b"\0" * 5000,
+			os.urandom(5000),
+			b"\x89PNG\r\n\x1a\n",
+			b"\xff\xd8\xff",
+			b"\x89PNG\r\n\x1a\n" + os.urandom(400),
+			b"\xff\xd8\xff\xe0" + os.urandom(4000),
+		):
 			with self.subTest(payload=payload[:12]):
 				self.bad_picture(payload, ".")
 
 	def test_damaged_pictures_never_end_the_daemon(self):
 		import random
+
 		rng = random.Random(5)
 		for format in ("JPEG", "PNG"):
 			whole = encoded("checks", 1, format)
@@ -375,8 +437,17 @@ class Requests(DaemonTest):
 	def test_bad_region_and_rotation(self):
 		p = picture("disc", 1)
 		nan = float("nan")
-		for roi in ((-0.1, 0, 1, 1), (0, 0, 1.5, 1), (0.5, 0.5, 0.6, 0.6), (0, 0, 0, 1), (0, 0, 1, 0), (nan, 0, 1, 1),
-				(0, 0, nan, 1), (float("inf"), 0, 1, 1), (1, 1, 0.1, 0.1)):
+		for roi in (
+			(-0.1, 0, 1, 1),
+			(0, 0, 1.5, 1),
+			(0.5, 0.5, 0.6, 0.6),
+			(0, 0, 0, 1),
+			(0, 0, 1, 0),
+			(nan, 0, 1, 1),
+			(0, 0, nan, 1),
+			(float("inf"), 0, 1, 1),
+			(1, 1, 0.1, 0.1),
+		):
 			with self.subTest(roi=roi):
 				p.roi = roi
 				error = self.refused(Code.INVALID_ARGUMENT, ".", self.client.infer, p)
@@ -388,15 +459,26 @@ class Requests(DaemonTest):
 
 	@qemu_subset
 	def test_bad_labels(self):
-		bad = ((b"", "empty|1"), (b"x" * 129, "128"), (b"a\0b", "NUL|control"), (b"a\xffb", "UTF-8"), (b"\xc0\xaf", "UTF-8"),
-			(b"\xed\xa0\x80", "UTF-8"), (b" mug", "space"), (b"mug ", "space"), (b"mu\ng", "control"), (b"mu\x7fg", "control"),
-			("mu\u0085g".encode(), "control"), (b"mug\xe2\x82", "UTF-8"))
+		bad = (
+			(b"", "empty|1"),
+			(b"x" * 129, "128"),
+			(b"a\0b", "NUL|control"),
+			(b"a\xffb", "UTF-8"),
+			(b"\xc0\xaf", "UTF-8"),
+			(b"\xed\xa0\x80", "UTF-8"),
+			(b" mug", "space"),
+			(b"mug ", "space"),
+			(b"mu\ng", "control"),
+			(b"mu\x7fg", "control"),
+			("mu\u0085g".encode(), "control"),
+			(b"mug\xe2\x82", "UTF-8"),
+		)
 		for label, pattern in bad:
 			with self.subTest(label=label):
 				lesson = self.client.lesson()
 				lesson.add(label, picture("disc", 1))
 				lesson.settle()
-				(_, error), = lesson.refused
+				((_, error),) = lesson.refused
 				self.check_error(error, Code.INVALID_ARGUMENT, pattern)
 				self.assertIn("label", error.field)
 				lesson.abort()
@@ -411,16 +493,23 @@ class Requests(DaemonTest):
 
 	def test_unknown_class(self):
 		self.teach(self.client, "disc")
-		for call in (lambda: self.client.forget("nobody"), lambda: self.client.rename("nobody", "x"),
-				lambda: self.client.class_detail("nobody")):
+		for call in (
+			lambda: self.client.forget("nobody"),
+			lambda: self.client.rename("nobody", "x"),
+			lambda: self.client.class_detail("nobody"),
+		):
 			self.refused(Code.NOT_FOUND, "class", call)
 		self.client.forget("disc")
 
 	def test_unknown_lesson(self):
-		for call in (lambda: self.client.call(lesson_commit=m.LessonCommit(lesson=77)),
-				lambda: self.client.call(lesson_abort=m.LessonAbort(lesson=77)),
-				lambda: self.client.call(picture("disc", 1).payload, lesson_add=m.LessonAdd(lesson=77, label=b"x",
-					picture=picture("disc", 1).message()))):
+		for call in (
+			lambda: self.client.call(lesson_commit=m.LessonCommit(lesson=77)),
+			lambda: self.client.call(lesson_abort=m.LessonAbort(lesson=77)),
+			lambda: self.client.call(
+				picture("disc", 1).payload,
+				lesson_add=m.LessonAdd(lesson=77, label=b"x", picture=picture("disc", 1).message()),
+			),
+		):
 			self.refused(Code.NOT_FOUND, "lesson", call)
 		# Another connection's lesson is none of ours.
 		with self.d.client() as other:
@@ -434,8 +523,15 @@ class Requests(DaemonTest):
 			self.refused(Code.INVALID_ARGUMENT, "16", self.client.forget, "disc", key=key)
 
 	def test_missing_parts(self):
-		for op in (dict(infer=m.Infer()), dict(embed=m.Embed()), dict(look=m.Look()), dict(forget=m.Forget()),
-				dict(class_detail=m.ClassDetail()), dict(rename=m.Rename()), dict(lesson_begin=m.LessonBegin())):
+		for op in (
+			dict(infer=m.Infer()),
+			dict(embed=m.Embed()),
+			dict(look=m.Look()),
+			dict(forget=m.Forget()),
+			dict(class_detail=m.ClassDetail()),
+			dict(rename=m.Rename()),
+			dict(lesson_begin=m.LessonBegin()),
+		):
 			with self.subTest(op=str(op)):
 				with self.assertRaises(bnnd.Error) as caught:
 					self.client.call(**op)
@@ -448,8 +544,10 @@ class Requests(DaemonTest):
 	def test_a_lesson_without_a_class(self):
 		lesson = self.client.lesson()
 		with self.assertRaises(bnnd.Error) as caught:
-			self.client.call(picture("disc", 1).payload, lesson_add=m.LessonAdd(lesson=lesson.number,
-				picture=picture("disc", 1).message()))
+			self.client.call(
+				picture("disc", 1).payload,
+				lesson_add=m.LessonAdd(lesson=lesson.number, picture=picture("disc", 1).message()),
+			)
 		self.assertEqual(Code.INVALID_ARGUMENT, caught.exception.code)
 		lesson.abort()
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """bnnctl as a new user meets it: every verb with right and wrong arguments, its words, its keys, its exit status."""
+
 import json
 import os
 import re
@@ -7,7 +8,20 @@ import re
 from daemon import BNNCTL, DaemonTest, WRAPPER, bnnd, encoded, environment, main, pixels, qemu_subset
 
 DONE, FAILED, USAGE, NO_DAEMON, NOT_ALLOWED, NOT_FOUND, BUSY = range(7)
-VERBS = ("status", "learn", "infer", "test", "embed", "look", "classes", "history", "forget", "rename", "undo", "rollback")
+VERBS = (
+	"status",
+	"learn",
+	"infer",
+	"test",
+	"embed",
+	"look",
+	"classes",
+	"history",
+	"forget",
+	"rename",
+	"undo",
+	"rollback",
+)
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 
 
@@ -24,8 +38,12 @@ class Ctl(DaemonTest):
 		self.dir = os.path.join(self.d.folder, "pictures")
 
 	def files(self, kind, n, start=0, folder=None):
-		return [write(os.path.join(self.dir, folder or kind, f"{kind}-{start + i}.jpg"), encoded(kind, start + i, quality=93))
-			for i in range(n)]
+		return [
+			write(
+				os.path.join(self.dir, folder or kind, f"{kind}-{start + i}.jpg"), encoded(kind, start + i, quality=93)
+			)
+			for i in range(n)
+		]
 
 	def learn(self, kind, n=8):
 		code, objects, err = self.d.ctl_json("learn", kind, *self.files(kind, n))
@@ -69,19 +87,48 @@ class Words(Ctl):
 		if os.geteuid() != 0:
 			self.skipTest("needs root to become somebody else")
 		import subprocess
+
 		daemon = self.daemon(folder=self.folder(for_all=True))
 		os.chmod(daemon.socket, 0o600)
-		done = subprocess.run(WRAPPER + [self.copy_for_all(BNNCTL), "--socket", daemon.socket, "status"], env=environment(),
-			cwd="/", user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
+		done = subprocess.run(
+			WRAPPER + [self.copy_for_all(BNNCTL), "--socket", daemon.socket, "status"],
+			env=environment(),
+			cwd="/",
+			user=65534,
+			group=65534,
+			extra_groups=[],
+			capture_output=True,
+			text=True,
+		)
 		self.assertEqual(NOT_ALLOWED, done.returncode, done.stderr)
 		self.assertRegex(done.stderr, "group bnnd|usermod|adduser|gpasswd")
 
 	def test_usage(self):
-		for args in ([], ["fly"], ["learn"], ["learn", "mug"], ["infer"], ["forget"], ["rename", "a"], ["rollback"],
-				["rollback", "x"], ["rollback", "-1"], ["status", "surplus"], ["infer", "--nonsense", "x"], ["learn", "--dir"],
-				["look", "x"], ["infer", "--raw", "0x0x3", "x"], ["infer", "--raw", "axb", "x"], ["infer", "--roi", "0,0,2,2", "x"],
-				["infer", "--roi", "1,2", "x"], ["infer", "--rotate", "45", "x"], ["infer", "--refuse", "0.3", "x"],
-				["learn", "--key", "zz", "mug", "x"], ["undo", "--if-seq", "x"], ["learn", "--dir", "x", "--none"]):
+		for args in (
+			[],
+			["fly"],
+			["learn"],
+			["learn", "mug"],
+			["infer"],
+			["forget"],
+			["rename", "a"],
+			["rollback"],
+			["rollback", "x"],
+			["rollback", "-1"],
+			["status", "surplus"],
+			["infer", "--nonsense", "x"],
+			["learn", "--dir"],
+			["look", "x"],
+			["infer", "--raw", "0x0x3", "x"],
+			["infer", "--raw", "axb", "x"],
+			["infer", "--roi", "0,0,2,2", "x"],
+			["infer", "--roi", "1,2", "x"],
+			["infer", "--rotate", "45", "x"],
+			["infer", "--refuse", "0.3", "x"],
+			["learn", "--key", "zz", "mug", "x"],
+			["undo", "--if-seq", "x"],
+			["learn", "--dir", "x", "--none"],
+		):
 			code, out, err = self.d.ctl(*args)
 			self.assertEqual(USAGE, code, f"{args}: {out}{err}")
 			self.assertTrue(err.strip(), args)
@@ -104,8 +151,13 @@ class Words(Ctl):
 
 	def test_the_environment_names_the_socket(self):
 		import subprocess
-		done = subprocess.run(WRAPPER + [BNNCTL, "--json", "status"], env=environment(BNND_SOCKET=self.d.socket),
-			capture_output=True, text=True)
+
+		done = subprocess.run(
+			WRAPPER + [BNNCTL, "--json", "status"],
+			env=environment(BNND_SOCKET=self.d.socket),
+			capture_output=True,
+			text=True,
+		)
 		self.assertEqual(DONE, done.returncode, done.stderr)
 		self.assertEqual("ready", json.loads(done.stdout)["state"])
 
@@ -122,7 +174,9 @@ class Verbs(Ctl):
 	def test_status(self):
 		code, (status,), _ = self.d.ctl_json("status")
 		self.assertEqual(DONE, code)
-		self.assertLessEqual({"state", "reasons", "version", "model", "kernels", "classes", "seq", "uptime_s"}, set(status))
+		self.assertLessEqual(
+			{"state", "reasons", "version", "model", "kernels", "classes", "seq", "uptime_s"}, set(status)
+		)
 		self.assertLessEqual({"id", "name", "features", "input"}, set(status["model"]))
 		self.assertEqual(("ready", [], 0, 0), (status["state"], status["reasons"], status["classes"], status["seq"]))
 
@@ -131,15 +185,32 @@ class Verbs(Ctl):
 		result = self.learn("disc")
 		self.assertLessEqual({"seq", "classes", "skipped", "already_known", "us"}, set(result))
 		self.assertEqual((1, 0, 0), (result["seq"], result["skipped"], result["already_known"]))
-		self.assertEqual([{"label": "disc", "samples": 8, "new": True}],
-			[{k: c[k] for k in ("label", "samples", "new")} for c in result["classes"]])
+		self.assertEqual(
+			[{"label": "disc", "samples": 8, "new": True}],
+			[{k: c[k] for k in ("label", "samples", "new")} for c in result["classes"]],
+		)
 		own, foreign = self.files("disc", 2, 50), self.files("waves", 1)
 		code, objects, _ = self.d.ctl_json("infer", *own, *foreign)
 		self.assertEqual(DONE, code)
 		self.assertEqual(own + foreign, [o["source"] for o in objects])
 		for o in objects:
-			self.assertLessEqual({"source", "time", "known", "label", "reason", "score", "unknown_score", "margin", "top", "model",
-				"seq", "us"}, set(o))
+			self.assertLessEqual(
+				{
+					"source",
+					"time",
+					"known",
+					"label",
+					"reason",
+					"score",
+					"unknown_score",
+					"margin",
+					"top",
+					"model",
+					"seq",
+					"us",
+				},
+				set(o),
+			)
 			self.assertLessEqual({"queue", "image", "backbone", "head", "total"}, set(o["us"]))
 			self.assertRegex(o["time"], TIME)
 			self.assertEqual(o["score"], o["top"][0]["score"])
@@ -226,7 +297,7 @@ class Verbs(Ctl):
 		self.assertEqual(1, self.d.ctl_json("status")[1][0]["seq"])
 
 	def test_fail_unknown(self):
-		file, = self.files("disc", 1)
+		(file,) = self.files("disc", 1)
 		self.assertEqual(DONE, self.d.ctl("infer", file)[0])
 		self.assertEqual(NOT_FOUND, self.d.ctl("infer", "--fail-unknown", file)[0])
 		self.learn("disc")
@@ -255,8 +326,9 @@ class Verbs(Ctl):
 		code, objects, err = self.d.ctl_json("test", os.path.join(self.dir, "asked"))
 		self.assertEqual(DONE, code, err)
 		total = objects[-1]
-		self.assertLessEqual({"images", "correct", "refused", "accuracy", "accuracy_answered", "per_class", "us_median"},
-			set(total))
+		self.assertLessEqual(
+			{"images", "correct", "refused", "accuracy", "accuracy_answered", "per_class", "us_median"}, set(total)
+		)
 		# The folder of a class that was never taught is foreign: counted apart.
 		self.assertEqual((12, 3), (total["images"], total["foreign"]))
 		self.assertGreaterEqual(total["correct"], 10)
@@ -267,7 +339,7 @@ class Verbs(Ctl):
 		self.assertNotEqual(DONE, self.d.ctl("test", os.path.join(self.dir, "nowhere"))[0])
 
 	def test_embed_and_look(self):
-		file, = self.files("ring", 1)
+		(file,) = self.files("ring", 1)
 		code, (embedding,), _ = self.d.ctl_json("embed", file)
 		self.assertEqual((DONE, file), (code, embedding["source"]))
 		with self.d.client() as client:
@@ -290,7 +362,9 @@ class Verbs(Ctl):
 		self.assertEqual((DONE, "disc"), (code, detail[0]["label"]))
 		self.assertEqual(NOT_FOUND, self.d.ctl("classes", "nobody")[0])
 		code, history, _ = self.d.ctl_json("history")
-		self.assertEqual((DONE, [3, 2, 1], ["learn"] * 3), (code, [h["seq"] for h in history], [h["op"] for h in history]))
+		self.assertEqual(
+			(DONE, [3, 2, 1], ["learn"] * 3), (code, [h["seq"] for h in history], [h["op"] for h in history])
+		)
 		for h in history:
 			self.assertRegex(h["time"], TIME)
 		code, out, _ = self.d.ctl("rename", "disc", "red disc")
@@ -317,13 +391,13 @@ class Verbs(Ctl):
 			self.assertRegex(out, r"disc|ready")
 
 	def test_names_that_are_not_nice(self):
-		file, = self.files("disc", 1)
+		(file,) = self.files("disc", 1)
 		for label in ("", " mug", "mug ", "m\nug", "x" * 129, b"\xff\xfe"):
 			code, out, err = self.d.ctl("learn", label, file)
 			self.assertIn(code, (FAILED, USAGE), repr(label))
 			self.assertNotIn("\n\n", err)
 		self.assertEqual([], self.d.ctl_json("classes")[1])
-		for label in ("M\u00fcsli \U0001f600", "-x", "a\"b\\c", "<b>", "%s%n"):
+		for label in ("M\u00fcsli \U0001f600", "-x", 'a"b\\c', "<b>", "%s%n"):
 			code, out, err = self.d.ctl("learn", "--", label, file)
 			self.assertEqual(DONE, code, label + err)
 			self.assertEqual(label, self.d.ctl_json("classes")[1][0]["label"])
@@ -355,8 +429,13 @@ class Verbs(Ctl):
 
 	def test_a_closed_pipe(self):
 		import subprocess
-		p = subprocess.Popen(WRAPPER + [BNNCTL, "--socket", self.d.socket, "infer", *self.files("disc", 30)],
-			stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+
+		p = subprocess.Popen(
+			WRAPPER + [BNNCTL, "--socket", self.d.socket, "infer", *self.files("disc", 30)],
+			stdout=subprocess.PIPE,
+			stderr=subprocess.PIPE,
+			env=environment(),
+		)
 		p.stdout.close()
 		_, err = p.communicate(timeout=60)
 		self.assertLess(len(err.splitlines()), 5, err)
@@ -372,6 +451,7 @@ class Verbs(Ctl):
 	def test_a_picture_through_a_pipe(self):
 		"""`bnnctl infer <(camera)` works."""
 		import threading
+
 		self.learn("disc")
 		fifo = os.path.join(self.dir, "fifo")
 		os.mkfifo(fifo)

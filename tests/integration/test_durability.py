@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What was acknowledged survives; a state that cannot be used is left alone and said so."""
+
 import glob
 import os
 import shutil
@@ -9,8 +10,22 @@ import threading
 import time
 import unittest
 
-from daemon import (BNND, BNND_FAULTY, DaemonTest, DidNotStart, SLOW, SOURCE, WRAPPER, answer_key, bnnd, environment, main,
-	picture, pictures, qemu_subset)
+from daemon import (
+	BNND,
+	BNND_FAULTY,
+	DaemonTest,
+	DidNotStart,
+	SLOW,
+	SOURCE,
+	WRAPPER,
+	answer_key,
+	bnnd,
+	environment,
+	main,
+	picture,
+	pictures,
+	qemu_subset,
+)
 
 Code = bnnd.Code
 KINDS = ("disc", "ring", "cross", "bars", "dots")
@@ -21,7 +36,7 @@ def answers(client):
 
 
 def state_file(daemon):
-	path, = glob.glob(os.path.join(daemon.state, "state-*.db"))
+	(path,) = glob.glob(os.path.join(daemon.state, "state-*.db"))
 	return path
 
 
@@ -223,7 +238,7 @@ class Degraded(DaemonTest):
 		daemon = self.taught()
 		path = state_file(daemon)
 		db = sqlite3.connect(path)
-		version, = db.execute("pragma user_version").fetchone()
+		(version,) = db.execute("pragma user_version").fetchone()
 		db.execute(f"pragma user_version={version + 1}")
 		db.commit()
 		db.close()
@@ -282,8 +297,9 @@ class Degraded(DaemonTest):
 			self.teach(client, "ring", start=90)
 
 	def check_state(self, directory):
-		done = subprocess.run(WRAPPER + [BNND, "--check-state", directory], env=environment(), capture_output=True,
-			text=True)
+		done = subprocess.run(
+			WRAPPER + [BNND, "--check-state", directory], env=environment(), capture_output=True, text=True
+		)
 		return done.returncode, done.stdout, done.stderr
 
 	def test_check_state_finds_it(self):
@@ -406,6 +422,7 @@ class Stop(DaemonTest):
 					result["changed"] = lesson.commit()
 				except (bnnd.Error, bnnd.ConnectionLost, OSError) as e:
 					result["error"] = e
+
 			thread = threading.Thread(target=commit)
 			thread.start()
 			time.sleep(0.02)
@@ -423,6 +440,7 @@ class Stop(DaemonTest):
 
 	def test_sighup_is_ignored(self):
 		import signal
+
 		daemon = self.daemon()
 		daemon.process.send_signal(signal.SIGHUP)
 		time.sleep(0.1 * SLOW)

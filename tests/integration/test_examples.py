@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The examples that people copy: those in bnnd.h and in the Python package, as they stand there, with and without a
 daemon. The C ones are compiled with every variable that they leave unset filled with a pattern."""
+
 import os
 import re
 import subprocess
@@ -18,8 +19,14 @@ class Examples(DaemonTest):
 			f.write(encoded("disc", 1))
 
 	def run_c(self, socket_path, *args):
-		done = subprocess.run(WRAPPER + [PROGRAM, self.jpeg, *args], env=environment(BNND_SOCKET=socket_path),
-			stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * SLOW)
+		done = subprocess.run(
+			WRAPPER + [PROGRAM, self.jpeg, *args],
+			env=environment(BNND_SOCKET=socket_path),
+			stdout=subprocess.PIPE,
+			stderr=subprocess.STDOUT,
+			text=True,
+			timeout=60 * SLOW,
+		)
 		self.assertEqual(0, done.returncode, done.stdout)
 		return done.stdout.splitlines()
 
@@ -29,13 +36,13 @@ class Examples(DaemonTest):
 		self.assertEqual(["unknown"], self.run_c(daemon.socket))
 		self.run_c(daemon.socket, "teach")
 		with daemon.client() as client:
-			taught, = client.classes()
+			(taught,) = client.classes()
 			self.assertEqual((b"mug", 1), (taught.label, taught.samples))  # the same picture three times counts once
 
 	@qemu_subset
 	def test_the_headers_examples_without_a_daemon(self):
 		for args in ((), ("teach",)):
-			line, = self.run_c(os.path.join(self.folder(), "nobody"), *args)
+			(line,) = self.run_c(os.path.join(self.folder(), "nobody"), *args)
 			self.assertRegex(line, "^no daemon answers at ")
 
 	def test_the_packages_example(self):
@@ -48,10 +55,20 @@ class Examples(DaemonTest):
 				f.write(encoded("disc", seed))
 
 		def run(path):
-			return subprocess.run([sys.executable, "-c", program], cwd=folder, text=True, timeout=60 * SLOW,
-				env=environment(BNND_SOCKET=path, PYTHONPATH=os.path.join(SOURCE, "client", "python"),
-					BNND_PYTHON_CACHE=os.environ.get("BNND_PYTHON_CACHE", folder)),
-				stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+			return subprocess.run(
+				[sys.executable, "-c", program],
+				cwd=folder,
+				text=True,
+				timeout=60 * SLOW,
+				env=environment(
+					BNND_SOCKET=path,
+					PYTHONPATH=os.path.join(SOURCE, "client", "python"),
+					BNND_PYTHON_CACHE=os.environ.get("BNND_PYTHON_CACHE", folder),
+				),
+				stdout=subprocess.PIPE,
+				stderr=subprocess.PIPE,
+			)
+
 		done = run(daemon.socket)
 		self.assertEqual(0, done.returncode, done.stderr)
 		self.assertRegex(done.stdout, r"^1\n(mug|unknown)\n$")

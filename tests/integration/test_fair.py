@@ -4,6 +4,7 @@
 Other users are children of this process that changed their uid, which only root can: run by anybody else, the tests are
 skipped and say so.
 """
+
 import json
 import os
 import select
@@ -186,6 +187,7 @@ class Shares(FairTest):
 			def learn(tell):
 				with d.client() as client:
 					tell(client.learn("mug", pictures("disc", 3)).seq)
+
 			with User(OTHER, learn) as other:
 				self.assertEqual(1, other.heard())
 
@@ -223,8 +225,10 @@ class Turns(FairTest):
 
 	def setUp(self):
 		jpeg = bnnd.Picture(encoded("waves", 1, width=3200, height=2400))  # some 40 ms of work each
-		self.slow = [encode_frame(Kind.REQUEST, i, m.Request(infer=m.Infer()).SerializeToString(), jpeg.payload)
-			for i in range(1, 9)]
+		self.slow = [
+			encode_frame(Kind.REQUEST, i, m.Request(infer=m.Infer()).SerializeToString(), jpeg.payload)
+			for i in range(1, 9)
+		]
 
 	def flood_of_pictures(self, d, tell):
 		"""32 at once; what the last reply says of the time is told behind everything else."""
@@ -242,12 +246,14 @@ class Turns(FairTest):
 
 	def is_done_beside_a_flood_of_pictures(self, d, work):
 		"""Another user's work is done before the flood is."""
+
 		def do(tell):
 			with d.client() as client:
 				tell("soon")
 				time.sleep(0.1 * SLOW)
 				work(client)
 				tell(time.monotonic())
+
 		with User(OTHER, do) as other, User(GREEDY, lambda tell: self.flood_of_pictures(d, tell)) as greedy:
 			other.heard()
 			greedy.heard()
@@ -265,9 +271,21 @@ class Turns(FairTest):
 			tell("soon")
 			flood = 0
 			while True:
-				codes, _ = at_once(d, lambda i: [encode_frame(Kind.REQUEST, k + 1, m.Request(rename=m.Rename(
-					old_label=names[i][k % 2].encode(), new_label=names[i][(k + 1) % 2].encode())).SerializeToString())
-					for k in range(8)])
+				codes, _ = at_once(
+					d,
+					lambda i: [
+						encode_frame(
+							Kind.REQUEST,
+							k + 1,
+							m.Request(
+								rename=m.Rename(
+									old_label=names[i][k % 2].encode(), new_label=names[i][(k + 1) % 2].encode()
+								)
+							).SerializeToString(),
+						)
+						for k in range(8)
+					],
+				)
 				flood += codes.count(0)
 				tell(flood)
 
@@ -280,6 +298,7 @@ class Turns(FairTest):
 					except bnnd.Error as e:
 						refused.append(int(e.code))
 			tell([seq, refused])
+
 		with User(GREEDY, rename) as greedy:
 			greedy.heard()
 			greedy.heard()
@@ -294,9 +313,16 @@ class Turns(FairTest):
 		d = self.shared_daemon()
 		with connected_as(GREEDY, d) as greedy, connected_as(OTHER, d) as other:
 			d.process.send_signal(signal.SIGSTOP)
-			greedy.send(b"".join(encode_frame(Kind.REQUEST, i, m.Request(**op).SerializeToString())
-				for i in range(1, 1000) for op in ({"lesson_begin": m.LessonBegin(key=os.urandom(16))},
-				{"lesson_abort": m.LessonAbort(lesson=i)})))
+			greedy.send(
+				b"".join(
+					encode_frame(Kind.REQUEST, i, m.Request(**op).SerializeToString())
+					for i in range(1, 1000)
+					for op in (
+						{"lesson_begin": m.LessonBegin(key=os.urandom(16))},
+						{"lesson_abort": m.LessonAbort(lesson=i)},
+					)
+				)
+			)
 			other.request(1, lesson_begin=m.LessonBegin(key=os.urandom(16)))
 			d.process.send_signal(signal.SIGCONT)
 			self.assertLess(other.reply()[1].begun.lesson, 10)
@@ -314,6 +340,7 @@ class Log(FairTest):
 			for _ in range(500):
 				d.raw().close()
 			tell("done")
+
 		with User(GREEDY, connect) as greedy:
 			greedy.heard()
 		d.stop()

@@ -2,6 +2,7 @@
 """Clients of a daemon that says anything: a real daemon's words, mutated with fixed seeds. Whatever comes, the Python
 client raises its own three errors and nothing else, bnnctl ends with one of its exit statuses and no sanitizer complains,
 and neither of them waits or buffers beyond its limits."""
+
 import itertools
 import os
 import random
@@ -15,9 +16,9 @@ import tracemalloc
 from daemon import BNNCTL, DaemonTest, SANITIZER, SLOW, bnnd, encoded, environment, main, picture
 
 HEADER = bnnd.wire.HEADER
-SESSIONS = 600          # of the Python client
-CTL_SESSIONS = 25       # of bnnctl, for each verb
-IDLE_S = 0.1            # of a client that waits for more of a frame: then the daemon hangs up
+SESSIONS = 600  # of the Python client
+CTL_SESSIONS = 25  # of bnnctl, for each verb
+IDLE_S = 0.1  # of a client that waits for more of a frame: then the daemon hangs up
 OURS = (bnnd.Error, bnnd.ConnectionLost, TimeoutError)
 
 
@@ -161,7 +162,7 @@ def mutated(frames, rng):
 		elif fault == 1:
 			frame[where] ^= 1 << rng.randrange(8)
 		elif fault == 2:
-			frame[where] = rng.choice((0, 1, 0x7f, 0x80, 0xff))
+			frame[where] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
 		elif fault == 3:
 			del frame[where:]
 		elif fault == 4:
@@ -169,10 +170,12 @@ def mutated(frames, rng):
 		elif fault == 5:
 			frames[at] = frames[rng.randrange(len(frames))][:]
 		elif fault == 6 and len(frame) >= HEADER.size:
-			struct.pack_into(">I", frame, rng.choice((0, 4)), rng.choice((0, 1, 1 << 16, (1 << 16) + 1, 8 << 20, 0xffffffff)))
-		else:   # the body cut short, and its length with it: a message that ends early
+			struct.pack_into(
+				">I", frame, rng.choice((0, 4)), rng.choice((0, 1, 1 << 16, (1 << 16) + 1, 8 << 20, 0xFFFFFFFF))
+			)
+		else:  # the body cut short, and its length with it: a message that ends early
 			keep = rng.randrange(len(frame) - HEADER.size + 1) if len(frame) >= HEADER.size else 0
-			del frame[HEADER.size + keep:]
+			del frame[HEADER.size + keep :]
 			if len(frame) >= HEADER.size:
 				struct.pack_into(">II", frame, 0, keep, 0)
 	return [bytes(f) for f in frames]
@@ -217,19 +220,31 @@ class HostileDaemon(DaemonTest):
 		with open(file, "wb") as f:
 			f.write(encoded("disc", 1))
 		self.server.idle_s = IDLE_S
-		verbs = (["status"], ["classes"], ["classes", "disc"], ["history"], ["infer", file], ["learn", "disc", file],
-			["undo"])
+		verbs = (
+			["status"],
+			["classes"],
+			["classes", "disc"],
+			["history"],
+			["infer", file],
+			["learn", "disc", file],
+			["undo"],
+		)
 		for verb in verbs:
 			self.server.frames = []
 			for seed in range(max(4, int(CTL_SESSIONS / SLOW))):
 				rng = random.Random(seed)
 				frames = [self.session[0]] + rng.sample(self.session[1:], 6)
-				for i, frame in enumerate(frames[1:], 1):   # bnnctl counts its requests from 1, too
+				for i, frame in enumerate(frames[1:], 1):  # bnnctl counts its requests from 1, too
 					frames[i] = frame[:8] + struct.pack(">I", i) + frame[12:]
 				self.server.frames = mutated(frames, rng)
-				done = subprocess.run([BNNCTL, "--socket", self.server.path, "--timeout", "5", *verb],
-					stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
-					timeout=60 * SLOW)
+				done = subprocess.run(
+					[BNNCTL, "--socket", self.server.path, "--timeout", "5", *verb],
+					stdin=subprocess.DEVNULL,
+					stdout=subprocess.PIPE,
+					stderr=subprocess.PIPE,
+					env=environment(),
+					timeout=60 * SLOW,
+				)
 				said = done.stderr.decode("utf-8", "replace")
 				self.assertIn(done.returncode, range(7), f"{verb}, seed {seed}: {said}")
 				self.assertIsNone(SANITIZER.search(said), f"{verb}, seed {seed}: {said}")
@@ -256,8 +271,13 @@ class HostileDaemon(DaemonTest):
 		m = bnnd.messages()
 		before = bnnd.wire.LIST_MAX_BYTES
 		self.addCleanup(setattr, bnnd.wire, "LIST_MAX_BYTES", before)
-		for name, page in (("classes", lambda i: m.Reply(class_list=m.ClassList(classes=[m.Class(label=b"%08d" % i)], more=True))),
-				("history", lambda i: m.Reply(history_list=m.HistoryList(entries=[m.HistoryEntry(seq=(1 << 40) - i)], more=True)))):
+		for name, page in (
+			("classes", lambda i: m.Reply(class_list=m.ClassList(classes=[m.Class(label=b"%08d" % i)], more=True))),
+			(
+				"history",
+				lambda i: m.Reply(history_list=m.HistoryList(entries=[m.HistoryEntry(seq=(1 << 40) - i)], more=True)),
+			),
+		):
 			self.server.frames = Endless(self.session[0], page)
 			bnnd.wire.LIST_MAX_BYTES = before
 			with bnnd.Client(self.server.path, timeout=1) as client, self.assertRaises(TimeoutError):
@@ -281,11 +301,15 @@ class Refused(DaemonTest):
 	def test_what_the_daemon_says_before_it_closes_is_told(self):
 		daemon = self.daemon()
 		with daemon.client() as client:
-			client.hello.limits.payload_bytes = 0xffffffff
+			client.hello.limits.payload_bytes = 0xFFFFFFFF
 			bnnd.wire.PAYLOAD_MAX_BYTES, before = 1 << 30, bnnd.wire.PAYLOAD_MAX_BYTES
 			self.addCleanup(setattr, bnnd.wire, "PAYLOAD_MAX_BYTES", before)
-			self.refused(bnnd.Code.RESOURCE_EXHAUSTED, "12582912 bytes: the limit is 8388608", client.infer,
-				bnnd.Picture(bytes(12 << 20), raw=(2048, 2048, 3)))
+			self.refused(
+				bnnd.Code.RESOURCE_EXHAUSTED,
+				"12582912 bytes: the limit is 8388608",
+				client.infer,
+				bnnd.Picture(bytes(12 << 20), raw=(2048, 2048, 3)),
+			)
 
 	def test_a_connection_too_many_waits_for_room(self):
 		daemon = self.daemon(config="session:\n  max: 2\n")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is built and installed: the files and where they go, the settings that stay the administrator's, systemd's units,
 and that compiler and linker guard the programs as the build asks them to."""
+
 import glob
 import json
 import os
@@ -29,40 +30,68 @@ class Install(DaemonTest):
 		_, found = self.install()
 		with open(os.path.join(SOURCE, "models", "shipped.txt"), encoding="ascii") as f:
 			shipped = {name + ".bnn" for name in f.read().split()}
-		self.assertLessEqual(shipped | {"bnnd", "bnnctl", "bnnd.h", "bnnd.service", "bnnd.socket", "bnnd.conf", "default.bnn",
-			"libbnnd.so.0", "bnnd.pc"}, set(found))
+		self.assertLessEqual(
+			shipped
+			| {
+				"bnnd",
+				"bnnctl",
+				"bnnd.h",
+				"bnnd.service",
+				"bnnd.socket",
+				"bnnd.conf",
+				"default.bnn",
+				"libbnnd.so.0",
+				"bnnd.pc",
+			},
+			set(found),
+		)
 		self.assertNotIn("bnnd-faulty", found)
 		daemon = self.daemon(executable=found["bnnd"], model=found["default.bnn"])
 		self.serves(daemon)
 		with open(found["bnnd"], "rb") as f:
 			self.assertNotIn(b"BNND_FAULT", f.read(), "the shipped daemon has no hook")
 
-	@unittest.skipUnless(shutil.which("systemd-analyze") and shutil.which("systemd-sysusers"), "systemd is not installed")
+	@unittest.skipUnless(
+		shutil.which("systemd-analyze") and shutil.which("systemd-sysusers"), "systemd is not installed"
+	)
 	def test_systemd_understands_its_files(self):
 		root, found = self.install(self.folder())
 		# The program must be where the unit says: look at the unit with the path that it has here.
 		with open(found["bnnd.service"], encoding="utf-8") as f:
 			unit = f.read()
 		self.assertRegex(unit, "(?m)^ExecStart=/.*/bnnd$")
+
 		def value(text, name):
 			return re.search(rf"(?m)^{name}=(.*)$", text).group(1)
+
 		self.assertLess(int(value(unit, "LimitDATA").rstrip("M")), int(value(unit, "MemoryMax").rstrip("M")))
 		self.assertEqual("0", value(self.read(found["bnnd.socket"]), "TriggerLimitIntervalSec"))
-		for line in ("Type=notify", "RuntimeDirectoryPreserve=yes", "Requires=bnnd.socket", "Restart=on-failure",
-				"RestartPreventExitStatus=2 78"):
+		for line in (
+			"Type=notify",
+			"RuntimeDirectoryPreserve=yes",
+			"Requires=bnnd.socket",
+			"Restart=on-failure",
+			"RestartPreventExitStatus=2 78",
+		):
 			self.assertIn(line + "\n", unit)
 		units = self.folder()
 		with open(os.path.join(units, "bnnd.service"), "w", encoding="utf-8") as f:
 			f.write(unit.replace("ExecStart=/", f"ExecStart={root}/"))
 		shutil.copy(found["bnnd.socket"], units)
-		done = subprocess.run(["systemd-analyze", "verify", "--man=no", os.path.join(units, "bnnd.service")],
-			env=environment(SYSTEMD_UNIT_PATH=units + ":"), capture_output=True, text=True)
+		done = subprocess.run(
+			["systemd-analyze", "verify", "--man=no", os.path.join(units, "bnnd.service")],
+			env=environment(SYSTEMD_UNIT_PATH=units + ":"),
+			capture_output=True,
+			text=True,
+		)
 		if "Failed to initialize manager" in done.stderr:
 			self.skipTest("systemd-analyze does not run here: " + done.stderr.strip())
 		complaints = [line for line in done.stderr.splitlines() if "bnnd" in line]
 		self.assertEqual([], complaints)
 		os.makedirs(os.path.join(units, "etc"))
-		done = subprocess.run(["systemd-sysusers", f"--root={units}", found["bnnd.conf"]], capture_output=True, text=True)
+		done = subprocess.run(
+			["systemd-sysusers", f"--root={units}", found["bnnd.conf"]], capture_output=True, text=True
+		)
 		self.assertEqual(0, done.returncode, done.stderr)
 		with open(os.path.join(units, "etc", "passwd"), encoding="utf-8") as f:
 			self.assertRegex(f.read(), "(?m)^bnnd:.*nologin$")
@@ -85,7 +114,9 @@ class Install(DaemonTest):
 		# What `ninja uninstall` runs; ninja itself might want to build first.
 		output("meson", "--internal", "uninstall", cwd=BUILD)
 		self.assertEqual(edited, self.read(settings))
-		self.assertEqual([settings], [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names])
+		self.assertEqual(
+			[settings], [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+		)
 
 	def test_a_settings_file_that_is_a_link_is_somebodys(self):
 		root = self.folder()
@@ -109,8 +140,10 @@ class Hardening(unittest.TestCase):
 
 	@classmethod
 	def setUpClass(cls):
-		cls.options = {o["name"]: o["value"] for o in json.loads(output("meson", "introspect", "--buildoptions", BUILD))}
-		library, = glob.glob(os.path.join(BUILD, "client", "libbnnd.so.?.?.?"))
+		cls.options = {
+			o["name"]: o["value"] for o in json.loads(output("meson", "introspect", "--buildoptions", BUILD))
+		}
+		(library,) = glob.glob(os.path.join(BUILD, "client", "libbnnd.so.?.?.?"))
 		cls.programs, cls.shared = [BNND, BNNCTL], library
 
 	def each(self, *flags):
@@ -150,8 +183,11 @@ class Hardening(unittest.TestCase):
 		mark = "IBT, SHSTK" if "X86-64" in machine else "BTI, PAC" if "AArch64" in machine else None
 		if not mark:
 			self.skipTest("nothing of the kind on this machine")
-		objects = [path for folder in ("lib", "proto", "client", "daemon")
-			for path in glob.glob(os.path.join(BUILD, folder, "**", "*.o"), recursive=True)]
+		objects = [
+			path
+			for folder in ("lib", "proto", "client", "daemon")
+			for path in glob.glob(os.path.join(BUILD, folder, "**", "*.o"), recursive=True)
+		]
 		self.assertGreater(len(objects), 50)
 		for path in objects:
 			self.assertRegex(output("readelf", "-nW", path), f"feature: {mark}", path)

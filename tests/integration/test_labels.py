@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Names of classes: what cannot be seen or looks like an answer is refused, two spellings are one class, folders that are
 no class are no class; and what is said of a word or a picture that would otherwise be passed over in silence."""
+
 import os
 
 from daemon import DaemonTest, bnnd, encoded, main, pictures
@@ -10,8 +11,24 @@ DONE, FAILED, USAGE = 0, 1, 2
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 ZWNJ_WORD = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
-REFUSED = ("(none)", "none", "unknown", "Unknown", "\u202etxet", "mug\u200b", "mu\u200dg", "a\u00a0b", "a\u3000b",
-	"\u2066mug\u2069", "mug\U000e0041", "\ue000", "\u0378", "mug\ufe0f", "\u0301mug", "\ufeffmug")
+REFUSED = (
+	"(none)",
+	"none",
+	"unknown",
+	"Unknown",
+	"\u202etxet",
+	"mug\u200b",
+	"mu\u200dg",
+	"a\u00a0b",
+	"a\u3000b",
+	"\u2066mug\u2069",
+	"mug\U000e0041",
+	"\ue000",
+	"\u0378",
+	"mug\ufe0f",
+	"\u0301mug",
+	"\ufeffmug",
+)
 
 
 class Labels(DaemonTest):
@@ -55,11 +72,12 @@ class Labels(DaemonTest):
 			self.assertEqual((NFC.encode(), False), (result.classes[0].label, result.classes[0].is_new))
 			self.assertEqual(NFC.encode(), c.class_detail(spelling).summary.label)
 		self.assertEqual([NFC], self.labels())
-		with c.lesson() as lesson: # and within one lesson
+		with c.lesson() as lesson:  # and within one lesson
 			for i, spelling in enumerate((ZWNJ_WORD, ZWNJ_WORD.replace("\u200c", ""), NFC, NFD)):
 				lesson.add(spelling, pictures("ring", 1, i)[0])
-		self.assertEqual([(ZWNJ_WORD.encode(), 2), (NFC.encode(), 2)],
-			[(k.label, k.samples) for k in lesson.result.classes])
+		self.assertEqual(
+			[(ZWNJ_WORD.encode(), 2), (NFC.encode(), 2)], [(k.label, k.samples) for k in lesson.result.classes]
+		)
 		self.refused(Code.ALREADY_EXISTS, "already", c.rename, ZWNJ_WORD, NFD)
 		c.forget(NFD)
 		self.assertEqual([ZWNJ_WORD], self.labels())
@@ -76,8 +94,13 @@ class Labels(DaemonTest):
 	def test_learn_none_with_a_name(self):
 		files = self.files("disc", 2)
 		os.makedirs(os.path.join(self.d.folder, "cup"))
-		for words in (["--none", "mug", *files], ["--none", *files, "St. Bernard"], ["--none", "cup", *files], ["--none", "mug"],
-				["mug", "--none", *files]):
+		for words in (
+			["--none", "mug", *files],
+			["--none", *files, "St. Bernard"],
+			["--none", "cup", *files],
+			["--none", "mug"],
+			["mug", "--none", *files],
+		):
 			code, _, err = self.d.ctl("learn", *words)
 			self.assertEqual(USAGE, code, err)
 			self.assertRegex(err, r"without a name.*bnnctl learn '(mug|cup|St\. Bernard)' FILE")
@@ -86,7 +109,7 @@ class Labels(DaemonTest):
 		self.assertIn("bnnctl learn --none FILE", err)
 		self.assertEqual(0, self.d.ctl_json("status")[1][0]["seq"])
 		code, _, err = self.d.ctl("learn", "--none", *files, os.path.join(self.dir, "gone.jpg"))
-		self.assertEqual(FAILED, code) # a picture that is missing is reported, the others are taught
+		self.assertEqual(FAILED, code)  # a picture that is missing is reported, the others are taught
 		self.assertEqual(2, self.d.ctl_json("status")[1][0]["negatives"])
 
 	def test_folders_that_are_no_class(self):
@@ -126,7 +149,7 @@ class Labels(DaemonTest):
 		self.assertGreaterEqual(total["correct"], 8)
 		self.assertEqual(DONE, self.d.ctl("forget", "--none")[0])
 		total = self.d.ctl_json("test", os.path.join(self.dir, "asked"))[1][-1]
-		self.assertEqual(5, total["foreign"]) # never taught: to be refused all the same
+		self.assertEqual(5, total["foreign"])  # never taught: to be refused all the same
 		code, out, _ = self.d.ctl("test", "--each", os.path.join(self.dir, "asked"))
 		self.assertIn("(none)", out)
 

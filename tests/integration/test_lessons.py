@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Lessons as conversations: several classes, none, dry run, abort, idle, keys, counts; and what undoes them."""
+
 import os
 import time
 
@@ -17,8 +18,9 @@ class Lessons(DaemonTest):
 				for i in range(6):
 					for kind in ("disc", "cross", "checks"):
 						lesson.add(kind, picture(kind, i))
-			self.assertEqual({b"disc": 6, b"cross": 6, b"checks": 6},
-				{c.label: c.samples for c in lesson.result.classes})
+			self.assertEqual(
+				{b"disc": 6, b"cross": 6, b"checks": 6}, {c.label: c.samples for c in lesson.result.classes}
+			)
 			self.assertEqual(1, len(client.history()))
 			for kind in ("disc", "cross", "checks"):
 				self.assertEqual(kind.encode(), client.infer(picture(kind, 77)).top[0].label)
@@ -61,7 +63,9 @@ class Lessons(DaemonTest):
 	def test_learn_says_when_nothing_was_left(self):
 		daemon = self.daemon()
 		with daemon.client() as client:
-			self.refused(Code.INVALID_ARGUMENT, "neither JPEG nor PNG", client.learn, "disc", [bnnd.Picture(b"x" * 99)] * 2)
+			self.refused(
+				Code.INVALID_ARGUMENT, "neither JPEG nor PNG", client.learn, "disc", [bnnd.Picture(b"x" * 99)] * 2
+			)
 			self.refused(Code.INVALID_ARGUMENT, "U\\+202E", client.learn, "a\u202eb", pictures("disc", 2))
 			self.assertEqual(0, client.status().seq)
 			changed = client.learn("disc", [bnnd.Picture(b"x" * 99)] + pictures("disc", 3))
@@ -104,7 +108,9 @@ class Lessons(DaemonTest):
 			first = client.learn("disc", pictures("disc", 5), key=key)
 			again = client.learn("disc", pictures("disc", 5), key=key)
 			self.assertEqual((first.seq, True, False), (again.seq, again.repeated, again.undone))
-			self.assertEqual([(c.label, c.samples) for c in first.classes], [(c.label, c.samples) for c in again.classes])
+			self.assertEqual(
+				[(c.label, c.samples) for c in first.classes], [(c.label, c.samples) for c in again.classes]
+			)
 		daemon.restart()
 		with daemon.client() as client:
 			again = client.learn("disc", pictures("disc", 5), key=key)
@@ -209,7 +215,7 @@ class Lessons(DaemonTest):
 			lesson.add("b", picture("disc", 2))
 			lesson.add("c", picture("disc", 3))
 			lesson.settle()
-			(index, error), = lesson.refused
+			((index, error),) = lesson.refused
 			self.assertEqual((2, Code.RESOURCE_EXHAUSTED, 2), (index, error.code, error.limit))
 			lesson.add("a", picture("disc", 4))
 			lesson.add("a", picture("disc", 5))
@@ -224,7 +230,7 @@ class Lessons(DaemonTest):
 				lesson.add("disc", picture("disc", 1))
 				lesson.add("disc", bnnd.Picture(b"this is no picture at all"))
 				lesson.add("disc", picture("disc", 2))
-			(index, error), = lesson.refused
+			((index, error),) = lesson.refused
 			self.assertEqual((1, Code.INVALID_ARGUMENT), (index, error.code))
 			self.assertEqual(2, lesson.result.classes[0].samples)
 
@@ -291,16 +297,22 @@ class Changes(DaemonTest):
 			client.undo()
 			self.assertEqual([b"disc", b"ring"], [c.label for c in client.classes()])
 			history = client.history()
-			self.assertEqual([("undo", False), ("rename", True), ("learn", False), ("learn", False)],
-				[(h.op, h.undone) for h in history])
+			self.assertEqual(
+				[("undo", False), ("rename", True), ("learn", False), ("learn", False)],
+				[(h.op, h.undone) for h in history],
+			)
 
 	def test_if_seq_guards_every_change(self):
 		daemon = self.daemon()
 		with daemon.client() as client:
 			self.teach(client, "disc", "ring")
-			for call in (lambda: client.undo(if_seq=1), lambda: client.rollback(1, if_seq=1),
-					lambda: client.forget("disc", if_seq=1), lambda: client.rename("disc", "x", if_seq=1),
-					lambda: client.learn("disc", pictures("disc", 2, 40), if_seq=1)):
+			for call in (
+				lambda: client.undo(if_seq=1),
+				lambda: client.rollback(1, if_seq=1),
+				lambda: client.forget("disc", if_seq=1),
+				lambda: client.rename("disc", "x", if_seq=1),
+				lambda: client.learn("disc", pictures("disc", 2, 40), if_seq=1),
+			):
 				self.refused(Code.ABORTED, "2", call)
 			self.assertEqual(2, client.status().seq)
 			self.assertEqual(3, client.learn("disc", pictures("disc", 2, 40), if_seq=2).seq)
@@ -313,8 +325,12 @@ class Changes(DaemonTest):
 		daemon = self.daemon()
 		with daemon.client() as client:
 			self.teach(client, "disc", "ring")
-			for call in (lambda k: client.rename("disc", "x", key=k), lambda k: client.forget("ring", key=k),
-					lambda k: client.undo(key=k), lambda k: client.rollback(2, key=k)):
+			for call in (
+				lambda k: client.rename("disc", "x", key=k),
+				lambda k: client.forget("ring", key=k),
+				lambda k: client.undo(key=k),
+				lambda k: client.rollback(2, key=k),
+			):
 				key = os.urandom(16)
 				first, again = call(key), call(key)
 				self.assertEqual((first.seq, first.op, True), (again.seq, again.op, again.repeated))
@@ -328,8 +344,14 @@ class Changes(DaemonTest):
 			changed = client.learn("disc", pictures("disc", 4, 20))
 			self.assertEqual((4, False), (changed.classes[0].samples, changed.classes[0].is_new))
 			detail = client.class_detail("disc")
-			self.assertEqual((9, 2, [(2, 4), (1, 5)]), (detail.summary.samples, detail.summary.lessons,
-				[(lesson.seq, lesson.samples) for lesson in detail.lessons]))
+			self.assertEqual(
+				(9, 2, [(2, 4), (1, 5)]),
+				(
+					detail.summary.samples,
+					detail.summary.lessons,
+					[(lesson.seq, lesson.samples) for lesson in detail.lessons],
+				),
+			)
 
 
 if __name__ == "__main__":

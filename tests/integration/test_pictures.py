@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """JPEG and PNG in their variants, over the socket: what the network sees is what Pillow shows."""
+
 import io
 import struct
 import zlib
@@ -62,9 +63,14 @@ class Variants(DaemonTest):
 
 	def test_jpeg(self):
 		image = self.square()
-		for name, source, options in (("baseline", image, {}), ("progressive", image, {"progressive": True}),
-				("4:4:4", image, {"subsampling": 0}), ("4:2:0", image, {"subsampling": 2}), ("grey", image.convert("L"), {}),
-				("optimised", image, {"optimize": True})):
+		for name, source, options in (
+			("baseline", image, {}),
+			("progressive", image, {"progressive": True}),
+			("4:4:4", image, {"subsampling": 0}),
+			("4:2:0", image, {"subsampling": 2}),
+			("grey", image.convert("L"), {}),
+			("optimised", image, {"optimize": True}),
+		):
 			with self.subTest(name):
 				p = save(source, "JPEG", quality=95, **options)
 				expected = np.asarray(Image.open(io.BytesIO(p.payload)).convert("RGB")).astype(int)
@@ -78,9 +84,16 @@ class Variants(DaemonTest):
 	def test_exif_orientation(self):
 		image = self.square()
 		reference = self.seen(save(image, "JPEG", quality=95, subsampling=0))
-		turn = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-			5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1), 7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
-			8: lambda a: np.rot90(a)}
+		turn = {
+			1: lambda a: a,
+			2: lambda a: a[:, ::-1],
+			3: lambda a: a[::-1, ::-1],
+			4: lambda a: a[::-1],
+			5: lambda a: a.transpose(1, 0, 2),
+			6: lambda a: np.rot90(a, -1),
+			7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+			8: lambda a: np.rot90(a),
+		}
 		for orientation, how in turn.items():
 			with self.subTest(orientation):
 				exif = Image.Exif()
@@ -89,7 +102,17 @@ class Variants(DaemonTest):
 				self.assertLessEqual(abs(self.seen(p) - how(reference)).mean(), 0.01)
 
 	def test_sizes_and_shapes(self):
-		for width, height in ((1, 1), (1, 500), (500, 1), (7, 1000), (640, 480), (481, 641), (2000, 1500), (96, 97), (4000, 3000)):
+		for width, height in (
+			(1, 1),
+			(1, 500),
+			(500, 1),
+			(7, 1000),
+			(640, 480),
+			(481, 641),
+			(2000, 1500),
+			(96, 97),
+			(4000, 3000),
+		):
 			for format in ("JPEG", "PNG"):
 				with self.subTest(f"{width}x{height} {format}"):
 					image = Image.fromarray(pixels("disc", 1, 64, 64)).resize((width, height))
@@ -132,7 +155,9 @@ class Variants(DaemonTest):
 		heavy = self.heavy()
 		self.assertLess(len(heavy.payload), 4 << 20)
 		error = self.refused(self.client, heavy)
-		self.assertEqual((bnnd.Code.RESOURCE_EXHAUSTED, "image.decode_megapixels", 24), (error.code, error.field, error.limit))
+		self.assertEqual(
+			(bnnd.Code.RESOURCE_EXHAUSTED, "image.decode_megapixels", 24), (error.code, error.field, error.limit)
+		)
 		self.assertRegex(error.message, "8000 x 8000.*144.*convert in.png")
 
 		# Where the price is no matter, the clock is; the request's own is asked first.
@@ -140,7 +165,9 @@ class Variants(DaemonTest):
 		client = slow.client()
 		self.addCleanup(client.close)
 		error = self.refused(client, heavy)
-		self.assertEqual((bnnd.Code.RESOURCE_EXHAUSTED, "image.decode_seconds", 1), (error.code, error.field, error.limit))
+		self.assertEqual(
+			(bnnd.Code.RESOURCE_EXHAUSTED, "image.decode_seconds", 1), (error.code, error.field, error.limit)
+		)
 		self.assertRegex(error.message, "more than 1 s.*convert in.png")
 		self.assertEqual(bnnd.Code.DEADLINE_EXCEEDED, self.refused(client, heavy, timeout_ms=300).code)
 		client.infer(bnnd.Picture.array(pixels("ring", 1)))
@@ -163,8 +190,14 @@ class Variants(DaemonTest):
 		header = lambda height, interlaced=0: chunk(b"IHDR", struct.pack(">IIBBBBB", n, height, 8, 2, 0, 0, interlaced))
 		rows = lambda height: chunk(b"IDAT", zlib.compress(bytes((3 * n + 1) * height)))
 		end = chunk(b"IEND", b"")
-		for parts in ((header(1), rows(1), header(n), end), (header(1), header(n), rows(1), end), (header(n), rows(1), end),
-				(header(n), rows(1)), (header(n, 1), rows(n + 8), header(n), end), (header(n), rows(n), chunk(b"IHDR", b""))):
+		for parts in (
+			(header(1), rows(1), header(n), end),
+			(header(1), header(n), rows(1), end),
+			(header(n), rows(1), end),
+			(header(n), rows(1)),
+			(header(n, 1), rows(n + 8), header(n), end),
+			(header(n), rows(n), chunk(b"IHDR", b"")),
+		):
 			self.client.infer(bnnd.Picture.array(secret))
 			with self.assertRaises(bnnd.Error) as caught:
 				self.client.look(bnnd.Picture(b"\x89PNG\r\n\x1a\n" + b"".join(parts)))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Back-pressure and stopping: what the daemon does with more than it can hold, and with what is open when it must go."""
+
 import os
 import threading
 import time
@@ -75,8 +76,10 @@ class Pressure(DaemonTest):
 				raw.send(infer_frame(5, p))
 				got, reply, _ = raw.reply()
 				self.assertEqual(5, got)
-				self.assertEqual((Code.RESOURCE_EXHAUSTED, "payload", may),
-					(reply.status.code, reply.status.field, reply.status.limit))
+				self.assertEqual(
+					(Code.RESOURCE_EXHAUSTED, "payload", may),
+					(reply.status.code, reply.status.field, reply.status.limit),
+				)
 				self.assertGreater(reply.status.retry_after_ms, 0)
 				for raw_held in held:
 					raw_held.close()
@@ -129,8 +132,10 @@ class Pressure(DaemonTest):
 		try:
 			for raw in raws:
 				raw.hello()
-			threads = [threading.Thread(target=raw.send, args=(b"".join(infer_frame(i, p) for i in range(1, 17)),))
-				for raw in raws]
+			threads = [
+				threading.Thread(target=raw.send, args=(b"".join(infer_frame(i, p) for i in range(1, 17)),))
+				for raw in raws
+			]
 			for t in threads:
 				t.start()
 			for raw in raws:
@@ -151,8 +156,14 @@ class Pressure(DaemonTest):
 			raw.hello()
 			p = picture("disc", 1, 1000, 1000)
 			small = picture("ring", 1, 30, 30)
-			raw.send(infer_frame(1, p) + infer_frame(2, small) + infer_frame(3, small, timeout_ms=1) +
-				encode_frame(Kind.CANCEL, 2) + encode_frame(Kind.CANCEL, 2) + encode_frame(Kind.CANCEL, 77))
+			raw.send(
+				infer_frame(1, p)
+				+ infer_frame(2, small)
+				+ infer_frame(3, small, timeout_ms=1)
+				+ encode_frame(Kind.CANCEL, 2)
+				+ encode_frame(Kind.CANCEL, 2)
+				+ encode_frame(Kind.CANCEL, 77)
+			)
 			codes = {}
 			for _ in range(3):
 				got, reply, _ = raw.reply()
@@ -173,8 +184,12 @@ class Conversation(DaemonTest):
 		return reply.begun.lesson
 
 	def add_frame(self, number, lesson, label, p):
-		return encode_frame(Kind.REQUEST, number, m.Request(lesson_add=m.LessonAdd(lesson=lesson, label=label,
-			picture=p.message())).SerializeToString(), p.payload)
+		return encode_frame(
+			Kind.REQUEST,
+			number,
+			m.Request(lesson_add=m.LessonAdd(lesson=lesson, label=label, picture=p.message())).SerializeToString(),
+			p.payload,
+		)
 
 	def test_commit_and_abort_behind_adds_in_one_write(self):
 		"""A commit waits for the adds before it; an abort ends a commit that waits."""
@@ -183,8 +198,9 @@ class Conversation(DaemonTest):
 			raw.hello()
 			lesson = self.begin(raw, 1)
 			adds = b"".join(self.add_frame(10 + i, lesson, b"a", picture("disc", i, 200, 200)) for i in range(5))
-			commit = encode_frame(Kind.REQUEST, 20,
-				m.Request(lesson_commit=m.LessonCommit(lesson=lesson, added=5)).SerializeToString())
+			commit = encode_frame(
+				Kind.REQUEST, 20, m.Request(lesson_commit=m.LessonCommit(lesson=lesson, added=5)).SerializeToString()
+			)
 			late = self.add_frame(21, lesson, b"a", picture("disc", 9))
 			raw.send(adds + commit + late)
 			replies = {}
@@ -197,10 +213,12 @@ class Conversation(DaemonTest):
 
 			lesson = self.begin(raw, 30)
 			adds = b"".join(self.add_frame(40 + i, lesson, b"b", picture("ring", i, 200, 200)) for i in range(5))
-			commit = encode_frame(Kind.REQUEST, 50,
-				m.Request(lesson_commit=m.LessonCommit(lesson=lesson, added=5)).SerializeToString())
-			abort = encode_frame(Kind.REQUEST, 51,
-				m.Request(lesson_abort=m.LessonAbort(lesson=lesson)).SerializeToString())
+			commit = encode_frame(
+				Kind.REQUEST, 50, m.Request(lesson_commit=m.LessonCommit(lesson=lesson, added=5)).SerializeToString()
+			)
+			abort = encode_frame(
+				Kind.REQUEST, 51, m.Request(lesson_abort=m.LessonAbort(lesson=lesson)).SerializeToString()
+			)
 			raw.send(adds + commit + abort)
 			replies = {}
 			for _ in range(7):
@@ -245,9 +263,17 @@ class Conversation(DaemonTest):
 				raw.hello()
 				lesson = self.begin(raw, 1, key)
 				label = b"class %d" % i
-				adds = b"".join(self.add_frame(10 + j, lesson, label, picture("disc", 10 * i + j, 100, 100)) for j in range(4))
-				raw.send(adds + encode_frame(Kind.REQUEST, 20,
-					m.Request(lesson_commit=m.LessonCommit(lesson=lesson, added=4)).SerializeToString()))
+				adds = b"".join(
+					self.add_frame(10 + j, lesson, label, picture("disc", 10 * i + j, 100, 100)) for j in range(4)
+				)
+				raw.send(
+					adds
+					+ encode_frame(
+						Kind.REQUEST,
+						20,
+						m.Request(lesson_commit=m.LessonCommit(lesson=lesson, added=4)).SerializeToString(),
+					)
+				)
 				time.sleep(0.003 * i)
 			with d.client() as client:
 				end = time.monotonic() + 10 * SLOW

@@ -3,6 +3,7 @@
 
 BNND_FUZZ_SECONDS says for how long (4), BNND_FUZZ_SEED repeats a run; under sanitizers a finding fails the test.
 """
+
 import os
 import random
 import time
@@ -29,28 +30,37 @@ class Fuzz:
 		p = rng.choice(self.pictures)
 		label = rng.choice([b"a", b"b", b"", b"x" * 200, b"\xff"])
 		key = bytes([rng.randrange(3)]) * rng.choice([16, 16, 16, 3])
-		op, payload = rng.choice([
-			(dict(status=m.GetStatus()), b""),
-			(dict(infer=m.Infer(picture=p.message(), top=rng.randrange(12))), p.payload),
-			(dict(embed=m.Embed(picture=p.message())), p.payload),
-			(dict(look=m.Look(picture=p.message())), p.payload),
-			(dict(lesson_begin=m.LessonBegin(key=key, dry_run=rng.random() < 0.5)), b""),
-			(dict(lesson_add=m.LessonAdd(lesson=self.lesson, label=label, picture=p.message())), p.payload),
-			(dict(lesson_commit=m.LessonCommit(lesson=self.lesson, added=rng.randrange(3))), b""),
-			(dict(lesson_abort=m.LessonAbort(lesson=self.lesson)), b""),
-			(dict(classes=m.Classes(after=label)), b""),
-			(dict(class_detail=m.ClassDetail(label=label)), b""),
-			(dict(history=m.History(before_seq=rng.randrange(9))), b""),
-			(dict(forget=m.Forget(label=label, key=key)), b""),
-			(dict(undo=m.Undo()), b""),
-		])
+		op, payload = rng.choice(
+			[
+				(dict(status=m.GetStatus()), b""),
+				(dict(infer=m.Infer(picture=p.message(), top=rng.randrange(12))), p.payload),
+				(dict(embed=m.Embed(picture=p.message())), p.payload),
+				(dict(look=m.Look(picture=p.message())), p.payload),
+				(dict(lesson_begin=m.LessonBegin(key=key, dry_run=rng.random() < 0.5)), b""),
+				(dict(lesson_add=m.LessonAdd(lesson=self.lesson, label=label, picture=p.message())), p.payload),
+				(dict(lesson_commit=m.LessonCommit(lesson=self.lesson, added=rng.randrange(3))), b""),
+				(dict(lesson_abort=m.LessonAbort(lesson=self.lesson)), b""),
+				(dict(classes=m.Classes(after=label)), b""),
+				(dict(class_detail=m.ClassDetail(label=label)), b""),
+				(dict(history=m.History(before_seq=rng.randrange(9))), b""),
+				(dict(forget=m.Forget(label=label, key=key)), b""),
+				(dict(undo=m.Undo()), b""),
+			]
+		)
 		body = m.Request(timeout_ms=rng.choice([0, 0, 0, 1, 10**7]), **op).SerializeToString()
-		frame = bytearray(encode_frame(rng.choice([Kind.REQUEST] * 12 + [Kind.CANCEL, Kind.HELLO]),
-			rng.choice([number] * 20 + [max(number - 1, 0), 0]), body, payload, rng.choice([0] * 30 + [1, 2])))
+		frame = bytearray(
+			encode_frame(
+				rng.choice([Kind.REQUEST] * 12 + [Kind.CANCEL, Kind.HELLO]),
+				rng.choice([number] * 20 + [max(number - 1, 0), 0]),
+				body,
+				payload,
+				rng.choice([0] * 30 + [1, 2]),
+			)
+		)
 		if rng.random() < 0.1:
 			for _ in range(rng.randrange(1, 4)):
 				frame[rng.randrange(min(len(frame), 60))] = rng.randrange(256)
-		return frame[:rng.randrange(len(frame))] if rng.random() < 0.03 else frame
+		return frame[: rng.randrange(len(frame))] if rng.random() < 0.03 else frame
 
 	def connection(self, daemon):
 		rng = self.rng

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The daemon as a service: flags, configuration errors with line and column, sockets, systemd's protocols."""
+
 import os
 import shutil
 import socket
@@ -9,12 +10,27 @@ import sys
 import time
 import unittest
 
-from daemon import BNND, DaemonTest, DidNotStart, MODEL, SANITIZED, SLOW, SOURCE, WRAPPER, bnnd, environment, main, picture, qemu_subset
+from daemon import (
+	BNND,
+	DaemonTest,
+	DidNotStart,
+	MODEL,
+	SANITIZED,
+	SLOW,
+	SOURCE,
+	WRAPPER,
+	bnnd,
+	environment,
+	main,
+	picture,
+	qemu_subset,
+)
 
 
 def bnnd_run(*args, cwd=None, **env):
-	done = subprocess.run(WRAPPER + [BNND, *args], env=environment(**env), cwd=cwd, capture_output=True, text=True,
-		timeout=30 * SLOW)
+	done = subprocess.run(
+		WRAPPER + [BNND, *args], env=environment(**env), cwd=cwd, capture_output=True, text=True, timeout=30 * SLOW
+	)
 	return done.returncode, done.stdout, done.stderr
 
 
@@ -25,7 +41,10 @@ class Configuration(DaemonTest):
 		path = os.path.join(folder, "test.yaml")
 		with open(path, "w", encoding="utf-8") as f:
 			f.write(text)
-		for args in (["--check-config", path], ["--config", path, "--socket", os.path.join(folder, "s"), "--state", folder]):
+		for args in (
+			["--check-config", path],
+			["--config", path, "--socket", os.path.join(folder, "s"), "--state", folder],
+		):
 			code, _, err = bnnd_run(*args, cwd=folder)
 			self.assertEqual(78, code, err)
 			self.assertIn(f"test.yaml:{position}", err)
@@ -62,13 +81,15 @@ class Configuration(DaemonTest):
 		good = f"model.path: {MODEL}\nstate.dir: {folder}/state\nsocket.path: {folder}/sock\n"
 		self.assertEqual(0, check(good)[0], check(good))
 		self.assertFalse(os.path.exists(f"{folder}/state"), "looking makes nothing")
-		for text, pattern in ((good.replace("default", "missing"), r"model\.path: .*missing\.bnn"),
-				(good.replace(MODEL, "/etc/passwd"), r"model\.path: .*/etc/passwd"),
-				(good.replace("/state", "/no/state"), r"state\.dir: .*/no/state cannot be made: .*/no: No such"),
-				(good.replace("/state", "/test.yaml"), r"state\.dir: .*test\.yaml is no folder"),
-				(good.replace("/sock", "/no/sock"), r"socket\.path: the folder .*/no cannot"),
-				(good + "socket.group: no-such-group\n", r"socket\.group: there is no group no-such-group"),
-				(good.replace(f"{folder}/state", "~/state"), r"test\.yaml:2:12: state\.dir begins with ~")):
+		for text, pattern in (
+			(good.replace("default", "missing"), r"model\.path: .*missing\.bnn"),
+			(good.replace(MODEL, "/etc/passwd"), r"model\.path: .*/etc/passwd"),
+			(good.replace("/state", "/no/state"), r"state\.dir: .*/no/state cannot be made: .*/no: No such"),
+			(good.replace("/state", "/test.yaml"), r"state\.dir: .*test\.yaml is no folder"),
+			(good.replace("/sock", "/no/sock"), r"socket\.path: the folder .*/no cannot"),
+			(good + "socket.group: no-such-group\n", r"socket\.group: there is no group no-such-group"),
+			(good.replace(f"{folder}/state", "~/state"), r"test\.yaml:2:12: state\.dir begins with ~"),
+		):
 			code, out, err = check(text)
 			self.assertEqual(78, code, out + err)
 			self.assertRegex(err, pattern)
@@ -88,9 +109,19 @@ class Configuration(DaemonTest):
 		model = self.copy_for_all(MODEL)
 
 		def run(*args):
-			done = subprocess.run([program, "--socket", os.path.join(folder, "s"), *args], env=environment(), cwd="/",
-				user=65534, group=65534, extra_groups=[], capture_output=True, text=True, timeout=30 * SLOW)
+			done = subprocess.run(
+				[program, "--socket", os.path.join(folder, "s"), *args],
+				env=environment(),
+				cwd="/",
+				user=65534,
+				group=65534,
+				extra_groups=[],
+				capture_output=True,
+				text=True,
+				timeout=30 * SLOW,
+			)
 			return done.returncode, done.stderr
+
 		code, err = run("--state", folder, "--model", os.path.join(closed, os.path.basename(MODEL)))
 		self.assertEqual(78, code, err)
 		self.assertRegex(err, rf"user \w+ may not enter {closed}")
@@ -109,8 +140,9 @@ class Configuration(DaemonTest):
 	@unittest.skipIf(WRAPPER, "the wrapper's libraries may be somebody's own")
 	def test_a_state_that_cannot_be_kept_is_told_at_the_start(self):
 		folder = self.folder(for_all=True)
-		daemon = self.make(executable=self.copy_for_all(BNND), model=self.copy_for_all(MODEL),
-			state=os.path.join(folder, "state"))
+		daemon = self.make(
+			executable=self.copy_for_all(BNND), model=self.copy_for_all(MODEL), state=os.path.join(folder, "state")
+		)
 		os.chmod(daemon.folder, 0o777)
 		os.chmod(daemon.model, 0o644)
 		daemon.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -118,9 +150,17 @@ class Configuration(DaemonTest):
 		self.wait_until(lambda: "ready" in daemon.text(), message="it did not start")
 		with daemon.client() as client:
 			status = client.status()
-			self.refused(bnnd.Code.UNAVAILABLE, f"user .* may not write into {folder}", client.learn, "disc", [picture("disc", 1)])
+			self.refused(
+				bnnd.Code.UNAVAILABLE,
+				f"user .* may not write into {folder}",
+				client.learn,
+				"disc",
+				[picture("disc", 1)],
+			)
 		self.assertEqual("degraded", status.state)
-		self.assertRegex(" ".join(status.reasons), rf"state cannot be written: the daemon's user \w+ may not write into {folder}")
+		self.assertRegex(
+			" ".join(status.reasons), rf"state cannot be written: the daemon's user \w+ may not write into {folder}"
+		)
 
 	def test_a_missing_file(self):
 		code, _, err = bnnd_run("--config", "/nonexistent/x.yaml")
@@ -132,8 +172,15 @@ class Configuration(DaemonTest):
 		path = os.path.join(folder, "c.yaml")
 		with open(path, "w", encoding="utf-8") as f:
 			f.write("socket:\n  path: /tmp/from-file\nstate:\n  dir: /tmp/state-file\ninfer:\n  threads: 3\n")
-		code, out, err = bnnd_run("--print-config", "--config", path, "--state", "/tmp/state-flag", BNND_SOCKET="/tmp/from-env",
-			BNND_STATE="/tmp/state-env")
+		code, out, err = bnnd_run(
+			"--print-config",
+			"--config",
+			path,
+			"--state",
+			"/tmp/state-flag",
+			BNND_SOCKET="/tmp/from-env",
+			BNND_STATE="/tmp/state-env",
+		)
 		self.assertEqual((0, ""), (code, err))
 		self.assertIn("/tmp/from-env", out)
 		self.assertIn("/tmp/state-flag", out)
@@ -148,12 +195,16 @@ class Configuration(DaemonTest):
 		self.assertEqual(out, again)
 
 	def test_settings_are_in_force(self):
-		daemon = self.daemon(config="infer:\n  threads: 2\nanswers:\n  refuse: 0.2\nlearner:\n  preset: reference\n"
-			"  width: float/float\nsocket:\n  mode: 0640\n")
+		daemon = self.daemon(
+			config="infer:\n  threads: 2\nanswers:\n  refuse: 0.2\nlearner:\n  preset: reference\n"
+			"  width: float/float\nsocket:\n  mode: 0640\n"
+		)
 		with daemon.client() as client:
 			status = client.status()
-			self.assertEqual((2, 0.2, "reference", "float/float"),
-				(status.infer_threads, status.refuse, status.preset, status.widths))
+			self.assertEqual(
+				(2, 0.2, "reference", "float/float"),
+				(status.infer_threads, status.refuse, status.preset, status.widths),
+			)
 		self.assertEqual(0o640, stat.S_IMODE(os.stat(daemon.socket).st_mode))
 
 	def test_usage(self):
@@ -166,8 +217,17 @@ class Configuration(DaemonTest):
 		self.assertRegex(out, r"^bnnd \d+\.\d+")
 		code, out, _ = bnnd_run("--help")
 		self.assertEqual(0, code)
-		for flag in ("--config", "--socket", "--state", "--model", "--check-config", "--check-state", "--explain-model",
-				"--print-config", "--version"):
+		for flag in (
+			"--config",
+			"--socket",
+			"--state",
+			"--model",
+			"--check-config",
+			"--check-state",
+			"--explain-model",
+			"--print-config",
+			"--version",
+		):
 			self.assertIn(flag, out)
 		code, out, err = bnnd_run("--explain-model", MODEL)
 		self.assertEqual((0, ""), (code, err))
@@ -181,7 +241,11 @@ class Configuration(DaemonTest):
 		data[len(data) // 2] ^= 1
 		with open(bad, "wb") as f:
 			f.write(data)
-		for path, pattern in ((bad, "bad\\.bnn"), (os.path.join(folder, "none.bnn"), "none\\.bnn"), ("/etc/passwd", "passwd")):
+		for path, pattern in (
+			(bad, "bad\\.bnn"),
+			(os.path.join(folder, "none.bnn"), "none\\.bnn"),
+			("/etc/passwd", "passwd"),
+		):
 			with self.assertRaises(DidNotStart) as caught:
 				self.start_failing(model=path)
 			self.assertEqual(78, caught.exception.returncode, caught.exception.text)
@@ -191,6 +255,7 @@ class Configuration(DaemonTest):
 		"""It would see other pixels than it was made for."""
 		sys.path.insert(0, os.path.join(SOURCE, "tools"))
 		from bnnfile import format as model_file
+
 		model = model_file.read(MODEL)
 		model.graph.input.image_rules = 2
 		path = os.path.join(self.folder(), "other.bnn")
@@ -313,9 +378,25 @@ class Systemd(DaemonTest):
 		folder = self.folder()
 		path = os.path.join(folder, "activated")
 		with open(os.path.join(folder, "log"), "wb") as log:
-			process = subprocess.Popen(["systemd-socket-activate", "-l", path, "-E", "PATH", BNND, "--model", MODEL, "--state",
-				os.path.join(folder, "state"), "--socket", os.path.join(folder, "unused")], env=environment(), stdout=log,
-				stderr=log)
+			process = subprocess.Popen(
+				[
+					"systemd-socket-activate",
+					"-l",
+					path,
+					"-E",
+					"PATH",
+					BNND,
+					"--model",
+					MODEL,
+					"--state",
+					os.path.join(folder, "state"),
+					"--socket",
+					os.path.join(folder, "unused"),
+				],
+				env=environment(),
+				stdout=log,
+				stderr=log,
+			)
 		try:
 			self.wait_until(lambda: os.path.exists(path))
 			# The first to come starts the daemon and is answered by it.
@@ -332,14 +413,33 @@ class Systemd(DaemonTest):
 
 	def test_a_wrong_descriptor_is_an_error(self):
 		import sys
+
 		folder = self.folder()
-		program = ("import os,sys;"
+		program = (
+			"import os,sys;"
 			"os.environ['LISTEN_PID']=str(os.getpid());os.environ['LISTEN_FDS']='1';"
-			"r=os.open('/dev/null',os.O_RDWR);os.dup2(r,3);os.execvp(sys.argv[1],sys.argv[1:])")
+			"r=os.open('/dev/null',os.O_RDWR);os.dup2(r,3);os.execvp(sys.argv[1],sys.argv[1:])"
+		)
 		if WRAPPER:
 			self.skipTest("descriptors and pids are the wrapper's")
-		done = subprocess.run([sys.executable, "-c", program, BNND, "--model", MODEL, "--state", folder, "--socket",
-			os.path.join(folder, "s")], env=environment(), capture_output=True, text=True, timeout=20 * SLOW)
+		done = subprocess.run(
+			[
+				sys.executable,
+				"-c",
+				program,
+				BNND,
+				"--model",
+				MODEL,
+				"--state",
+				folder,
+				"--socket",
+				os.path.join(folder, "s"),
+			],
+			env=environment(),
+			capture_output=True,
+			text=True,
+			timeout=20 * SLOW,
+		)
 		self.assertNotEqual(0, done.returncode)
 		self.assertRegex(done.stderr, "socket")
 
@@ -348,6 +448,7 @@ class Many(DaemonTest):
 	def test_descriptors_run_out(self):
 		"""accept() fails with EMFILE: listening pauses and goes on; nobody who is served notices."""
 		import resource
+
 		if WRAPPER:
 			self.skipTest("the wrapper needs descriptors of its own")
 		daemon = self.make(config="session:\n  max: 1000\n")

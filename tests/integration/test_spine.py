@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Teach a class, ask, unknown; what status, look, embed and the pages say; the same bits with any number of threads."""
+
 import io
 import sqlite3
 import threading
@@ -14,7 +15,9 @@ class Spine(DaemonTest):
 	def test_nothing_taught_everything_is_unknown(self):
 		daemon = self.daemon()
 		with daemon.client() as client:
-			self.assertEqual((1, bnnd.messages().ROLE_ADMIN, 0), (client.hello.major, client.hello.role, client.hello.seq))
+			self.assertEqual(
+				(1, bnnd.messages().ROLE_ADMIN, 0), (client.hello.major, client.hello.role, client.hello.seq)
+			)
 			for kind in SHAPES:
 				answer = client.infer(picture(kind, 1))
 				self.assertFalse(answer.known)
@@ -32,7 +35,7 @@ class Spine(DaemonTest):
 		with daemon.client() as client:
 			changed = client.learn("disc", pictures("disc", 10))
 			self.assertEqual((1, "learn", False), (changed.seq, changed.op, changed.repeated))
-			taught, = changed.classes
+			(taught,) = changed.classes
 			self.assertEqual((b"disc", 10, True), (taught.label, taught.samples, taught.is_new))
 			own = [client.infer(p) for p in pictures("disc", 10, 100)]
 			self.assertGreaterEqual(sum(a.known and a.label == b"disc" for a in own), 8)
@@ -64,13 +67,19 @@ class Spine(DaemonTest):
 			self.assertAlmostEqual(full.top[0].score - full.top[1].score, full.margin, places=9)
 			known = []
 			for share in (0.01, 0.02, 0.05, 0.10, 0.20):
-				known.append(sum(a.known for a in client.infer_many(pictures("waves", 10) + pictures("disc", 10, 60), refuse=share)))
+				known.append(
+					sum(
+						a.known
+						for a in client.infer_many(pictures("waves", 10) + pictures("disc", 10, 60), refuse=share)
+					)
+				)
 			self.assertEqual(sorted(known, reverse=True), known, "stricter never knows more")
 			self.refused(Code.INVALID_ARGUMENT, "0\\.01", client.infer, picture("disc", 1), refuse=0.5)
 			self.refused(Code.INVALID_ARGUMENT, "10", client.infer, picture("disc", 1), top=11)
 
 	def test_embed_and_look(self):
 		from PIL import Image
+
 		daemon = self.daemon()
 		with daemon.client() as client:
 			embedding = client.embed(picture("dots", 1))
@@ -88,6 +97,7 @@ class Spine(DaemonTest):
 		import numpy as np
 		from PIL import Image
 		from daemon import pixels
+
 		daemon = self.daemon()
 		with daemon.client() as client:
 			size = client.hello.model.input.width
@@ -137,25 +147,31 @@ class Spine(DaemonTest):
 			self.assertEqual(b"disc", client.infer(bnnd.Picture(encoded("disc", 40, "PNG"))).top[0].label)
 			# The same pixels as a PNG file and raw are one and the same to the network.
 			from daemon import pixels
-			self.assertEqual(client.embed(bnnd.Picture(encoded("disc", 7, "PNG"))).features,
-				client.embed(bnnd.Picture.array(pixels("disc", 7, 160, 120))).features)
+
+			self.assertEqual(
+				client.embed(bnnd.Picture(encoded("disc", 7, "PNG"))).features,
+				client.embed(bnnd.Picture.array(pixels("disc", 7, 160, 120))).features,
+			)
 
 	def test_grey_pictures(self):
 		import numpy as np
 		from daemon import pixels
+
 		daemon = self.daemon()
 		with daemon.client() as client:
 			grey = pixels("ring", 1)[:, :, 0].copy()
 			as_rgb = np.repeat(grey[:, :, None], 3, axis=2)
-			self.assertEqual(client.embed(bnnd.Picture.array(grey)).features,
-				client.embed(bnnd.Picture.array(as_rgb)).features)
+			self.assertEqual(
+				client.embed(bnnd.Picture.array(grey)).features, client.embed(bnnd.Picture.array(as_rgb)).features
+			)
 
 
 def state_rows(daemon):
 	"""Every item of the state file, without what the clock wrote."""
 	import glob
 	import os
-	path, = glob.glob(os.path.join(daemon.state, "state-*.db"))
+
+	(path,) = glob.glob(os.path.join(daemon.state, "state-*.db"))
 	with sqlite3.connect(path) as db:
 		return db.execute("select kind, class_id, born, died, format, data from item order by 1, 2, 3, 4, 6").fetchall()
 
@@ -176,6 +192,7 @@ class SameBits(DaemonTest):
 						while not stop.is_set():
 							for _ in asker.infer_many(pictures("dots", 8)):
 								pass
+
 				asking = threading.Thread(target=ask)
 				asking.start()
 				try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What happens to the state while the daemon runs: nothing is acknowledged into a file that is lost, it is said, and what
 passes is noticed."""
+
 import glob
 import os
 import resource
@@ -71,7 +72,7 @@ class Lost(DaemonTest):
 		for end in (".db", ".db-wal"):
 			with self.subTest(end):
 				daemon = self.taught()
-				path, = glob.glob(os.path.join(daemon.state, "state-*" + end))
+				(path,) = glob.glob(os.path.join(daemon.state, "state-*" + end))
 				os.rename(path, path + ".away")
 				self.check_refused(daemon, "removed or moved away")
 				os.rename(path + ".away", path)
@@ -93,7 +94,7 @@ class Lost(DaemonTest):
 	def test_a_copy_in_its_place(self):
 		"""As rsync does: other files of the same name."""
 		daemon = self.taught()
-		path, = glob.glob(os.path.join(daemon.state, "state-*.db"))
+		(path,) = glob.glob(os.path.join(daemon.state, "state-*.db"))
 		shutil.copyfile(path, path + ".new")
 		os.replace(path + ".new", path)
 		self.check_refused(daemon, "another file")
@@ -190,6 +191,7 @@ class Full(DaemonTest):
 			with open(fault + ".new", "w", encoding="utf-8") as f:
 				f.write(text)
 			os.replace(fault + ".new", fault)
+
 		set_fault("")
 		daemon = self.make(folder, executable=BNND_FAULTY, env={"BNND_FAULT_FILE": fault}).start()
 		with daemon.client() as client:
@@ -209,8 +211,9 @@ class Full(DaemonTest):
 	def test_a_small_disk(self):
 		small = tempfile.mkdtemp(prefix="bnnd-test-disk-")
 		self.addCleanup(os.rmdir, small)
-		mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k,mode=0700", "tmpfs", small], capture_output=True,
-			check=False)
+		mounted = subprocess.run(
+			["mount", "-t", "tmpfs", "-o", "size=300k,mode=0700", "tmpfs", small], capture_output=True, check=False
+		)
 		if mounted.returncode != 0:
 			self.skipTest("needs root, for a small disk: " + mounted.stderr.decode("utf-8", "replace").strip())
 		self.addCleanup(subprocess.run, ["umount", "-l", small], check=False)

@@ -5,6 +5,7 @@ that has grown out of reading, nothing that only exists at the place where it wa
 
 Reads the source folder alone (BNND_SOURCE_DIR or two folders up); build folders are left out.
 """
+
 import os
 import re
 import unittest
@@ -36,8 +37,10 @@ FOREIGN = [
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 SKIP_FOLDERS = {".git", ".ruff_cache", "__pycache__", "node_modules"}
 # Formats that cannot carry a comment, or are not text.
-NO_SPDX = re.compile(r"(^|/)(LICENSE|\.gitignore|\.clang-format|\.clang-tidy|\.gitattributes)$|\.(bnn|png|jpe?g|bin|raw"
-	r"|npy|npz|json|golden|hex|svg|f32|q8|db|txt)$")
+NO_SPDX = re.compile(
+	r"(^|/)(LICENSE|\.gitignore|\.clang-format|\.clang-tidy|\.gitattributes)$|\.(bnn|png|jpe?g|bin|raw"
+	r"|npy|npz|json|golden|hex|svg|f32|q8|db|txt)$"
+)
 # Made by a script from data: reading them is nobody's task.
 GENERATED = re.compile(r"^tests/vectors/|^models/|^tests/fuzz/corpus/")
 
@@ -45,9 +48,10 @@ GENERATED = re.compile(r"^tests/vectors/|^models/|^tests/fuzz/corpus/")
 def files():
 	for folder, folders, names in os.walk(ROOT):
 		relative = os.path.relpath(folder, ROOT)
-		folders[:] = sorted(f for f in folders
-			if f not in SKIP_FOLDERS and not (relative == "." and f.startswith("build")))
-		for name in sorted(set(names) - SKIP_FOLDERS): # .git is a file in a second work tree
+		folders[:] = sorted(
+			f for f in folders if f not in SKIP_FOLDERS and not (relative == "." and f.startswith("build"))
+		)
+		for name in sorted(set(names) - SKIP_FOLDERS):  # .git is a file in a second work tree
 			path = os.path.normpath(os.path.join(relative, name))
 			if not os.path.islink(os.path.join(ROOT, path)) and not path.endswith(".pyc"):
 				yield path
@@ -106,43 +110,92 @@ class Rules(unittest.TestCase):
 		self.no_faults(faults)
 
 	def test_the_layer_check_sees_what_it_forbids(self):
-		for path, include in (("lib/learn/a.c", '"lib/bnn/bnn.h"'), ("lib/store/a.c", '"proto/frame.h"'),
-				("client/a.c", '"lib/image/image.h"'), ("client/a.c", '"daemon/server.h"'), ("proto/a.h", '"client/bnnd.h"'),
-				("lib/bnn/a.c", '"../learn/learn.h"'), ("lib/image/a.c", "<uv.h>"), ("daemon/a.c", "<yaml.h>"),
-				("daemon/a.c", "<sqlite3.h>"), ("daemon/a.c", "<spng.h>"), ("lib/bnn/pass.c", "<immintrin.h>"),
-				("lib/bnn/plan.c", '"lib/bnn/model.pb-c.h"'), ("daemon/a.c", '"tests/testlib/faulty_vfs.h"')):
+		for path, include in (
+			("lib/learn/a.c", '"lib/bnn/bnn.h"'),
+			("lib/store/a.c", '"proto/frame.h"'),
+			("client/a.c", '"lib/image/image.h"'),
+			("client/a.c", '"daemon/server.h"'),
+			("proto/a.h", '"client/bnnd.h"'),
+			("lib/bnn/a.c", '"../learn/learn.h"'),
+			("lib/image/a.c", "<uv.h>"),
+			("daemon/a.c", "<yaml.h>"),
+			("daemon/a.c", "<sqlite3.h>"),
+			("daemon/a.c", "<spng.h>"),
+			("lib/bnn/pass.c", "<immintrin.h>"),
+			("lib/bnn/plan.c", '"lib/bnn/model.pb-c.h"'),
+			("daemon/a.c", '"tests/testlib/faulty_vfs.h"'),
+		):
 			with self.subTest(path=path, include=include):
 				self.assertEqual(1, len(include_faults(path, f"#include {include}\n")))
-		for path, include in (("daemon/a.c", '"lib/bnn/bnn.h"'), ("daemon/config/config.c", "<yaml.h>"),
-				("lib/bnn/kernels_avx2.c", "<immintrin.h>"), ("lib/bnn/model.c", '"lib/bnn/model.pb-c.h"'),
-				("lib/learn/a.c", '"learn.h"'), ("lib/learn/a.c", '"lib/base/err.h"'), ("client/a.c", '"proto/limits.h"')):
+		for path, include in (
+			("daemon/a.c", '"lib/bnn/bnn.h"'),
+			("daemon/config/config.c", "<yaml.h>"),
+			("lib/bnn/kernels_avx2.c", "<immintrin.h>"),
+			("lib/bnn/model.c", '"lib/bnn/model.pb-c.h"'),
+			("lib/learn/a.c", '"learn.h"'),
+			("lib/learn/a.c", '"lib/base/err.h"'),
+			("client/a.c", '"proto/limits.h"'),
+		):
 			with self.subTest(path=path, include=include):
 				self.assertEqual([], include_faults(path, f"#include {include}\n"))
 
 	def test_every_file_names_its_licence(self):
-		self.no_faults([f"{path}: no SPDX line at its top" for path in files()
-			if not NO_SPDX.search(path) and not GENERATED.search(path) and is_text(path)
-			and not re.search(rb"SPDX-License-Identifier: MIT", b"\n".join(read(path).split(b"\n")[:5]))])
+		self.no_faults(
+			[
+				f"{path}: no SPDX line at its top"
+				for path in files()
+				if not NO_SPDX.search(path)
+				and not GENERATED.search(path)
+				and is_text(path)
+				and not re.search(rb"SPDX-License-Identifier: MIT", b"\n".join(read(path).split(b"\n")[:5]))
+			]
+		)
 
 	def test_no_file_is_too_long(self):
-		self.no_faults([f"{path}: {n} lines, at most {LINES_MAX}" for path in files()
-			if not GENERATED.search(path) and is_text(path) and (n := read(path).count(b"\n")) > LINES_MAX])
+		self.no_faults(
+			[
+				f"{path}: {n} lines, at most {LINES_MAX}"
+				for path in files()
+				if not GENERATED.search(path) and is_text(path) and (n := read(path).count(b"\n")) > LINES_MAX
+			]
+		)
 
 	def test_nothing_names_the_place_where_it_was_written(self):
 		# Written so that this file does not find itself.
-		places = [re.compile(p) for p in (rb"(?<!\w)/" + rb"work/", rb"\." + rb"library", rb"/" + rb"home/\w+/", rb"/" + rb"root/\w")]
-		self.no_faults([f"{path}:{number}: {line.strip()[:100].decode('utf-8', 'replace')}" for path in files()
-			if is_text(path) for number, line in enumerate(read(path).split(b"\n"), 1)
-			if any(place.search(line) for place in places)])
+		places = [
+			re.compile(p)
+			for p in (rb"(?<!\w)/" + rb"work/", rb"\." + rb"library", rb"/" + rb"home/\w+/", rb"/" + rb"root/\w")
+		]
+		self.no_faults(
+			[
+				f"{path}:{number}: {line.strip()[:100].decode('utf-8', 'replace')}"
+				for path in files()
+				if is_text(path)
+				for number, line in enumerate(read(path).split(b"\n"), 1)
+				if any(place.search(line) for place in places)
+			]
+		)
 
 	def test_no_leftovers(self):
 		words = re.compile(rb"\b(" + rb"TO" + rb"DO|FIX" + rb"ME|XX" + rb"X)\b")
-		self.no_faults([f"{path}:{number}: {line.strip()[:100].decode('utf-8', 'replace')}" for path in files()
-			if is_text(path) for number, line in enumerate(read(path).split(b"\n"), 1) if words.search(line)])
+		self.no_faults(
+			[
+				f"{path}:{number}: {line.strip()[:100].decode('utf-8', 'replace')}"
+				for path in files()
+				if is_text(path)
+				for number, line in enumerate(read(path).split(b"\n"), 1)
+				if words.search(line)
+			]
+		)
 
 	def test_threads_of_libuv_are_not_used(self):
-		self.no_faults([f"{path}: uv_queue_work" for path in files()
-			if path.startswith("daemon/") and b"uv_queue_work(" in read(path)])
+		self.no_faults(
+			[
+				f"{path}: uv_queue_work"
+				for path in files()
+				if path.startswith("daemon/") and b"uv_queue_work(" in read(path)
+			]
+		)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,21 @@ here is needed at run time of the daemon, and nothing here shares code with lib/
   identity.py feature_id
   evaluate.py forward pass in float64, or with ENGINE's float32 order bit for bit
 """
+
 from .build import Builder
 from .evaluate import Evaluator
 from .format import BadModel, Model, pack_bits, proto, read, unpack_bits, write
 from .identity import feature_id
 
-__all__ = ['BadModel', 'Builder', 'Evaluator', 'Model', 'feature_id',
-           'pack_bits', 'proto', 'read', 'unpack_bits', 'write']
+__all__ = [
+	"BadModel",
+	"Builder",
+	"Evaluator",
+	"Model",
+	"feature_id",
+	"pack_bits",
+	"proto",
+	"read",
+	"unpack_bits",
+	"write",
+]

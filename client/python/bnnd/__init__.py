@@ -16,6 +16,7 @@ It is written from proto/PROTOCOL.md and proto/bnnd.proto, shares no code with l
 protoc (Debian's protobuf-compiler). One Client is one connection and belongs to one thread. Results are the protocol's
 own messages; a refusal is an Error with the code, the sentence and the fields of the reply's Status.
 """
+
 from .client import Client, Lesson, Picture
 from .wire import Code, ConnectionLost, Error, Raw, messages
 

@@ -6,6 +6,7 @@ can wait for the other with full buffers. A connection that was lost once (Conne
 says the same. What the daemon sends is checked as a stranger's: nothing but Error, ConnectionLost and TimeoutError comes
 of it.
 """
+
 import os
 import select
 import time
@@ -15,7 +16,7 @@ from .wire import Code, ConnectionLost, Error, Kind, messages
 
 DEFAULT_SOCKET = "/run/bnnd/bnnd.sock"
 RECEIVE_BYTES = 1 << 18
-RETRY_MOST_S = 1.0    # between two tries to connect, whatever the daemon advises
+RETRY_MOST_S = 1.0  # between two tries to connect, whatever the daemon advises
 
 
 def label_bytes(label):
@@ -31,9 +32,9 @@ class Picture:
 
 	def __init__(self, payload, raw=None, rotate=0, roi=None):
 		self.payload = bytes(memoryview(payload))
-		self.raw = raw          # (width, height, channels); None: a JPEG or PNG file
-		self.rotate = rotate    # degrees clockwise
-		self.roi = roi          # (x, y, width, height), fractions
+		self.raw = raw  # (width, height, channels); None: a JPEG or PNG file
+		self.rotate = rotate  # degrees clockwise
+		self.roi = roi  # (x, y, width, height), fractions
 
 	@classmethod
 	def file(cls, path, **options):
@@ -80,14 +81,19 @@ class Client:
 	def _connect(self, software):
 		self._sock = wire.connect(self.path, self.timeout)
 		self._reader = wire.FrameReader()
-		self._replies = {}      # request id -> (Reply, payload), arrived and not yet asked for
-		self._open = set()      # request ids without a reply
+		self._replies = {}  # request id -> (Reply, payload), arrived and not yet asked for
+		self._open = set()  # request ids without a reply
 		self._next_id = 1
 		self._write_closed = False  # sending failed: what the daemon said before it closed is still read
-		self._lost = None       # the sentence, once the connection is lost
+		self._lost = None  # the sentence, once the connection is lost
 		try:
-			self._send(wire.encode_frame(Kind.HELLO, 0,
-				messages().Hello(major=wire.MAJOR, minor=wire.MINOR, software=software).SerializeToString()))
+			self._send(
+				wire.encode_frame(
+					Kind.HELLO,
+					0,
+					messages().Hello(major=wire.MAJOR, minor=wire.MINOR, software=software).SerializeToString(),
+				)
+			)
 			self.hello = self._wait_hello()
 		except BaseException:
 			self.close()
@@ -168,7 +174,7 @@ class Client:
 				self._write_closed = True
 			elif writable:
 				try:
-					view = view[self._sock.send(view):]
+					view = view[self._sock.send(view) :]
 				except BlockingIOError:
 					pass
 				except (BrokenPipeError, ConnectionResetError):
@@ -192,6 +198,7 @@ class Client:
 			if frame is not None:
 				frames.append(frame)
 			return bool(frames)
+
 		self._wait(ready)
 		if frames[0].kind != Kind.HELLO:
 			self._lose("the first frame is no hello: this is not bnnd's socket")
@@ -199,19 +206,26 @@ class Client:
 		if hello.status.code:
 			raise Error(hello.status)
 		if hello.major != wire.MAJOR:
-			self._lose(f"the daemon speaks protocol {hello.major}.{hello.minor}, this client {wire.MAJOR}.{wire.MINOR}: "
-				"install both from the same release")
+			self._lose(
+				f"the daemon speaks protocol {hello.major}.{hello.minor}, this client {wire.MAJOR}.{wire.MINOR}: "
+				"install both from the same release"
+			)
 		return hello
 
 	def submit(self, payload=b"", timeout_ms=0, **op):
 		"""Sends a request, submit(infer=messages().Infer(...)), and returns its id for `result`."""
 		limit = min(self.hello.limits.payload_bytes or wire.PAYLOAD_MAX_BYTES, wire.PAYLOAD_MAX_BYTES)
 		if len(payload) > limit:
-			raise wire.refusal(Code.INVALID_ARGUMENT, f"the picture is {len(payload)} bytes: the limit is {limit}", limit)
+			raise wire.refusal(
+				Code.INVALID_ARGUMENT, f"the picture is {len(payload)} bytes: the limit is {limit}", limit
+			)
 		body = messages().Request(timeout_ms=timeout_ms, **op).SerializeToString()
 		if len(body) > wire.BODY_MAX_BYTES:
-			raise wire.refusal(Code.INVALID_ARGUMENT,
-				f"the request is {len(body)} bytes: the limit is {wire.BODY_MAX_BYTES}", wire.BODY_MAX_BYTES)
+			raise wire.refusal(
+				Code.INVALID_ARGUMENT,
+				f"the request is {len(body)} bytes: the limit is {wire.BODY_MAX_BYTES}",
+				wire.BODY_MAX_BYTES,
+			)
 		self._check()
 		while len(self._open) >= max(1, self.hello.limits.in_flight):
 			before = len(self._open)
@@ -219,20 +233,23 @@ class Client:
 			def fewer():
 				self._take_replies()
 				return len(self._open) < before
+
 			self._wait(fewer)
 		request_id = self._next_id
-		self._next_id = self._next_id % 0xffffffff + 1
+		self._next_id = self._next_id % 0xFFFFFFFF + 1
 		self._open.add(request_id)
 		self._send(wire.encode_frame(Kind.REQUEST, request_id, body, payload))
 		return request_id
 
 	def result(self, request_id):
 		"""Waits for the reply to a submitted request: (Reply, payload), or Error."""
+
 		def ready():
 			if request_id in self._replies:
 				return True
 			self._take_replies()
 			return request_id in self._replies
+
 		self._wait(ready)
 		reply, payload = self._replies.pop(request_id)
 		if reply.status.code:
@@ -297,8 +314,11 @@ class Client:
 			page = self._ask(kind, **ask())[0]
 			total += page.ByteSize()
 			if total > wire.LIST_MAX_BYTES:
-				raise wire.refusal(Code.RESOURCE_EXHAUSTED,
-					f"the daemon's list has no end: it is larger than {wire.LIST_MAX_BYTES >> 20} MiB", wire.LIST_MAX_BYTES)
+				raise wire.refusal(
+					Code.RESOURCE_EXHAUSTED,
+					f"the daemon's list has no end: it is larger than {wire.LIST_MAX_BYTES >> 20} MiB",
+					wire.LIST_MAX_BYTES,
+				)
 			yield page
 			if time.monotonic() >= end:
 				raise TimeoutError(f"no end of the list within {self.timeout:g} s")
@@ -385,7 +405,7 @@ class Lesson:
 		self.already_known = 0
 		self.accepted = 0
 		self._n = 0
-		self._waiting = []      # (index, request id)
+		self._waiting = []  # (index, request id)
 		self._pipeline = pipeline
 		begin = messages().LessonBegin(key=self.key, dry_run=dry_run)
 		if if_seq is not None:

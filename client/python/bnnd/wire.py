@@ -5,6 +5,7 @@
 (BNND_PYTHON_CACHE, else XDG_CACHE_HOME, else ~/.cache) under a name that changes with the .proto file, so it is never
 stale and never committed.
 """
+
 import enum
 import hashlib
 import importlib.util
@@ -21,7 +22,7 @@ MAJOR, MINOR = 1, 0
 MORE = 1
 BODY_MAX_BYTES = 64 << 10
 PAYLOAD_MAX_BYTES = 8 << 20
-LIST_MAX_BYTES = 64 << 20   # all pages of a list; no daemon remembers as much
+LIST_MAX_BYTES = 64 << 20  # all pages of a list; no daemon remembers as much
 
 
 class Kind(enum.IntEnum):
@@ -103,8 +104,12 @@ def messages():
 	if not os.path.exists(path):
 		with tempfile.TemporaryDirectory(dir=folder) as work:
 			try:
-				subprocess.run(["protoc", f"--proto_path={os.path.dirname(proto)}", f"--python_out={work}", proto],
-					check=True, stderr=subprocess.PIPE, text=True)
+				subprocess.run(
+					["protoc", f"--proto_path={os.path.dirname(proto)}", f"--python_out={work}", proto],
+					check=True,
+					stderr=subprocess.PIPE,
+					text=True,
+				)
 			except FileNotFoundError:
 				raise ImportError("protoc is missing: apt install protobuf-compiler") from None
 			except subprocess.CalledProcessError as e:
@@ -121,6 +126,7 @@ def messages():
 def parse(message, body):
 	"""A body as this kind of message; ConnectionLost when it is none: whoever sent it does not speak our protocol."""
 	from google.protobuf.message import DecodeError
+
 	try:
 		return message.FromString(body)
 	except (DecodeError, ValueError) as e:  # ValueError: text that is not UTF-8, in older libraries
@@ -184,13 +190,15 @@ class FrameReader:
 		if kind not in Kind._value2member_map_ or flags & ~MORE:
 			raise ConnectionLost(f"what answers is no bnnd: a frame of kind {kind} with flags {flags}")
 		if body_bytes > BODY_MAX_BYTES or payload_bytes > PAYLOAD_MAX_BYTES:
-			raise ConnectionLost(f"what answers is no bnnd: a frame of {body_bytes} and {payload_bytes} bytes, "
-				f"at most {BODY_MAX_BYTES} and {PAYLOAD_MAX_BYTES} are possible")
+			raise ConnectionLost(
+				f"what answers is no bnnd: a frame of {body_bytes} and {payload_bytes} bytes, "
+				f"at most {BODY_MAX_BYTES} and {PAYLOAD_MAX_BYTES} are possible"
+			)
 		body_end = HEADER.size + body_bytes
 		end = body_end + payload_bytes
 		if len(self.buffer) < end:
 			return None
-		frame = Frame(header, bytes(self.buffer[HEADER.size:body_end]), bytes(self.buffer[body_end:end]))
+		frame = Frame(header, bytes(self.buffer[HEADER.size : body_end]), bytes(self.buffer[body_end:end]))
 		del self.buffer[:end]
 		return frame
 
@@ -225,7 +233,9 @@ class Raw:
 
 	def request(self, request_id, payload=b"", timeout_ms=0, **op):
 		"""request(7, infer=messages().Infer(...)): sends one request, waits for nothing."""
-		self.frame(Kind.REQUEST, request_id, messages().Request(timeout_ms=timeout_ms, **op).SerializeToString(), payload)
+		self.frame(
+			Kind.REQUEST, request_id, messages().Request(timeout_ms=timeout_ms, **op).SerializeToString(), payload
+		)
 
 	def receive(self, timeout=None):
 		"""The next frame; None when the daemon closed the connection; TimeoutError when nothing came."""

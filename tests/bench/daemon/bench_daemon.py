@@ -9,6 +9,7 @@ and threads, then one line a figure. BNND_BUILD_DIR names the build folder (rele
   memory       idle after 100 inferences of 640x480 JPEGs, and its peak
   lesson       inference of raw pictures idle and while a lesson of 1,000 pictures runs, in turns
 """
+
 import argparse
 import os
 import platform
@@ -93,7 +94,11 @@ def bench_memory(daemon):
 		time.sleep(0.2)
 		used = memory(daemon.process.pid)
 	line("memory just started", f"{empty['VmRSS']:.1f} MiB resident, {empty['RssAnon']:.1f} MiB its own")
-	line("memory after 100 640x480 JPEGs", f"{used['VmRSS']:.1f} MiB resident, {used['RssAnon']:.1f} MiB its own", "<= 32 MiB")
+	line(
+		"memory after 100 640x480 JPEGs",
+		f"{used['VmRSS']:.1f} MiB resident, {used['RssAnon']:.1f} MiB its own",
+		"<= 32 MiB",
+	)
 	line("  its peak", f"{used['VmHWM']:.1f} MiB resident")
 
 
@@ -121,8 +126,13 @@ def bench_lesson(daemon, rounds, questions):
 	times = {"idle": [], "adds": [], "commit": []}
 	inside = {"idle": [], "adds": [], "commit": []}  # the daemon's own total: from the request's last byte to the reply
 	phase = ["idle"]
-	teacher = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--teach", daemon.socket], stdin=subprocess.PIPE,
-		stdout=subprocess.PIPE, text=True, bufsize=1)
+	teacher = subprocess.Popen(
+		[sys.executable, os.path.abspath(__file__), "--teach", daemon.socket],
+		stdin=subprocess.PIPE,
+		stdout=subprocess.PIPE,
+		text=True,
+		bufsize=1,
+	)
 	ended = threading.Event()
 
 	def listen():
@@ -131,11 +141,13 @@ def bench_lesson(daemon, rounds, questions):
 			if row.strip() in ("ready", "end"):
 				ended.set()
 		ended.set()
+
 	listener = threading.Thread(target=listen)
 	listener.start()
 	backbone = []
 	taught = 0.0
 	with daemon.client() as client:
+
 		def ask(number):
 			at = phase[0]
 			began = time.monotonic()
@@ -144,6 +156,7 @@ def bench_lesson(daemon, rounds, questions):
 			inside[at].append(answer.us.total)
 			if at == "idle":
 				backbone.append(answer.us.image + answer.us.backbone + answer.us.head)
+
 		ended.wait()
 		for i in range(20):
 			ask(i)
@@ -172,15 +185,24 @@ def bench_lesson(daemon, rounds, questions):
 	own50, own99 = quantile(inside["idle"], 0.5), quantile(inside["idle"], 0.99)
 	line("  in the daemon, queue and all", f"p50 {own50:.0f} us, p99 {own99:.0f} us")
 	both = times["adds"] + times["commit"]
-	for name, values in (("while 1,000 pictures are taught", both), ("  of it while they arrive", times["adds"]),
-			("  of it while it trains and writes", times["commit"])):
+	for name, values in (
+		("while 1,000 pictures are taught", both),
+		("  of it while they arrive", times["adds"]),
+		("  of it while it trains and writes", times["commit"]),
+	):
 		if values:
-			line(name, f"p50 {quantile(values, 0.5):.0f} us, p99 {quantile(values, 0.99):.0f} us, max {max(values):.0f} us "
-				f"({len(values)})", f"p50 <= {idle50 + picture:.0f} us, p99 aim {idle50 + 2 * picture:.0f} us"
-				if values is both else "")
+			line(
+				name,
+				f"p50 {quantile(values, 0.5):.0f} us, p99 {quantile(values, 0.99):.0f} us, max {max(values):.0f} us "
+				f"({len(values)})",
+				f"p50 <= {idle50 + picture:.0f} us, p99 aim {idle50 + 2 * picture:.0f} us" if values is both else "",
+			)
 	own = inside["adds"] + inside["commit"]
-	line("  in the daemon, queue and all", f"p50 {quantile(own, 0.5):.0f} us, p99 {quantile(own, 0.99):.0f} us",
-		f"p50 <= {own50 + picture:.0f} us, p99 aim {own50 + 2 * picture:.0f} us")
+	line(
+		"  in the daemon, queue and all",
+		f"p50 {quantile(own, 0.5):.0f} us, p99 {quantile(own, 0.99):.0f} us",
+		f"p50 <= {own50 + picture:.0f} us, p99 aim {own50 + 2 * picture:.0f} us",
+	)
 	line("  a lesson beside the questions", f"{taught / rounds:.1f} s ({rounds} lessons)")
 
 
@@ -194,8 +216,10 @@ def main(options):
 				client.learn(kind, d.pictures(kind, 20))
 			status = client.status()
 		print(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; {machine()}; load {os.getloadavg()[0]:.1f}")
-		print(f"bnnd {status.version}, model {status.model.name}, kernels {status.kernels}, {status.infer_threads} infer "
-			f"thread(s), widths {status.widths}\n")
+		print(
+			f"bnnd {status.version}, model {status.model.name}, kernels {status.kernels}, {status.infer_threads} infer "
+			f"thread(s), widths {status.widths}\n"
+		)
 		bench_socket(daemon, 200 if options.quick else 3000)
 		bench_start(daemon, 3 if options.quick else 30)
 		bench_commit(folder)

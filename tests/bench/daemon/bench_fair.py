@@ -16,6 +16,7 @@ cpu-1 and cpu-2 are for comparison: as many processes that burn the processor an
 the other's latency is the scheduler's share, and no daemon can take it away: a flooder and the thread that answers it keep
 two cores busy, however few of the requests are done.
 """
+
 import argparse
 import gc
 import io
@@ -40,8 +41,8 @@ m = d.bnnd.messages()
 FLOODER, VICTIM = 61001, 61002  # nobody's uids
 PAYLOAD_MAX = 8 << 20
 CONNECTIONS = 8
-WITHIN_SHARE = 4    # requests under way on each: together what one of two users may have
-SETTLE_S = 0.15     # of a phase, while the other kind of phase dies away
+WITHIN_SHARE = 4  # requests under way on each: together what one of two users may have
+SETTLE_S = 0.15  # of a phase, while the other kind of phase dies away
 GAP_S = 0.002
 COUNT_MAX = 400000  # of a flood, all phases
 
@@ -71,7 +72,7 @@ class Wire:
 			body, payload, number, _, _ = HEADER.unpack_from(self.bytes, at)
 			if len(self.bytes) - at < HEADER.size + body + payload:
 				break
-			done.append((number, self.bytes[at + HEADER.size:at + HEADER.size + body]))
+			done.append((number, self.bytes[at + HEADER.size : at + HEADER.size + body]))
 			at += HEADER.size + body + payload
 		self.bytes = self.bytes[at:]
 		return done
@@ -89,12 +90,15 @@ class Wire:
 
 # ---- who is measured -------------------------------------------------------------------------------------------------
 
+
 def ask_pictures(path, schedule, tell):
 	"""A picture every few milliseconds until the end of the schedule: [begin, seconds, refused, ms in the daemon before a
 	thread had it] each, and what one picture takes."""
 	gc.disable()
-	frames = [request(7, p.payload, infer=m.Infer(picture=p.message()))
-		for p in (d.picture(kind, 900 + i) for kind in sorted(d.SHAPES) for i in range(5))]
+	frames = [
+		request(7, p.payload, infer=m.Infer(picture=p.message()))
+		for p in (d.picture(kind, 900 + i) for kind in sorted(d.SHAPES) for i in range(5))
+	]
 	rows, bodies, wire = [], [], Wire(path)
 	while time.monotonic() < schedule.end:
 		began = time.monotonic()
@@ -148,6 +152,7 @@ def teach_lessons(path, schedule, tell):
 
 # ---- floods: fn(path, until) -> how much of it was done ----------------------------------------------------------------
 
+
 def pipelined(path, until, window, first, after, connections=CONNECTIONS):
 	"""`window` requests under way on each connection: first(i) gives the frames to begin with, after(i, number, body) the
 	frames that follow a reply."""
@@ -172,7 +177,7 @@ def pipelined(path, until, window, first, after, connections=CONNECTIONS):
 						wire.out += after(i, number, body)
 				if wire.out:
 					try:
-						wire.out = wire.out[wire.sock.send(wire.out):]
+						wire.out = wire.out[wire.sock.send(wire.out) :]
 					except BlockingIOError:
 						pass
 				chosen.modify(wire.sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if wire.out else 0), key.data)
@@ -188,13 +193,16 @@ def same(frame, window):
 
 def numbered(make, window=WITHIN_SHARE):
 	"""make(i, number): requests under ids of their own, the next when one is answered."""
+
 	def flood(path, until):
 		counts = [0] * CONNECTIONS
 
 		def following(i, *_):
 			counts[i] += 1
 			return make(i, counts[i])
+
 		return pipelined(path, until, window, following, following)
+
 	return flood
 
 
@@ -251,10 +259,15 @@ def lessons(path, until):
 			if reply.status.code:
 				return begin()
 			lesson = reply.begun.lesson
-			adds = b"".join(request(10 + k, p.payload, lesson_add=m.LessonAdd(lesson=lesson, label=b"flood-%d" % i,
-				picture=p.message())) for k, p in enumerate(picture() for _ in range(14)))
+			adds = b"".join(
+				request(
+					10 + k, p.payload, lesson_add=m.LessonAdd(lesson=lesson, label=b"flood-%d" % i, picture=p.message())
+				)
+				for k, p in enumerate(picture() for _ in range(14))
+			)
 			return adds + request(2, lesson_commit=m.LessonCommit(lesson=lesson, added=14))
 		return begin() if number == 2 else b""
+
 	return pipelined(path, until, 1, lambda i: begin(), after, connections=4)
 
 
@@ -293,13 +306,16 @@ def large_pictures():
 	decodes (image.decode_megapixels), which must be smooth to fit into a payload."""
 	import numpy as np
 	from PIL import Image
+
 	small = Image.fromarray(d.pixels("waves", 3, 400, 300))
 	image = np.asarray(small.resize((4000, 3000), Image.BICUBIC))
 	grain = np.random.default_rng(1).normal(0, 8, image.shape)
 	photo = Image.fromarray(np.clip(image + grain, 0, 255).astype(np.uint8))
-	for name, source, form, options in (("12 MP JPEG", photo, "JPEG", {"quality": 88}),
-			("12 MP progressive JPEG", photo, "JPEG", {"quality": 80, "progressive": True}),
-			("24 MP PNG", small.resize((6000, 4000), Image.NEAREST), "PNG", {"compress_level": 6})):
+	for name, source, form, options in (
+		("12 MP JPEG", photo, "JPEG", {"quality": 88}),
+		("12 MP progressive JPEG", photo, "JPEG", {"quality": 80, "progressive": True}),
+		("24 MP PNG", small.resize((6000, 4000), Image.NEAREST), "PNG", {"compress_level": 6}),
+	):
 		out = io.BytesIO()
 		source.save(out, form, **options)
 		if len(out.getvalue()) <= PAYLOAD_MAX:
@@ -307,6 +323,7 @@ def large_pictures():
 
 
 # ---- one kind of flood -------------------------------------------------------------------------------------------------
+
 
 class Schedule:
 	"""Quiet and flood in turns, by the clock that all processes have in common."""
@@ -318,7 +335,9 @@ class Schedule:
 		self.end = self.begin + 2 * rounds * phase
 
 	def floods(self):
-		return [(self.begin + (2 * i + 1) * self.phase, self.begin + (2 * i + 2) * self.phase) for i in range(self.rounds)]
+		return [
+			(self.begin + (2 * i + 1) * self.phase, self.begin + (2 * i + 2) * self.phase) for i in range(self.rounds)
+		]
 
 	def flooded(self, at):
 		"""True, False, or None: where one kind of phase goes over into the other."""
@@ -377,16 +396,21 @@ def measure(daemon, name, flood, options, victim=ask_pictures, flooders=1, allow
 		raise
 	rows, done = told[0]["rows"], told[1]
 	phases = [[row for row in rows if schedule.flooded(row[0]) is flooded] for flooded in (False, True)]
-	(q50, q99), (f50, f99) = ([quantile([1000 * row[1] for row in phase], share) for share in (0.5, 0.99)]
-		for phase in phases)
+	(q50, q99), (f50, f99) = (
+		[quantile([1000 * row[1] for row in phase], share) for share in (0.5, 0.99)] for phase in phases
+	)
 	queued = [f"{quantile([row[3] for row in phase], 0.99):.2f}" for phase in phases if len(phase[0]) > 3]
 	refused = sum(1 for row in rows if row[2])
 	aim = allowed(q99, quantile(told[0]["picture_us"], 0.5) / 1000) if allowed else None
 	rate = "the flooder failed" if done is None else f"{done / (schedule.rounds * schedule.phase):.0f}/s"
-	line(name, f"idle {q50:.2f} {q99:.2f}  flood {f50:.2f} {f99:.2f} max {1000 * max(row[1] for row in phases[1]):.2f}  "
-		f"x{f99 / q99:.2f}", f"{'' if aim is None else f'aim <= {aim:.2f}: ' + ('met' if f99 <= aim else 'NOT MET')}  "
+	line(
+		name,
+		f"idle {q50:.2f} {q99:.2f}  flood {f50:.2f} {f99:.2f} max {1000 * max(row[1] for row in phases[1]):.2f}  "
+		f"x{f99 / q99:.2f}",
+		f"{'' if aim is None else f'aim <= {aim:.2f}: ' + ('met' if f99 <= aim else 'NOT MET')}  "
 		f"{'in the queue ' + ', '.join(queued) + ' ' if queued else ''}"
-		f"({len(phases[0])}+{len(phases[1])}, {refused} refused; {rate})")
+		f"({len(phases[0])}+{len(phases[1])}, {refused} refused; {rate})",
+	)
 
 
 def twice(idle, picture):
@@ -427,8 +451,10 @@ def main(options):
 			status = client.status()
 			like = d.picture("ring", 77)
 		print(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; {machine()}; load {os.getloadavg()[0]:.1f}")
-		print(f"bnnd {status.version}, model {status.model.name}, kernels {status.kernels}, {status.infer_threads} infer "
-			f"thread(s), {status.classes} classes; {options.rounds} phases of {options.phase} s each\n")
+		print(
+			f"bnnd {status.version}, model {status.model.name}, kernels {status.kernels}, {status.infer_threads} infer "
+			f"thread(s), {status.classes} classes; {options.rounds} phases of {options.phase} s each\n"
+		)
 		name, large, large_ms = heaviest(daemon)
 		kinds = {
 			"cpu-1": (burn, {}),
@@ -441,14 +467,20 @@ def main(options):
 			"lessons": (lessons, {"allowed": twice}),
 			"pictures": (pictures_like(like), {"allowed": two_pictures}),
 			"pictures-over-the-share": (pictures_like(like, 16), {"allowed": two_pictures}),
-			"heaviest": (pictures_like(large), {"allowed": lambda idle, _: idle + large_ms, "phase": 5 * large_ms / 1000})
-				if large else None,
+			"heaviest": (
+				pictures_like(large),
+				{"allowed": lambda idle, _: idle + large_ms, "phase": 5 * large_ms / 1000},
+			)
+			if large
+			else None,
 			"connect-in-cpu-2": (burn, {"victim": connect_and_ask, "flooders": 2}),
 			"connect-in-connections": (connections, {"victim": connect_and_ask}),
 			"lesson-in-cpu-2": (burn, {"victim": teach_lessons, "flooders": 2}),
 			"lesson-in-renames": (renames, {"victim": teach_lessons}),
 		}
-		print(f"heaviest: {name}, {large_ms:.1f} ms\n{'':36} p50 p99 of the other user, and p99 of what the daemon let it wait for a thread, ms")
+		print(
+			f"heaviest: {name}, {large_ms:.1f} ms\n{'':36} p50 p99 of the other user, and p99 of what the daemon let it wait for a thread, ms"
+		)
 		for kind in options.kinds or kinds:
 			if kinds[kind]:
 				measure(daemon, kind, kinds[kind][0], options, **kinds[kind][1])
