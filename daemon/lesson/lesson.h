@@ -16,10 +16,10 @@
 #include <sys/types.h>
 
 #include "daemon/lesson/keyset.h"
-#include "daemon/state/learned.h"
 #include "lib/base/list.h"
 #include "daemon/shares/quota.h"
 #include "daemon/state/snapshot.h"
+#include "daemon/state/teach.h"
 #include "lib/base/err.h"
 
 struct lesson_limits {
@@ -104,8 +104,8 @@ int lesson_seal(struct lesson *lesson, uint32_t added, uint64_t now_us, struct e
 /* What is taught, as arrays of their own; free with lesson_material_deinit. Classes are numbered by their first sample.
  * The samples move out of the lesson, which stays charged for them until it ends. */
 struct lesson_material {
-	struct lesson_work work;
-	struct lesson_class *classes;
+	struct teach_work work;
+	struct teach_class *classes;
 	int8_t *q;
 	uint32_t *y;
 	uint8_t (*digests)[DIGEST_BYTES];

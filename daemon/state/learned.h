@@ -52,25 +52,7 @@ struct change_outcome {
 };
 void change_outcome_deinit(struct change_outcome *outcome);
 
-/* A lesson as the conversation collected it; everything borrowed. Samples in the order of the adds' arrival. */
-struct lesson_class {
-	struct label label; /* len 0: none */
-};
-struct lesson_work {
-	size_t n_classes;
-	const struct lesson_class *classes;
-	size_t n;
-	const int8_t *q;                        /* n x n_features */
-	const uint32_t *y;                      /* index into classes */
-	const uint8_t (*digests)[DIGEST_BYTES]; /* of each sample */
-	uint32_t already_known; /* pictures that the conversation left out itself: counted in the result */
-};
-/* Pictures already known under their class are left out; nothing left: no change, entry->seq is the current one and
- * n_classes 0. stop is asked while training (NULL: never): ERR_CANCELLED. */
-int learned_teach(struct learned *learned, const struct lesson_work *work, const struct change_guard *guard,
-	bool (*stop)(void *ctx), void *stop_ctx, struct change_outcome *ret_outcome, struct err *err);
-
-/* label len 0: the negatives. ERR_NOT_FOUND names no class but says so. */
+/* A lesson is teach.h. label len 0: the negatives. ERR_NOT_FOUND names no class but says so. */
 int learned_forget(struct learned *learned, const struct label *label, const struct change_guard *guard,
 	struct change_outcome *ret_outcome, struct err *err);
 int learned_rename(struct learned *learned, const struct label *old_label, const struct label *new_label,

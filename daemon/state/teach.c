@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/state/teach.c: one lesson: leave out what is known, train, write, publish. See learned.h.
+/* daemon/state/teach.c: one lesson: leave out what is known, train, write, publish. See teach.h.
  *
  * Invariant: a picture (its digest) is taught to a class once, however often it is sent. */
+#include "daemon/state/teach.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/state/change.h"
+#include "lib/base/clock.h"
 #include "lib/base/memory.h"
 
 enum { FEW_PICTURES = 5 };
 
 struct teaching {
 	struct learned *learned;
-	const struct lesson_work *work;
+	const struct teach_work *work;
 	size_t k; /* classes that have something new */
 	struct teaching_class {
 		struct label label;
@@ -29,13 +31,6 @@ struct teaching {
 	uint8_t (*digests)[DIGEST_BYTES];
 	uint32_t already_known;
 };
-
-static uint64_t monotonic_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void teaching_deinit(struct teaching *t)
 {
@@ -71,7 +66,7 @@ static uint32_t new_class_of(const struct teaching *t, const struct label *label
 /* Copies the new samples; classes left without one are dropped and the others numbered anew. */
 static void teaching_collect(struct teaching *t)
 {
-	const struct lesson_work *work = t->work;
+	const struct teach_work *work = t->work;
 	struct learned *learned = t->learned;
 	size_t d = learned->d;
 	uint32_t *place = mem_zalloc(work->n_classes, sizeof *place); /* work's class -> ours + 1 */
@@ -256,12 +251,12 @@ static void teaching_publish(struct teaching *t, const struct change_entry *entr
 	learned_publish(learned);
 }
 
-int learned_teach(struct learned *learned, const struct lesson_work *work, const struct change_guard *guard,
+int learned_teach(struct learned *learned, const struct teach_work *work, const struct change_guard *guard,
 	bool (*stop)(void *ctx), void *stop_ctx, struct change_outcome *ret_outcome, struct err *err)
 {
 	struct teaching t = {.learned = learned, .work = work, .already_known = work->already_known};
 	struct change_entry *entry = NULL;
-	uint64_t started = monotonic_us();
+	uint64_t started = clock_us();
 	int r = change_begin(learned, guard, ret_outcome, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -271,13 +266,13 @@ int learned_teach(struct learned *learned, const struct lesson_work *work, const
 		r = teaching_train(&t, stop, stop_ctx, err);
 	if (r == 0) {
 		entry = teaching_entry(&t);
-		entry->us = monotonic_us() - started;
+		entry->us = clock_us() - started;
 		entry->seq = t.k || guard->dry_run ? 0 : store_seq(learned->store);
 		if (t.k)
 			r = teaching_commit(&t, entry, guard, err);
 	}
 	if (r == 0) {
-		entry->us = monotonic_us() - started;
+		entry->us = clock_us() - started;
 		bool written = t.k && !guard->dry_run;
 		if (written)
 			teaching_publish(&t, entry);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/config/config.h"
-#include "daemon/state/learned.h"
+#include "daemon/state/teach.h"
 #include "daemon/wire/views.h"
 #include "lib/base/random.h"
 #include "lib/store/internal.h"
@@ -46,7 +46,7 @@ static int teach(struct learned *learned, const char *name, uint64_t seed, struc
 	int8_t q[N * D];
 	const uint32_t y[N] = {0};
 	uint8_t digests[N][DIGEST_BYTES];
-	struct lesson_class class = {.label = label_of(name)};
+	struct teach_class class = {.label = label_of(name)};
 	struct change_guard guard = {0};
 	struct change_outcome outcome;
 	uint8_t key[STORE_KEY_BYTES];
@@ -56,7 +56,7 @@ static int teach(struct learned *learned, const char *name, uint64_t seed, struc
 		digests[i / DIGEST_BYTES][i % DIGEST_BYTES] = (uint8_t)splitmix64_next(&seed);
 	memset(key, (int)seed, sizeof key);
 	guard.key = key;
-	struct lesson_work work = {.n_classes = 1,
+	struct teach_work work = {.n_classes = 1,
 		.classes = &class,
 		.n = N,
 		.q = q,

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/state/learned.h"
+#include "daemon/state/teach.h"
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"
@@ -71,7 +71,7 @@ static int try_open(struct learned **ret, struct err *err)
 static int teach(
 	struct learned *learned, const char *name, uint32_t from, uint32_t n, const uint8_t *key, struct err *err)
 {
-	struct lesson_class class = {.label = label_of(name)};
+	struct teach_class class = {.label = label_of(name)};
 	int8_t q[PICTURES_MAX * D];
 	uint32_t y[PICTURES_MAX] = {0};
 	uint8_t digests[PICTURES_MAX][DIGEST_BYTES];
@@ -82,7 +82,7 @@ static int teach(
 		q[i] = (int8_t)((int)splitmix64_below(&seed, 201) - 100);
 	for (uint32_t i = 0; i < n * DIGEST_BYTES; i++)
 		digests[i / DIGEST_BYTES][i % DIGEST_BYTES] = (uint8_t)splitmix64_next(&seed);
-	struct lesson_work work = {.n_classes = 1,
+	struct teach_work work = {.n_classes = 1,
 		.classes = &class,
 		.n = n,
 		.q = q,

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/state/learned.h"
+#include "daemon/state/teach.h"
 
 enum { FEATURES = 512, QUIET = 100, MOST = 8 };
 
@@ -56,14 +56,14 @@ static void done(int r, struct change_outcome *outcome, const struct err *err)
 
 static void teach(struct learned *learned, const struct label *label, uint32_t number)
 {
-	struct lesson_class class = {.label = *label};
+	struct teach_class class = {.label = *label};
 	int8_t q[FEATURES];
 	uint8_t digest[1][DIGEST_BYTES] = {{0}};
 	uint32_t y = 0;
 	for (size_t i = 0; i < FEATURES; i++)
 		q[i] = (int8_t)((i * 37 + number * 101) % 81 - 40);
 	memcpy(digest[0], &number, sizeof number);
-	struct lesson_work work = {.n_classes = 1,
+	struct teach_work work = {.n_classes = 1,
 		.classes = &class,
 		.n = 1,
 		.q = q,

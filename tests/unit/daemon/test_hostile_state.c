@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/state/learned.h"
+#include "daemon/state/teach.h"
 #include "lib/base/endian.h"
 #include "lib/base/text.h"
 #include "proto/limits.h"
@@ -100,9 +100,9 @@ static void use(size_t n_classes, const char *reason)
 	int8_t q[2 * D] = {5, 7, 1};
 	uint32_t y[2] = {0};
 	uint8_t digests[2][DIGEST_BYTES] = {{1}, {2}};
-	struct lesson_class class = {.label = {.bytes = "new", .len_bytes = 3}};
+	struct teach_class class = {.label = {.bytes = "new", .len_bytes = 3}};
 	q[D + 3] = 9;
-	struct lesson_work work = {.n_classes = 1,
+	struct teach_work work = {.n_classes = 1,
 		.classes = &class,
 		.n = 2,
 		.q = q,

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/state/learned.h"
+#include "daemon/state/teach.h"
 #include "lib/base/random.h"
 #include "proto/limits.h"
 
@@ -75,13 +75,13 @@ static int teach(const char *label, uint32_t from, uint32_t n, const struct chan
 	struct change_outcome *ret, struct err *err)
 {
 	static const struct change_guard none;
-	struct lesson_class class = {.label = label_of(label)};
+	struct teach_class class = {.label = label_of(label)};
 	int8_t q[16 * D];
 	uint32_t y[16] = {0};
 	uint8_t digests[16][DIGEST_BYTES];
 	for (uint32_t i = 0; i < n; i++)
 		picture(label, from + i, q + i * D, digests[i]);
-	struct lesson_work work = {.n_classes = 1,
+	struct teach_work work = {.n_classes = 1,
 		.classes = &class,
 		.n = n,
 		.q = q,
