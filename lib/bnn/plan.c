@@ -15,7 +15,7 @@
 
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
-#include "lib/bnn/pack.h"
+#include "lib/bnn/kernels/pack.h"
 #include "lib/bnn/plan_binary.h"
 
 struct builder {

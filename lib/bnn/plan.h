@@ -8,7 +8,7 @@
 
 #include "lib/bnn/bnn.h"
 #include "lib/bnn/graph.h"
-#include "lib/bnn/kernels.h"
+#include "lib/bnn/kernels/kernels.h"
 
 enum {
 	PLAN_NO_BUFFER = -1,

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "lib/base/memory.h"
-#include "lib/bnn/pack.h"
+#include "lib/bnn/kernels/pack.h"
 
 /* Taps inside the map along one axis are neighbours: first and one past the last. */
 struct tap_range {

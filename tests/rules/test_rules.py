@@ -31,7 +31,7 @@ FOREIGN = [
 	(r"utf8proc\.h", r"lib/base/(label|text)\.c|client/term\.c"),
 	(r"sqlite3(ext)?\.h", r"lib/store/.*"),
 	(r"jpeglib\.h|jerror\.h|turbojpeg\.h|spng\.h", r"lib/image/.*"),
-	(r"(imm|x86|xmm|emm|smm|tmm|nmm|pmm|avx\w*)intrin\.h|arm_(neon|sve|acle)\.h", r"lib/.*/kernels_[^/]*"),
+	(r"(imm|x86|xmm|emm|smm|tmm|nmm|pmm|avx\w*)intrin\.h|arm_(neon|sve|acle)\.h", r"lib/bnn/kernels/.*"),
 	(r"(.*/)?model\.pb-c\.h", r"lib/bnn/model\.c"),
 ]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
@@ -130,7 +130,7 @@ class Rules(unittest.TestCase):
 		for path, include in (
 			("daemon/a.c", '"lib/bnn/bnn.h"'),
 			("daemon/config/config.c", "<yaml.h>"),
-			("lib/bnn/kernels_avx2.c", "<immintrin.h>"),
+			("lib/bnn/kernels/avx2.c", "<immintrin.h>"),
 			("lib/bnn/model.c", '"lib/bnn/model.pb-c.h"'),
 			("lib/learn/a.c", '"learn.h"'),
 			("lib/learn/a.c", '"lib/base/err.h"'),

@@ -18,7 +18,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"
-#include "lib/bnn/kernels.h"
+#include "lib/bnn/kernels/kernels.h"
 #include "lib/bnn/plan.h"
 
 enum { SETS_MAX = 8, STEPS_MAX = 256, ROUNDS = 200, WARM_UP = 5, SLOW_NS = 5000000, SLOW_SHARE = 20 };

@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "lib/base/random.h"
-#include "lib/bnn/kernel_sets.h"
+#include "lib/bnn/kernels/sets.h"
 #include "lib/bnn/plan.h"
 #include "tests/unit/bnn/make_model.h"
 

@@ -16,8 +16,8 @@
 #include <cmocka.h>
 
 #include "lib/base/random.h"
-#include "lib/bnn/kernel_sets.h"
-#include "lib/bnn/pack.h"
+#include "lib/bnn/kernels/sets.h"
+#include "lib/bnn/kernels/pack.h"
 
 #define EACH_SET(k) for (const struct kernels *const *k = kernels_usable(); *k; k++)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels.c: which sets of kernels this build and this CPU have, best first. */
-#include "lib/bnn/kernel_sets.h"
+/* lib/bnn/kernels/choose.c: which sets of kernels this build and this CPU have, best first. */
+#include "lib/bnn/kernels/sets.h"
 
 #include <stdio.h>
 #include <string.h>

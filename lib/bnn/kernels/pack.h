@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/pack.h: constants of a model file -> the layout of the chosen kernels. Sizes are in elements; the source may
- * be unaligned; destinations are zeroed before. */
+/* lib/bnn/kernels/pack.h: constants of a model file -> the layout of the chosen kernels. Sizes are in elements; the
+ * source may be unaligned; destinations are zeroed before. */
 #pragma once
 
 #include <stddef.h>

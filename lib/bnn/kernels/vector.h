@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels_vector.h: the vectors kernels_portable.c is written in: gcc's, as wide as the instruction set has
+/* lib/bnn/kernels/vector.h: the vectors portable.c is written in: gcc's, as wide as the instruction set has
  * them, and the four things the compiler does not find by itself: fused multiply-add, a mask of a comparison, bytes
  * of bit counts, and their sum. Nothing here rounds otherwise than the scalar operation does.
  */

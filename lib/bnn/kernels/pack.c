@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/pack.c: see pack.h. Every value is copied, none is computed: packing cannot change a result. */
-#include "lib/bnn/pack.h"
+/* lib/bnn/kernels/pack.c: see pack.h. Every value is copied, none is computed: packing cannot change a result. */
+#include "lib/bnn/kernels/pack.h"
 
 #include <string.h>
 
 #include "lib/base/endian.h"
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
-#include "lib/bnn/kernels.h"
+#include "lib/bnn/kernels/kernels.h"
 
 /* IEEE half to single, exact; check.c has refused infinities and NaNs. */
 static float half_to_float(uint16_t h)

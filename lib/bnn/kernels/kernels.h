@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels.h: what a set of kernels computes, and in which shapes and layouts it wants its operands.
+/* lib/bnn/kernels/kernels.h: what a set of kernels computes, and in which shapes and layouts it wants its operands.
  *
- * Every set gives the same bits, floats included (NaN payloads aside); kernels_ref.c says which. Activations are
+ * Every set gives the same bits, floats included (NaN payloads aside); ref.c says which. Activations are
  * H x W x C floats without padding, or bits: per pixel (C + 63) / 64 words of 64, channel c is bit c % 64 of word
  * c / 64, pad bits 0 (in memory that is the file's run of 32-bit words, rounded up to an even number).
  * Kernels neither allocate nor fail, and touch nothing outside their operands: outputs never overlap inputs.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels_portable_binary.c: signs and binary convolutions of the portable sets; see kernels_portable.c.
+/* lib/bnn/kernels/portable_binary.c: signs and binary convolutions of the portable sets; see portable.c.
  *
  * A convolution copies its map into a ring of padding, counts the differing bits of CHUNK_PIXELS pixels for all
  * outputs, and hands the counts, still in the first-level cache, to the epilogue, which reads residual and constants
@@ -7,7 +7,7 @@
  * epilogue adds the residual.
  */
 #include "lib/base/memory.h"
-#include "lib/bnn/kernels_portable.h"
+#include "lib/bnn/kernels/portable.h"
 
 /* ---- sign ---- */
 

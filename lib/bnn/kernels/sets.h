@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernel_sets.h: the sets of kernels that this build has; kernels.h says what they compute. */
+/* lib/bnn/kernels/sets.h: the sets of kernels that this build has; kernels.h says what they compute. */
 #pragma once
 
-#include "lib/bnn/kernels.h"
+#include "lib/bnn/kernels/kernels.h"
 
 extern const struct kernels kernels_ref;
 extern const struct kernels kernels_portable;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels_ref.c: the plain oracle. Each operation as ENGINE's numbers define it, a loop a line of the
+/* lib/bnn/kernels/ref.c: the plain oracle. Each operation as ENGINE's numbers define it, a loop a line of the
  * definition, no layout and no fusion. All other kernels are tested to give these bits.
  */
-#include "lib/bnn/kernel_sets.h"
+#include "lib/bnn/kernels/sets.h"
 
 #include <math.h>
 #include <string.h>

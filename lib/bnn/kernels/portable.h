@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels_portable.h: what the two halves of the portable source share. Compiled once per instruction set: names
+/* lib/bnn/kernels/portable.h: what the two halves of the portable source share. Compiled once per instruction set: names
  * that the linker sees end with the set's. */
 #pragma once
 
-#include "lib/bnn/kernel_sets.h"
-#include "lib/bnn/kernels_vector.h"
+#include "lib/bnn/kernels/sets.h"
+#include "lib/bnn/kernels/vector.h"
 
 #define PORTABLE_JOIN(set, name) set##_##name
 #define PORTABLE_NAME(set, name) PORTABLE_JOIN(set, name)

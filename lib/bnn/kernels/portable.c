@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels_portable.c: one source, compiled once per instruction set (meson.build), as the set KERNELS_SET;
- * kernels_portable_binary.c is its other half.
+/* lib/bnn/kernels/portable.c: one source, compiled once per instruction set (meson.build), as the set KERNELS_SET;
+ * portable_binary.c is its other half.
  *
- * Invariant: bit for bit kernels_ref.c. Vectors run across outputs, so each output's sum has the definition's order;
+ * Invariant: bit for bit ref.c. Vectors run across outputs, so each output's sum has the definition's order;
  * no lane ever adds to another. Convolutions work on tiles of CONV_TILE pixels x a block of outputs, whose weights are
  * neighbours (pack.c).
  */
-#include "lib/bnn/kernels_portable.h"
+#include "lib/bnn/kernels/portable.h"
 
 #if defined(__x86_64__) && !defined(__AVX2__)
 enum { CONV_TILE = 4, CONV_VECTORS = 2 };
