@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/bnn/graph.h: the graph of a model file while it is loaded: plain structs, checked, free of protobuf.
  *
- * model.c fills it from the message, check.c proves it sound, feature_id.c names it, plan.c turns it into steps. It
- * points into the file's bytes and is gone when loading is over: a plan keeps copies of what it needs.
+ * graph_unpack.c fills it from the message, check.c proves it sound, feature_id.c names it, plan.c turns it into steps.
+ * It points into the file's bytes and is gone when loading is over: a plan keeps copies of what it needs.
  */
 #pragma once
 
@@ -93,7 +93,7 @@ struct graph_op {
 	enum op_kind kind;
 	const char *name; /* NULL: none */
 	size_t n_inputs, n_outputs;
-	uint32_t *inputs, *outputs; /* ids in the message; indices into tensors once model.c is done */
+	uint32_t *inputs, *outputs; /* ids in the message; indices into tensors once graph_unpack.c is done */
 	struct window window;       /* each attribute: only where the kind has it */
 	struct pads pads;
 	uint32_t groups, multiplier;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/model.c: the protobuf message of a model file -> struct graph. The only user of model.proto.
+/* lib/bnn/graph_unpack.c: the protobuf message of a model file -> struct graph. The only user of model.proto.
  *
  * Invariant: what comes out says everything that the message said. An unknown field at any depth, an enum value
  * without a name or a missing attribute is refused, because an old reader must never compute something else.
