@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/file.c: a .bnn file -> a model: header, digest, then graph, check, plan. bnn.h's public functions.
+/* lib/bnn/model.c: a .bnn file -> a model: header, digest, then graph, check, plan. bnn.h's public functions.
  *
  * Invariant: the file is read once, while loading; the model keeps copies of what it needs and the mapping is given
  * back, so a file that is replaced or cut later changes nothing. Refuses with one sentence, never half a model.
