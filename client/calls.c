@@ -12,13 +12,10 @@ int conn_picture_fill(const struct bnnd_conn *conn, const struct bnnd_picture *p
 	struct bnnd_error *err)
 {
 	const struct bnnd_picture *p = picture;
-	if (p->len_bytes > conn->hello.payload_max_bytes) {
-		int r = error_set(err, BNND_ORIGIN_CALL, BNND_INVALID_ARGUMENT,
+	if (p->len_bytes > conn->hello.payload_max_bytes)
+		return error_set_about(err, BNND_ORIGIN_CALL, BNND_INVALID_ARGUMENT,
+			(struct err_about){.limit = conn->hello.payload_max_bytes},
 			"the picture is %zu bytes: the limit is %u", p->len_bytes, conn->hello.payload_max_bytes);
-		if (err)
-			err->limit = conn->hello.payload_max_bytes;
-		return r;
-	}
 	bool raw = p->raw_width || p->raw_height || p->raw_channels;
 	uint64_t want = (uint64_t)p->raw_width * p->raw_height;
 	if (raw && (want > FRAME_PAYLOAD_MAX_BYTES || want * p->raw_channels != p->len_bytes))
@@ -109,11 +106,9 @@ static int check_list(int r, size_t list_bytes, struct bnnd_error *err)
 {
 	if (r != 0 || list_bytes <= CONN_LIST_MAX_BYTES)
 		return r;
-	r = error_set(err, BNND_ORIGIN_CALL, BNND_RESOURCE_EXHAUSTED,
+	return error_set_about(err, BNND_ORIGIN_CALL, BNND_RESOURCE_EXHAUSTED,
+		(struct err_about){.limit = CONN_LIST_MAX_BYTES},
 		"the daemon's list has no end: it is larger than %d MiB", CONN_LIST_MAX_BYTES >> 20);
-	if (err)
-		err->limit = CONN_LIST_MAX_BYTES;
-	return r;
 }
 
 int bnnd_classes(struct bnnd_conn *conn, struct bnnd_class_list **ret_list, struct bnnd_error *err)

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "client/bnnd.h"
+#include "lib/base/err.h"
 #include "proto/bnnd.pb-c.h"
 #include "proto/decode.h"
 #include "proto/frame.h"
@@ -59,6 +60,8 @@ struct bnnd_conn {
 /* Fills err (NULL allowed) and returns -code. */
 int error_set(struct bnnd_error *err, enum bnnd_origin origin, int code, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+int error_set_about(struct bnnd_error *err, enum bnnd_origin origin, int code, struct err_about about,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* From the daemon's status, made printable; returns -code. status NULL or OK: 0. */
 int error_from_status(struct bnnd_error *err, const Bnnd__Status *status);
 

@@ -39,13 +39,10 @@ static int open_socket(const char *path, int64_t deadline, int *ret_fd, struct b
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t len = strlen(path);
-	if (len == 0 || len > SOCKET_PATH_MAX_BYTES) {
-		int r = error_set(err, BNND_ORIGIN_CALL, BNND_INVALID_ARGUMENT,
+	if (len == 0 || len > SOCKET_PATH_MAX_BYTES)
+		return error_set_about(err, BNND_ORIGIN_CALL, BNND_INVALID_ARGUMENT,
+			(struct err_about){.limit = SOCKET_PATH_MAX_BYTES},
 			"the socket's path is %zu bytes long: 1 to %d are possible", len, SOCKET_PATH_MAX_BYTES);
-		if (err)
-			err->limit = SOCKET_PATH_MAX_BYTES;
-		return r;
-	}
 	memcpy(address.sun_path, path, len + 1);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)

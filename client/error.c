@@ -14,17 +14,36 @@ const char *bnnd_code_name(int code)
 	return err_code_name(code);
 }
 
-int error_set(struct bnnd_error *err, enum bnnd_origin origin, int code, const char *format, ...)
+static int set(struct bnnd_error *err, enum bnnd_origin origin, int code, struct err_about about, const char *format,
+	va_list args)
 {
 	if (!err)
 		return -code;
-	*err = (struct bnnd_error){.code = code, .origin = origin};
-	va_list args;
-	va_start(args, format);
+	*err = (struct bnnd_error){
+		.code = code, .origin = origin, .limit = about.limit, .retry_after_ms = about.retry_after_ms};
+	(void)snprintf(err->field, sizeof err->field, "%s", about.field ? about.field : "");
 	(void)vsnprintf(err->message, sizeof err->message, format, args);
-	va_end(args);
 	text_make_printable(err->message);
 	return -code;
+}
+
+int error_set(struct bnnd_error *err, enum bnnd_origin origin, int code, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int r = set(err, origin, code, (struct err_about){0}, format, args);
+	va_end(args);
+	return r;
+}
+
+int error_set_about(
+	struct bnnd_error *err, enum bnnd_origin origin, int code, struct err_about about, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int r = set(err, origin, code, about, format, args);
+	va_end(args);
+	return r;
 }
 
 int error_from_status(struct bnnd_error *err, const Bnnd__Status *status)
@@ -32,15 +51,13 @@ int error_from_status(struct bnnd_error *err, const Bnnd__Status *status)
 	if (!status || status->code == 0)
 		return 0;
 	int code = status->code <= ERR_DATA_LOSS ? (int)status->code : BNND_UNKNOWN_ERROR;
-	error_set(err, BNND_ORIGIN_DAEMON, code, "%s", "");
-	if (!err)
-		return -code;
 	const char *text = status->message[0] ? status->message : err_code_name(code);
-	text_escape(err->message, sizeof err->message, (const uint8_t *)text, strlen(text));
-	text_escape(err->field, sizeof err->field, (const uint8_t *)status->field, strlen(status->field));
-	err->limit = status->limit;
-	err->retry_after_ms = status->retry_after_ms;
-	return -code;
+	char message[sizeof err->message], field[sizeof err->field];
+	text_escape(message, sizeof message, (const uint8_t *)text, strlen(text));
+	text_escape(field, sizeof field, (const uint8_t *)status->field, strlen(status->field));
+	const struct err_about about = {
+		.field = field, .limit = status->limit, .retry_after_ms = status->retry_after_ms};
+	return error_set_about(err, BNND_ORIGIN_DAEMON, code, about, "%s", message);
 }
 
 int conn_label_check(const char *label, const char *field, struct bnnd_error *err)
@@ -50,12 +67,8 @@ int conn_label_check(const char *label, const char *field, struct bnnd_error *er
 	int r = label_check_kept((const uint8_t *)(label ? label : ""), label ? strlen(label) : 0, &why);
 	if (r == 0)
 		return 0;
-	error_set(err, BNND_ORIGIN_CALL, -r, "%s", why.text);
-	if (err) {
-		(void)snprintf(err->field, sizeof err->field, "%s", field);
-		err->limit = why.limit;
-	}
-	return r;
+	return error_set_about(err, BNND_ORIGIN_CALL, why.code, (struct err_about){.field = field, .limit = why.limit},
+		"%s", why.text);
 }
 
 ProtobufCBinaryData conn_label(const char *label)

@@ -51,12 +51,8 @@ int decode_body(struct decode_arena *arena, const ProtobufCMessageDescriptor *de
 		*ret_message = message;
 		return 0;
 	}
-	if (arena->full) {
-		int r = err_set(
-			err, ERR_RESOURCE_EXHAUSTED, "the body unpacks to more than %zu bytes", arena->capacity_bytes);
-		if (err)
-			err->limit = arena->capacity_bytes;
-		return r;
-	}
+	if (arena->full)
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED, (struct err_about){.limit = arena->capacity_bytes},
+			"the body unpacks to more than %zu bytes", arena->capacity_bytes);
 	return err_set(err, ERR_INVALID_ARGUMENT, "the body is no bnnd.%s message", descriptor->short_name);
 }

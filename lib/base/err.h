@@ -50,7 +50,7 @@ int err_set(struct err *err, enum err_code code, const char *format, ...) __attr
 struct err_about {
 	const char *field; /* each as in struct err */
 	uint64_t limit;
-	uint32_t retry_after_ms; /* one of ERR_RETRY_... */
+	uint32_t retry_after_ms;
 };
 /* The same with these: err_set_about(err, ERR_..., (struct err_about){.field = "label", .limit = n}, "..."). */
 int err_set_about(struct err *err, enum err_code code, struct err_about about, const char *format, ...)

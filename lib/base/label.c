@@ -8,6 +8,8 @@
 
 #include "lib/base/text.h"
 
+static const struct err_about about_label = {.field = "label", .limit = LABEL_MAX_BYTES};
+
 /* A character of at most 4 bytes decomposes into at most 18 (U+FDFA), in the canonical forms used here into 4. */
 enum { POINTS_MAX = 4 * LABEL_MAX_BYTES };
 
@@ -27,25 +29,17 @@ static bool normalize(const uint8_t *text, size_t len_bytes, utf8proc_option_t f
 	return true;
 }
 
-static int refuse(struct err *err, int r)
-{
-	if (err) {
-		err->field = "label";
-		err->limit = LABEL_MAX_BYTES;
-	}
-	return r;
-}
-
 static int check_length(const uint8_t *label, size_t len_bytes, struct err *err)
 {
 	if (len_bytes == 0)
-		return err_set(err, ERR_INVALID_ARGUMENT, "the label is empty: 1 to %d bytes of UTF-8 are needed",
-			LABEL_MAX_BYTES);
+		return err_set_about(err, ERR_INVALID_ARGUMENT, about_label,
+			"the label is empty: 1 to %d bytes of UTF-8 are needed", LABEL_MAX_BYTES);
 	if (len_bytes > LABEL_MAX_BYTES)
-		return err_set(err, ERR_INVALID_ARGUMENT, "the label is %zu bytes long: the limit is %d", len_bytes,
-			LABEL_MAX_BYTES);
+		return err_set_about(err, ERR_INVALID_ARGUMENT, about_label,
+			"the label is %zu bytes long: the limit is %d", len_bytes, LABEL_MAX_BYTES);
 	if (label[0] == ' ' || label[len_bytes - 1] == ' ')
-		return err_set(err, ERR_INVALID_ARGUMENT, "the label has a space at its beginning or end");
+		return err_set_about(
+			err, ERR_INVALID_ARGUMENT, about_label, "the label has a space at its beginning or end");
 	return 0;
 }
 
@@ -63,10 +57,12 @@ static int check_points(const uint8_t *label, size_t len_bytes, bool kept, struc
 	struct text_walk walk = {.text = label, .len_bytes = len_bytes};
 	while (text_next(&walk)) {
 		if (walk.n_bytes == 0)
-			return err_set(err, ERR_INVALID_ARGUMENT, "the label is not UTF-8 at byte %zu", walk.at);
+			return err_set_about(
+				err, ERR_INVALID_ARGUMENT, about_label, "the label is not UTF-8 at byte %zu", walk.at);
 		if (walk.kind != TEXT_SHOWN && !(kept && walk.kind != TEXT_CONTROL))
-			return err_set(err, ERR_INVALID_ARGUMENT, "the label has %sU+%04X at byte %zu%s",
-				what[walk.kind].before, walk.point, walk.at, what[walk.kind].after);
+			return err_set_about(err, ERR_INVALID_ARGUMENT, about_label,
+				"the label has %sU+%04X at byte %zu%s", what[walk.kind].before, walk.point, walk.at,
+				what[walk.kind].after);
 	}
 	return 0;
 }
@@ -76,7 +72,7 @@ int label_check_kept(const uint8_t *label, size_t len_bytes, struct err *err)
 	int r = check_length(label, len_bytes, err);
 	if (r == 0)
 		r = check_points(label, len_bytes, true, err);
-	return r == 0 ? 0 : refuse(err, r);
+	return r;
 }
 
 bool label_is_reserved(const uint8_t *label, size_t len_bytes)
@@ -95,19 +91,17 @@ int label_check(const uint8_t *label, size_t len_bytes, struct label *ret_label,
 	if (r == 0)
 		r = check_points(label, len_bytes, false, err);
 	if (r == 0 && !normalize(label, len_bytes, UTF8PROC_STABLE | UTF8PROC_COMPOSE, &normal))
-		r = err_set(err, ERR_INVALID_ARGUMENT,
+		r = err_set_about(err, ERR_INVALID_ARGUMENT, about_label,
 			"the label is longer than %d bytes in Unicode's composed form (NFC)", LABEL_MAX_BYTES);
 	if (r == 0) /* some characters are two there, and only the first can have variants */
 		r = check_points(normal.bytes, normal.len_bytes, false, err);
 	if (r == 0 && label_is_reserved(normal.bytes, normal.len_bytes))
-		r = err_set(err, ERR_INVALID_ARGUMENT,
+		r = err_set_about(err, ERR_INVALID_ARGUMENT, about_label,
 			"no class can be called none or unknown: answers say so where no class fits; "
 			"pictures of nothing in particular are taught as negatives");
-	if (r != 0)
-		return refuse(err, r);
-	if (ret_label)
+	if (r == 0 && ret_label)
 		*ret_label = normal;
-	return 0;
+	return r;
 }
 
 void label_key(const struct label *label, struct label *ret_key)

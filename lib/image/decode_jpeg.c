@@ -81,10 +81,8 @@ _Noreturn static void fail_broken(struct jpeg_reader *reader, const char *what)
 {
 	char place[64];
 	describe_place(reader, place, sizeof place);
-	int r = err_set(reader->err, ERR_INVALID_ARGUMENT, "the JPEG is broken: %s (%s)", what, place);
-	if (reader->err)
-		reader->err->field = "picture";
-	give_up(reader, r);
+	give_up(reader, err_set_about(reader->err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture"},
+				"the JPEG is broken: %s (%s)", what, place));
 }
 
 _Noreturn static void fail_truncated(struct jpeg_reader *reader)
@@ -104,14 +102,10 @@ static void on_error(j_common_ptr jpeg)
 	jpeg->err->format_message(jpeg, text);
 	if (jpeg->err->msg_code == JERR_OUT_OF_MEMORY || jpeg->err->msg_code == JERR_NO_BACKING_STORE) {
 		uint64_t limit = reader->job->limits->decode_memory_bytes;
-		int r = err_set(reader->err, ERR_RESOURCE_EXHAUSTED,
-			"decoding this JPEG needs more than %.1f MiB of memory (%s)", (double)limit / (1 << 20),
-			DECODE_MEMORY_SETTING);
-		if (reader->err) {
-			reader->err->field = DECODE_MEMORY_SETTING;
-			reader->err->limit = limit;
-		}
-		give_up(reader, r);
+		give_up(reader, err_set_about(reader->err, ERR_RESOURCE_EXHAUSTED,
+					(struct err_about){.field = DECODE_MEMORY_SETTING, .limit = limit},
+					"decoding this JPEG needs more than %.1f MiB of memory (%s)",
+					(double)limit / (1 << 20), DECODE_MEMORY_SETTING));
 	}
 	if (reader->ended)
 		fail_truncated(reader);
@@ -214,15 +208,10 @@ static void on_progress(j_common_ptr common)
 	int stopped = decode_check_stop(reader->job, &reader->subject, reader->err);
 	if (stopped < 0)
 		give_up(reader, stopped);
-	if (reader->jpeg.input_scan_number > IMAGE_MAX_SCANS) {
-		int r = err_set(reader->err, ERR_RESOURCE_EXHAUSTED, "the JPEG has more than %d scans, the limit",
-			IMAGE_MAX_SCANS);
-		if (reader->err) {
-			reader->err->field = "picture";
-			reader->err->limit = IMAGE_MAX_SCANS;
-		}
-		give_up(reader, r);
-	}
+	if (reader->jpeg.input_scan_number > IMAGE_MAX_SCANS)
+		give_up(reader, err_set_about(reader->err, ERR_RESOURCE_EXHAUSTED,
+					(struct err_about){.field = "picture", .limit = IMAGE_MAX_SCANS},
+					"the JPEG has more than %d scans, the limit", IMAGE_MAX_SCANS));
 	note_scan(reader);
 }
 

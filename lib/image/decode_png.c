@@ -100,24 +100,18 @@ static int broken(const struct png_reader *p, int code, uint32_t row)
 	char place[64] = "in its header";
 	if (header->height > 0)
 		snprintf(place, sizeof place, "row %u of %u", row, header->height);
-	int r = err_set(p->err, ERR_INVALID_ARGUMENT, "the PNG is broken: %s (%s)",
+	return err_set_about(p->err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture"},
+		"the PNG is broken: %s (%s)",
 		code == SPNG_IO_EOF ? "the file ends before the picture does, it is truncated" : spng_strerror(code),
 		place);
-	if (p->err)
-		p->err->field = "picture";
-	return r;
 }
 
 /* libspng refuses such a header and keeps its numbers to itself. */
 static int too_long(const struct png_reader *p)
 {
-	int r = err_set(p->err, ERR_RESOURCE_EXHAUSTED,
+	return err_set_about(p->err, ERR_RESOURCE_EXHAUSTED,
+		(struct err_about){.field = "picture", .limit = IMAGE_MAX_SIDE},
 		"the PNG has more pixels a side than the limit: at most %d a side are possible", IMAGE_MAX_SIDE);
-	if (p->err) {
-		p->err->field = "picture";
-		p->err->limit = IMAGE_MAX_SIDE;
-	}
-	return r;
 }
 
 static int resize_held(struct png_reader *p)

@@ -39,13 +39,9 @@ static struct orientation orientation_turn(struct orientation o)
 
 int geometry_check(const struct image_picture *picture, struct err *err)
 {
-	if (picture->rotate % 90 != 0 || picture->rotate > 270) {
-		int r = err_set(
-			err, ERR_INVALID_ARGUMENT, "rotate is %u: 0, 90, 180 or 270 are possible", picture->rotate);
-		if (err)
-			err->field = "picture.rotate";
-		return r;
-	}
+	if (picture->rotate % 90 != 0 || picture->rotate > 270)
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture.rotate"},
+			"rotate is %u: 0, 90, 180 or 270 are possible", picture->rotate);
 	if (!picture->has_roi)
 		return 0;
 	const double *roi = picture->roi;
@@ -53,13 +49,10 @@ int geometry_check(const struct image_picture *picture, struct err *err)
 	if (roi[0] >= 0 && roi[0] < 1 && roi[1] >= 0 && roi[1] < 1 && roi[2] > 0 && roi[3] > 0 &&
 		roi[0] + roi[2] <= ROI_END_MAX && roi[1] + roi[3] <= ROI_END_MAX)
 		return 0;
-	int r = err_set(err, ERR_INVALID_ARGUMENT,
+	return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture.roi"},
 		"the region %g,%g,%g,%g is not inside the picture: x,y,width,height are fractions from 0 to 1, "
 		"x + width and y + height at most 1",
 		roi[0], roi[1], roi[2], roi[3]);
-	if (err)
-		err->field = "picture.roi";
-	return r;
 }
 
 /* [start, start + share) of n pixels: floor of the start, ceiling of the end, at least one pixel. */

@@ -15,34 +15,21 @@
 #include "lib/image/resize.h"
 #include "lib/image/sniff.h"
 
-static int refuse(struct err *err, int r, const char *field, uint64_t limit)
-{
-	if (err) {
-		err->field = field;
-		err->limit = limit;
-	}
-	return r;
-}
-
 int decode_check_size(uint64_t width, uint64_t height, struct err *err)
 {
 	if (width == 0 || height == 0)
-		return refuse(err,
-			err_set(err, ERR_INVALID_ARGUMENT, "the picture of %ju x %ju pixels is empty", (uintmax_t)width,
-				(uintmax_t)height),
-			"picture", 0);
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture"},
+			"the picture of %ju x %ju pixels is empty", (uintmax_t)width, (uintmax_t)height);
 	if (width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
-		return refuse(err,
-			err_set(err, ERR_RESOURCE_EXHAUSTED,
-				"the picture has %ju x %ju pixels: at most %d a side are possible", (uintmax_t)width,
-				(uintmax_t)height, IMAGE_MAX_SIDE),
-			"picture", IMAGE_MAX_SIDE);
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+			(struct err_about){.field = "picture", .limit = IMAGE_MAX_SIDE},
+			"the picture has %ju x %ju pixels: at most %d a side are possible", (uintmax_t)width,
+			(uintmax_t)height, IMAGE_MAX_SIDE);
 	if (width * height > IMAGE_MAX_PIXELS)
-		return refuse(err,
-			err_set(err, ERR_RESOURCE_EXHAUSTED,
-				"the picture has %ju x %ju pixels: at most %d in all are possible", (uintmax_t)width,
-				(uintmax_t)height, IMAGE_MAX_PIXELS),
-			"picture", IMAGE_MAX_PIXELS);
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+			(struct err_about){.field = "picture", .limit = IMAGE_MAX_PIXELS},
+			"the picture has %ju x %ju pixels: at most %d in all are possible", (uintmax_t)width,
+			(uintmax_t)height, IMAGE_MAX_PIXELS);
 	return 0;
 }
 
@@ -52,11 +39,10 @@ int decode_check_memory(
 	uint64_t limit = job->limits->decode_memory_bytes;
 	if (need_bytes <= limit)
 		return 0;
-	return refuse(err,
-		err_set(err, ERR_RESOURCE_EXHAUSTED, "%s needs %.1f MiB of memory: the limit is %.1f MiB (%s)%s%s",
-			what, (double)need_bytes / (1 << 20), (double)limit / (1 << 20), DECODE_MEMORY_SETTING,
-			remedy[0] ? "; " : "", remedy),
-		DECODE_MEMORY_SETTING, limit);
+	return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+		(struct err_about){.field = DECODE_MEMORY_SETTING, .limit = limit},
+		"%s needs %.1f MiB of memory: the limit is %.1f MiB (%s)%s%s", what, (double)need_bytes / (1 << 20),
+		(double)limit / (1 << 20), DECODE_MEMORY_SETTING, remedy[0] ? "; " : "", remedy);
 }
 
 int decode_check_price(
@@ -66,14 +52,12 @@ int decode_check_price(
 	uint64_t limit = job->limits->decode_megapixels;
 	if (limit == 0 || price <= limit * MILLION * DECODE_PRICE_PIXEL)
 		return 0;
-	return refuse(err,
-		err_set(err, ERR_RESOURCE_EXHAUSTED,
-			"to decode this %s of %u x %u pixels costs as much as %.1f megapixels of plain PNG or more: "
-			"the "
-			"limit is %ju (%s); a smaller picture costs less: %s",
-			subject->kind, subject->width, subject->height, (double)price / MILLION / DECODE_PRICE_PIXEL,
-			(uintmax_t)limit, DECODE_MEGAPIXELS_SETTING, subject->remedy),
-		DECODE_MEGAPIXELS_SETTING, limit);
+	return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+		(struct err_about){.field = DECODE_MEGAPIXELS_SETTING, .limit = limit},
+		"to decode this %s of %u x %u pixels costs as much as %.1f megapixels of plain PNG or more: the "
+		"limit is %ju (%s); a smaller picture costs less: %s",
+		subject->kind, subject->width, subject->height, (double)price / MILLION / DECODE_PRICE_PIXEL,
+		(uintmax_t)limit, DECODE_MEGAPIXELS_SETTING, subject->remedy);
 }
 
 int decode_check_stop(const struct decode_job *job, const struct decode_subject *subject, struct err *err)
@@ -82,13 +66,12 @@ int decode_check_stop(const struct decode_job *job, const struct decode_subject 
 	case IMAGE_GO_ON:
 		return 0;
 	case IMAGE_STOP_SLOW:
-		return refuse(err,
-			err_set(err, ERR_RESOURCE_EXHAUSTED,
-				"to decode this %s of %u x %u pixels takes more than %u s, the limit (%s); a smaller "
-				"picture takes less: %s",
-				subject->kind, subject->width, subject->height, job->limits->decode_seconds,
-				DECODE_SECONDS_SETTING, subject->remedy),
-			DECODE_SECONDS_SETTING, job->limits->decode_seconds);
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+			(struct err_about){.field = DECODE_SECONDS_SETTING, .limit = job->limits->decode_seconds},
+			"to decode this %s of %u x %u pixels takes more than %u s, the limit (%s); a smaller "
+			"picture takes less: %s",
+			subject->kind, subject->width, subject->height, job->limits->decode_seconds,
+			DECODE_SECONDS_SETTING, subject->remedy);
 	case IMAGE_STOP_REQUEST:
 		break;
 	}
@@ -111,21 +94,17 @@ int decode_raw(const struct decode_job *job, struct err *err)
 {
 	const struct image_picture *picture = job->picture;
 	if (picture->raw_channels != 1 && picture->raw_channels != 3)
-		return refuse(err,
-			err_set(err, ERR_INVALID_ARGUMENT,
-				"a raw picture of %u channels: 1 (grey) and 3 (red, green, blue) are possible",
-				picture->raw_channels),
-			"picture.raw", 0);
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture.raw"},
+			"a raw picture of %u channels: 1 (grey) and 3 (red, green, blue) are possible",
+			picture->raw_channels);
 	int r = decode_check_size(picture->raw_width, picture->raw_height, err);
 	if (r < 0)
 		return r;
 	uint64_t expected = (uint64_t)picture->raw_width * picture->raw_height * picture->raw_channels;
 	if (picture->len_bytes != expected)
-		return refuse(err,
-			err_set(err, ERR_INVALID_ARGUMENT, "the raw picture has %zu bytes, but %ux%ux%u are %ju",
-				picture->len_bytes, picture->raw_width, picture->raw_height, picture->raw_channels,
-				(uintmax_t)expected),
-			"picture.raw", 0);
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture.raw"},
+			"the raw picture has %zu bytes, but %ux%ux%u are %ju", picture->len_bytes, picture->raw_width,
+			picture->raw_height, picture->raw_channels, (uintmax_t)expected);
 
 	const struct decode_subject subject = {
 		"raw picture", picture->raw_width, picture->raw_height, "send fewer pixels"};
@@ -167,7 +146,9 @@ int image_to_input(const struct image_picture *picture, const struct image_input
 	REQUIRE(picture->source == IMAGE_ENCODED);
 	enum sniff_format format;
 	r = sniff_format(picture->bytes, picture->len_bytes, &format, err);
-	if (r < 0)
-		return refuse(err, r, "picture", 0);
+	if (r < 0) {
+		err_set_field(err, "picture");
+		return r;
+	}
 	return format == SNIFF_JPEG ? decode_jpeg(&job, err) : decode_png(&job, err);
 }

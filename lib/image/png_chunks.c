@@ -16,6 +16,8 @@ enum {
 	ANCILLARY_BIT = 0x20, /* of the first letter: a reader may ignore the chunk */
 };
 
+static const struct err_about about_picture = {.field = "picture"};
+
 /* What has been passed on the way. */
 struct walk {
 	struct png_chunks *chunks;
@@ -25,11 +27,9 @@ struct walk {
 
 static int broken(const struct walk *w, const char *what, size_t at)
 {
-	int r = err_set(w->err, ERR_INVALID_ARGUMENT, "the PNG is broken: its %.4s chunk at byte %zu of %zu %s",
-		(const char *)w->chunks->bytes + at + 4, at, w->chunks->len_bytes, what);
-	if (w->err)
-		w->err->field = "picture";
-	return r;
+	return err_set_about(w->err, ERR_INVALID_ARGUMENT, about_picture,
+		"the PNG is broken: its %.4s chunk at byte %zu of %zu %s", (const char *)w->chunks->bytes + at + 4, at,
+		w->chunks->len_bytes, what);
 }
 
 static bool chunk_is(const uint8_t *chunk, const char *type)
@@ -100,15 +100,12 @@ static int check_chunk(struct walk *w, size_t at)
 static int refuse_empty(const struct walk *w, bool is_ended)
 {
 	const struct png_chunks *c = w->chunks;
-	int r = is_ended ? err_set(w->err, ERR_INVALID_ARGUMENT,
-				   "the PNG is broken: no picture data before its end at byte %zu of %zu", c->end,
-				   c->len_bytes)
-			 : err_set(w->err, ERR_INVALID_ARGUMENT,
-				   "the PNG is truncated: its %zu bytes end before any chunk of picture data is whole",
-				   c->len_bytes);
-	if (w->err)
-		w->err->field = "picture";
-	return r;
+	if (!is_ended)
+		return err_set_about(w->err, ERR_INVALID_ARGUMENT, about_picture,
+			"the PNG is truncated: its %zu bytes end before any chunk of picture data is whole",
+			c->len_bytes);
+	return err_set_about(w->err, ERR_INVALID_ARGUMENT, about_picture,
+		"the PNG is broken: no picture data before its end at byte %zu of %zu", c->end, c->len_bytes);
 }
 
 int png_chunks_check(const uint8_t *bytes, size_t len_bytes, struct png_chunks *ret_chunks, struct err *err)

@@ -191,11 +191,8 @@ int resizer_finish(const struct resizer *z, struct err *err)
 {
 	if (z->next_row == z->geometry.crop.height && z->next_out == z->y.n)
 		return 0;
-	int r = err_set(err, ERR_INVALID_ARGUMENT, "the picture is broken: %u of the %u rows that are needed came",
-		z->next_row, z->geometry.crop.height);
-	if (err)
-		err->field = "picture";
-	return r;
+	return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture"},
+		"the picture is broken: %u of the %u rows that are needed came", z->next_row, z->geometry.crop.height);
 }
 
 void resizer_deinit(struct resizer *z)

@@ -62,12 +62,9 @@ int learn_settings_check(const struct learn_settings *settings, struct err *err)
 		wrong = "preset";
 	else if (settings->width < LEARN_8_8 || settings->width > LEARN_FLOAT)
 		wrong = "width";
-	if (wrong) {
-		err_set(err, ERR_INVALID_ARGUMENT, "%s is none of those there are", wrong);
-		if (err)
-			err->field = wrong;
-		return -ERR_INVALID_ARGUMENT;
-	}
+	if (wrong)
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = wrong},
+			"%s is none of those there are", wrong);
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings_table[i];
 		const char *field = (const char *)settings + s->offset;
@@ -81,11 +78,8 @@ int learn_settings_check(const struct learn_settings *settings, struct err *err)
 		}
 		if (value >= s->min && value <= s->max)
 			continue; /* false for NaN */
-		err_set(err, ERR_INVALID_ARGUMENT, "%s is %g; it must be between %g and %g", s->name, value, s->min,
-			s->max);
-		if (err)
-			err->field = s->name;
-		return -ERR_INVALID_ARGUMENT;
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = s->name},
+			"%s is %g; it must be between %g and %g", s->name, value, s->min, s->max);
 	}
 	return 0;
 }
