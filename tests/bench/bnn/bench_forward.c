@@ -11,15 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"
 #include "lib/bnn/kernels/kernels.h"
 #include "lib/bnn/plan.h"
+#include "tests/bench/machine.h"
 
 enum { SETS_MAX = 8, STEPS_MAX = 256, ROUNDS = 200, WARM_UP = 5, SLOW_NS = 5000000, SLOW_SHARE = 20 };
 
@@ -90,24 +89,6 @@ static void round_of(struct set *s, const uint8_t *pixels, float *features)
 	s->rounds++;
 }
 
-static void print_machine(void)
-{
-	struct utsname u;
-	char line[256], cpu[128] = "unknown CPU", date[64] = "";
-	time_t now = time(NULL);
-	FILE *f = fopen("/proc/cpuinfo", "r");
-	while (f && fgets(line, sizeof line, f))
-		if (sscanf(line, "model name : %127[^\n]", cpu) == 1)
-			break;
-	if (f)
-		fclose(f);
-	uname(&u);
-	strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&now));
-	printf("machine   %s, %s, %ld processors, %s %s\n", cpu, u.machine, sysconf(_SC_NPROCESSORS_ONLN), u.sysname,
-		u.release);
-	printf("date      %s; one thread; median of the rounds (least)\n", date);
-}
-
 static void print_steps(struct set *s)
 {
 	double sum = 0, whole = median_us(s->total_ns, s->rounds) / 1e3;
@@ -175,7 +156,7 @@ int main(int argc, char **argv)
 			else if (!slow || i % SLOW_SHARE == 0)
 				round_of(&sets[k], pixels, features);
 		}
-	print_machine();
+	print_machine("one thread; median of the rounds (least)");
 	printf("model     %s, %ux%u, %.1f M multiply-adds of floats, %.1f M of bits, arena %zu KiB\n", info->name,
 		info->width, info->height, (double)info->multiply_adds / 1e6, (double)info->binary_multiply_adds / 1e6,
 		info->arena_bytes >> 10);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/bench/daemon/bench_history.c: does anything grow with the number of changes ever made? A state of N changes, then
- * the start and one of each kind of change, in process, without a socket; N doubles from row to row, so that what is
- * linear doubles and what is quadratic is four times as much.
+/* tests/bench/daemon/bench_history.c: does anything grow with the number of changes ever made? In process, without a socket.
+ * First a keyed change in a state of 10 classes and 10 changes and in one of 1,000 and 5,000: within 20 % of one another.
+ * Then a state of N changes, its start and one of each kind of change; N doubles from row to row, so that what is linear
+ * doubles and what is quadratic is four times as much.
  *
  * usage: bench_history DIR [N...], default 12500 to 100000. DIR: an empty folder; in memory (/dev/shm) what is measured is
  * not the disk. Times are of the processor, so that a busy machine counts little. 100 classes are quiet, one is renamed. */
@@ -11,8 +12,9 @@
 #include <time.h>
 
 #include "daemon/state/teach.h"
+#include "tests/bench/machine.h"
 
-enum { FEATURES = 512, QUIET = 100, MOST = 8 };
+enum { FEATURES = 512, QUIET = 100, MOST = 8, DIR_BYTES = 512 };
 
 static struct config config;
 static const struct change_guard plain;
@@ -30,6 +32,15 @@ static void must(int r, const struct err *err)
 		return;
 	fprintf(stderr, "bench_history: %s\n", err->text);
 	exit(EXIT_FAILURE);
+}
+
+static char *dir_of(char ret_path[DIR_BYTES], const char *dir, const char *name, uint32_t number)
+{
+	if (snprintf(ret_path, DIR_BYTES, "%s/%s-%u", dir, name, number) >= DIR_BYTES) {
+		fprintf(stderr, "bench_history: the path of the folder is too long\n");
+		exit(2);
+	}
+	return ret_path;
 }
 
 static struct learned *open_state(void)
@@ -54,7 +65,7 @@ static void done(int r, struct change_outcome *outcome, const struct err *err)
 	change_outcome_deinit(outcome);
 }
 
-static void teach(struct learned *learned, const struct label *label, uint32_t number)
+static void teach(struct learned *learned, const struct label *label, uint32_t number, const uint8_t *key)
 {
 	struct teach_class class = {.label = *label};
 	int8_t q[FEATURES];
@@ -69,9 +80,10 @@ static void teach(struct learned *learned, const struct label *label, uint32_t n
 		.q = q,
 		.y = &y,
 		.digests = (const uint8_t(*)[DIGEST_BYTES])digest};
+	const struct change_guard guard = {.key = key};
 	struct change_outcome outcome;
 	struct err err = {0};
-	done(learned_teach(learned, &work, &plain, NULL, NULL, &outcome, &err), &outcome, &err);
+	done(learned_teach(learned, &work, &guard, NULL, NULL, &outcome, &err), &outcome, &err);
 }
 
 static void rename_to(struct learned *learned, uint32_t number, const uint8_t *key)
@@ -97,10 +109,10 @@ static void measure(uint32_t n)
 	struct learned *learned = open_state();
 	struct label label = label_of("renamed", 0);
 	uint32_t names = 0;
-	teach(learned, &label, 0);
+	teach(learned, &label, 0, NULL);
 	for (uint32_t i = 1; i <= QUIET; i++) {
 		label = label_of("quiet", i);
-		teach(learned, &label, i);
+		teach(learned, &label, i, NULL);
 	}
 	double begin = now_ms();
 	while (names + QUIET + 2 < n)
@@ -123,7 +135,7 @@ static void measure(uint32_t n)
 	column(begin);
 	label = label_of("quiet", 1);
 	begin = now_ms();
-	teach(learned, &label, QUIET + 1);
+	teach(learned, &label, QUIET + 1, NULL);
 	column(begin);
 	begin = now_ms();
 	done(learned_undo(learned, &plain, &outcome, &err), &outcome, &err);
@@ -143,26 +155,110 @@ static void measure(uint32_t n)
 	printf("\n");
 }
 
+/* ---- a keyed change in a small state and in a large one ---- */
+
+enum { ROUNDS = 51, KEYED = 4 };
+static const char *const keyed_names[KEYED] = {"rename", "lesson", "forget", "repeated"};
+
+struct sized {
+	uint32_t n_classes, n_changes;
+	struct learned *learned;
+	double ms[KEYED][ROUNDS];
+};
+
+static void sized_open(struct sized *state, char *dir)
+{
+	struct label label = label_of("renamed", 0);
+	config.state_dir = dir;
+	state->learned = open_state();
+	teach(state->learned, &label, 0, NULL);
+	for (uint32_t i = 1; i < state->n_classes; i++) {
+		label = label_of("quiet", i);
+		teach(state->learned, &label, i, NULL);
+	}
+	for (uint32_t i = state->n_classes; i < state->n_changes; i++)
+		rename_to(state->learned, i - state->n_classes, NULL);
+}
+
+/* One round of each kind; what is forgotten is taught again, so that the number of classes stays. */
+static void sized_round(struct sized *state, uint32_t round)
+{
+	uint8_t key[STORE_KEY_BYTES] = {0};
+	const struct change_guard guard = {.key = key};
+	struct label label = label_of("quiet", 1 + round % 9);
+	struct change_outcome outcome;
+	struct err err = {0};
+	double begin;
+	memcpy(key, &round, sizeof round);
+	for (size_t kind = 0; kind < KEYED; kind++) {
+		key[STORE_KEY_BYTES - 1] = kind == 3 ? 0 : (uint8_t)kind; /* the last: the rename again */
+		begin = now_ms();
+		if (kind == 1)
+			teach(state->learned, &label, state->n_changes + round, key);
+		else if (kind == 2)
+			done(learned_forget(state->learned, &label, &guard, &outcome, &err), &outcome, &err);
+		else
+			rename_to(state->learned, state->n_changes - state->n_classes + round, key);
+		state->ms[kind][round] = now_ms() - begin;
+	}
+	teach(state->learned, &label, round, NULL);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double median(double *values)
+{
+	qsort(values, ROUNDS, sizeof *values, by_value);
+	return values[ROUNDS / 2];
+}
+
+static void measure_keyed(const char *dir)
+{
+	struct sized states[2] = {{.n_classes = 10, .n_changes = 10}, {.n_classes = 1000, .n_changes = 5000}};
+	char dirs[2][DIR_BYTES];
+	for (size_t i = 0; i < 2; i++) {
+		dir_of(dirs[i], dir, "keyed", states[i].n_classes);
+		sized_open(&states[i], dirs[i]);
+	}
+	for (uint32_t round = 0; round < ROUNDS; round++) /* by turns, so that both see the same machine */
+		for (size_t i = 0; i < 2; i++)
+			sized_round(&states[i], round);
+	printf("\n%-9s %14s %14s   (CPU ms, median of %d)\n", "keyed", "10 and 10", "1000 and 5000", ROUNDS);
+	for (size_t kind = 0; kind < KEYED; kind++) {
+		double small = median(states[0].ms[kind]), large = median(states[1].ms[kind]);
+		printf("%-9s %14.3f %14.3f   %+.0f %%\n", keyed_names[kind], small, large, 100 * (large / small - 1));
+	}
+	for (size_t i = 0; i < 2; i++)
+		learned_close(states[i].learned);
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t sizes[MOST] = {12500, 25000, 50000, 100000}, n = 4;
+	char dir[DIR_BYTES];
 	if (argc < 2 || argc > 2 + MOST) {
 		fprintf(stderr, "usage: bench_history DIR [N...]\n");
 		return 2;
 	}
-	for (n = argc > 2 ? 0 : n; n + 2 < (uint32_t)argc; n++)
+	for (n = argc > 2 ? 0 : n; n + 2 < (uint32_t)argc; n++) {
 		sizes[n] = (uint32_t)strtoul(argv[n + 2], NULL, 10);
-	config = (struct config){.keep = CONFIG_KEEP_FEATURES, .max_classes = 1000, .samples_per_class = 200};
-	learn_settings_preset(LEARN_DEFAULT, &config.learner);
-	printf("%7s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s   (CPU ms)\n", "changes", "a rename", "start", "undo",
-		"keyed", "its key", "lesson", "undo", "forget", "undo", "rollback", "close");
-	for (uint32_t i = 0; i < n; i++) {
-		char dir[512];
-		if (sizes[i] < 2 * QUIET || snprintf(dir, sizeof dir, "%s/%u", argv[1], sizes[i]) >= (int)sizeof dir) {
-			fprintf(stderr, "bench_history: %u changes are too few\n", sizes[i]);
+		if (sizes[n] < 2 * QUIET) {
+			fprintf(stderr, "bench_history: %u changes are too few\n", sizes[n]);
 			return 2;
 		}
-		config.state_dir = dir;
+	}
+	config = (struct config){.keep = CONFIG_KEEP_FEATURES, .max_classes = 1000, .samples_per_class = 200};
+	learn_settings_preset(LEARN_DEFAULT, &config.learner);
+	print_machine("one thread");
+	measure_keyed(argv[1]);
+	printf("\n%7s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s   (CPU ms)\n", "changes", "a rename", "start", "undo",
+		"keyed", "its key", "lesson", "undo", "forget", "undo", "rollback", "close");
+	for (uint32_t i = 0; i < n; i++) {
+		config.state_dir = dir_of(dir, argv[1], "changes", sizes[i]);
 		measure(sizes[i]);
 		fflush(stdout);
 	}
