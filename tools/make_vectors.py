@@ -4,8 +4,8 @@
 
   make_vectors.py OUT_DIR [BACKBONES_DIR]
 
-For the tiny models and the shipped ones (pictures drawn here), and with BACKBONES_DIR for models/photo*-1.bnn: the
-drawn pictures of its golden files.
+For the tiny models and the shipped ones (pictures drawn here), and with BACKBONES_DIR for models/photo96-1.bnn:
+the drawn pictures of its golden files.
 The features are those of the numpy evaluator in the format's float32 order, not the engine's own.
 
 A .vec file, little-endian: "BNNVEC1\\n", u32 n, height, width, d; n x height x width x 3 bytes; n x d float32.
@@ -22,9 +22,9 @@ import make_tiny  # noqa: E402
 from bnnfile import Evaluator, read  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-FIRST = ("photo96-1", "photo64-1")  # have golden files; the others are made by tools/train
+FIRST = "photo96-1"  # has golden files; the others are made by tools/train
 SHIPPED = (ROOT / "models" / "shipped.txt").read_text().split()
-TRAINED = [name for name in SHIPPED if name not in FIRST]
+TRAINED = [name for name in SHIPPED if name != FIRST]
 N_TINY, N_TRAINED = 24, 4
 
 
@@ -57,10 +57,10 @@ def vectors(backbones=None):
 	for name in TRAINED:
 		model = read(ROOT / "models" / f"{name}.bnn")
 		made[f"{name}.vec"] = vector(model, drawn(model, N_TRAINED, 1, (118,)))
-	for side in (96, 64) if backbones else ():
-		model = read(ROOT / "models" / f"photo{side}-1.bnn")
-		golden = np.load(pathlib.Path(backbones) / f"v1-{side}" / "golden-drawn.npz")
-		made[f"photo{side}-1.vec"] = vector(model, golden["pictures"])
+	if backbones:
+		model = read(ROOT / "models" / f"{FIRST}.bnn")
+		golden = np.load(pathlib.Path(backbones) / "v1-96" / "golden-drawn.npz")
+		made[f"{FIRST}.vec"] = vector(model, golden["pictures"])
 	return made
 
 

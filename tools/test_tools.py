@@ -5,10 +5,10 @@
 Container     what is written is read again, equal; damaged and unsound files are refused
 Arithmetic    the exact evaluator: fused multiply-add, order of sums, hand-computed operations
 Reproduction  the tools make the committed models and vectors byte for byte; the cards say what the files are
-Golden        operations and features of the photo models against the training code's
+Golden        operations and features of photo96-1 against the training code's
 Engine        bnnd-features (BNND_FEATURES) gives the features of the exact evaluator, and refuses what it should
 
-Reproduction of the photo models and Golden need BNND_SHARED_DATA and are skipped without.
+Reproduction of photo96-1 and Golden need BNND_SHARED_DATA and are skipped without.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ from bnnfile.format import HEADER, align, parse, serialize  # noqa: E402
 TINY = ROOT / "tests" / "vectors" / "models" / "tiny.bnn"
 ODD = ROOT / "tests" / "vectors" / "models" / "odd.bnn"
 VECTORS = ROOT / "tests" / "vectors" / "features"
-PHOTOS = {side: ROOT / "models" / f"photo{side}-1.bnn" for side in (96, 64)}
+FIRST = ROOT / "models" / "photo96-1.bnn"
 NEEDS_SHARED = "needs BNND_SHARED_DATA, the folder of trained backbones"
 
 # What binds learned state. A change here orphans every learned state of that model.
@@ -51,15 +51,17 @@ FEATURE_IDS = {
 	"tiny": "3c882ffb5c7acddc9567184fc1fa1dc3c62382449628a69469a647149e531162",
 	"odd": "73c46e5d355ff5b341d065a2eb78b29d38fe91ebdac0817f76347694c2c814c2",
 	"photo96-1": "70fc14abe346a5edd9baa66bfd93b176185d1847a01d61f3650b4bd716349d3b",
-	"photo64-1": "072168496a612b2d228ea0b3ed97c5778b66e917d538e7a7a0b922e07c47b5cc",
 	"nano64-2": "4bfcd5af9f5822a7f140b1810ec090a74cf9fe644dfbdd533718e867ad22ee88",
-	"nano64-1": "ae707885b3c1e8169eb2bac641aed017bcddbcbdafd77ef71137ba8eb4f0918a",
 	"photo96-4": "8b13187ee84beed0611b5850376eaf81fab26aabab765df2892a2bfa0ccd28e1",
-	"photo96-3": "5340b5aa9489b525672696ca5d0a21e992e4025d04a06e2d8405320968a70567",
-	"photo96-2": "b088fd86eace7efe9ff7662c4b0399112f074e8ef1338fb69a09987d0106fc8b",
 }
-SHIPPED = {name: ROOT / "models" / f"{name}.bnn" for name in make_vectors.TRAINED}
-PATHS = {"tiny": TINY, "odd": ODD, "photo96-1": PHOTOS[96], "photo64-1": PHOTOS[64], **SHIPPED}
+TRAINED = {name: ROOT / "models" / f"{name}.bnn" for name in make_vectors.TRAINED}
+SHIPPED = {FIRST.stem: FIRST, **TRAINED}
+PATHS = {"tiny": TINY, "odd": ODD, **SHIPPED}
+
+
+def golden_folder():
+	"""Where FIRST was made from, and its golden files."""
+	return datasets.shared_data() / "models" / "v1-96"
 
 
 def equal(a, b):
@@ -342,15 +344,14 @@ class Reproduction(unittest.TestCase):
 		self.assertEqual(serialize(make_tiny.fitted_tiny()), TINY.read_bytes())
 		self.assertEqual(serialize(make_tiny.odd()), ODD.read_bytes())
 
-	def test_photo_models(self):
+	def test_first_model(self):
 		if not datasets.shared_data():
 			self.skipTest(NEEDS_SHARED)
-		constants = json.loads((ROOT / "models" / "answers.json").read_text())
-		for side, path in PHOTOS.items():
-			name = path.stem
-			card = path.with_suffix(".md").read_text()
-			model = convert_photo.convert(datasets.shared_data() / "models" / f"v1-{side}", constants[name], name, card)
-			self.assertEqual(serialize(model), path.read_bytes(), name)
+		constants = json.loads((ROOT / "models" / "answers.json").read_text())[FIRST.stem]
+		card = FIRST.with_suffix(".md").read_text()
+		self.assertEqual(
+			serialize(convert_photo.convert(golden_folder(), constants, FIRST.stem, card)), FIRST.read_bytes()
+		)
 
 	def test_vectors(self):
 		shared = datasets.shared_data()
@@ -380,26 +381,25 @@ class Reproduction(unittest.TestCase):
 		model.constants[sign.inputs[1]] = model.constants[sign.inputs[1]] + np.float32(1)
 		self.assertNotEqual(feature_id(model), same)
 
-	def test_cards(self):
-		for side, path in PHOTOS.items():
-			card, model = path.with_suffix(".md").read_text(), read(path)
-			self.assertEqual(model.graph.card.text, card)
-			self.assertIn(f"`{feature_id(model)}`", card)
-			self.assertIn(f"| {path.stat().st_size:,} bytes |", card)
-			answers = model.graph.answers
-			self.assertIn(
-				"T = {}; sd_0 = {:.4f}, worth {:g} pictures; k = {}; s_0 = {} for".format(
-					round(answers.temperature, 2),
-					answers.deviation,
-					answers.deviation_weight,
-					", ".join(f"{k:.4f}" for k in answers.deviations),
-					", ".join(f"{s:.4f}" for s in answers.unknown_cosine),
-				),
-				" ".join(card.split()),
-			)
+	def test_card_of_the_first(self):
+		card, model = FIRST.with_suffix(".md").read_text(), read(FIRST)
+		self.assertEqual(model.graph.card.text, card)
+		self.assertIn(f"`{feature_id(model)}`", card)
+		self.assertIn(f"| {FIRST.stat().st_size:,} bytes |", card)
+		answers = model.graph.answers
+		self.assertIn(
+			"T = {}; sd_0 = {:.4f}, worth {:g} pictures; k = {}; s_0 = {} for".format(
+				round(answers.temperature, 2),
+				answers.deviation,
+				answers.deviation_weight,
+				", ".join(f"{k:.4f}" for k in answers.deviations),
+				", ".join(f"{s:.4f}" for s in answers.unknown_cosine),
+			),
+			" ".join(card.split()),
+		)
 
 	def test_cards_of_trained(self):
-		for name, path in SHIPPED.items():
+		for name, path in TRAINED.items():
 			card, model = path.with_suffix(".md").read_text(), read(path)
 			self.assertEqual((model.graph.card.name, model.graph.card.text), (name, card))
 			self.assertIn(f"`{feature_id(model)}`", card)
@@ -408,9 +408,9 @@ class Reproduction(unittest.TestCase):
 	def test_estimates(self):
 		"""The cards and the README say what the one model of cycles says, of every shipped network."""
 		readme = (ROOT / "README.md").read_text()
-		for name, path in {**SHIPPED, **{p.stem: p for p in PHOTOS.values()}}.items():
+		for name, path in SHIPPED.items():
 			model = read(path)
-			if name in SHIPPED:
+			if name in TRAINED:
 				for row in cycles.rows(model):
 					self.assertIn(row, model.graph.card.text)
 			line = re.search(rf"^\| (?:\[)?`{name}`.* ms \|", readme, re.M)
@@ -420,7 +420,7 @@ class Reproduction(unittest.TestCase):
 
 	def test_latents(self):
 		"""The latent weights beside a model have the signs of its weights."""
-		for name, path in SHIPPED.items():
+		for name, path in TRAINED.items():
 			latents, model = np.load(path.with_suffix(".latent.npz")), read(path)
 			kernels = [latents[k] for k in latents.files if k.startswith("body.") and k.endswith(".w")]
 			made = [
@@ -438,30 +438,27 @@ class Reproduction(unittest.TestCase):
 
 @unittest.skipUnless(datasets.shared_data(), NEEDS_SHARED)
 class Golden(unittest.TestCase):
-	def compare(self, function, side, *more):
+	def compare(self, function, *more):
 		check = compare_golden.Check(quiet=True)
-		folder = datasets.shared_data() / "models" / f"v1-{side}"
-		function(check, folder, read(PHOTOS[side]), *more)
+		function(check, golden_folder(), read(FIRST), *more)
 		self.assertEqual(check.failed, 0)
 
 	def test_steps(self):
-		for side in PHOTOS:
-			for arithmetic in ("double", "exact"):
-				self.compare(compare_golden.compare_steps, side, arithmetic)
+		for arithmetic in ("double", "exact"):
+			self.compare(compare_golden.compare_steps, arithmetic)
 
 	def test_features(self):
-		for side, path in PHOTOS.items():
-			self.compare(compare_golden.compare_features, side, path, None)
+		self.compare(compare_golden.compare_features, FIRST, None)
 
 	def test_a_wrong_model_fails(self):
 		"""The comparison can fail: a threshold moved by a tenth is seen."""
-		model = read(PHOTOS[64])
+		model = read(FIRST)
 		sign = next(op for op in model.graph.ops if op.name == "bin3.sign")
 		model.constants[sign.inputs[1]] = model.constants[sign.inputs[1]] + np.float32(0.1)
 		check = compare_golden.Check(quiet=True)
 		silence, sys.stdout = sys.stdout, open(os.devnull, "w")
 		try:
-			compare_golden.compare_steps(check, datasets.shared_data() / "models" / "v1-64", model, "double")
+			compare_golden.compare_steps(check, golden_folder(), model, "double")
 		finally:
 			sys.stdout.close()
 			sys.stdout = silence
@@ -475,12 +472,9 @@ class Engine(unittest.TestCase):
 	def test_golden_features(self):
 		if not datasets.shared_data():
 			self.skipTest(NEEDS_SHARED)
-		for side, path in PHOTOS.items():
-			check = compare_golden.Check(quiet=True)
-			compare_golden.compare_features(
-				check, datasets.shared_data() / "models" / f"v1-{side}", read(path), path, self.program
-			)
-			self.assertEqual(check.failed, 0)
+		check = compare_golden.Check(quiet=True)
+		compare_golden.compare_features(check, golden_folder(), read(FIRST), FIRST, self.program)
+		self.assertEqual(check.failed, 0)
 
 	def test_steps_bit_for_bit(self):
 		"""Every tensor that the engine makes, whatever it fused, is by its name the exact evaluator's."""

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The default backbones against the training code's own results (float64): features end to end on drawn pictures,
- * from committed vectors; and, where BNND_SHARED_DATA has the golden files, every operation fed the golden input, and
- * features on photographs. Each set of kernels that this CPU has. The bounds are those of the golden files' README.
+/* photo96-1 against the training code's own results (float64): features end to end on drawn pictures, from committed
+ * vectors; and, where BNND_SHARED_DATA has the golden files, every operation fed the golden input, and features on
+ * photographs. Each set of kernels that this CPU has. The bounds are those of the golden files' README.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -92,12 +92,12 @@ static const char *root(void)
 	return r ? r : ".";
 }
 
-static struct bnn_model *load(int side, const char *kernels)
+static struct bnn_model *load(const char *kernels)
 {
 	char path[PATH_BYTES];
 	struct bnn_model *model = NULL;
 	struct err err = {0};
-	snprintf(path, sizeof path, "%s/models/photo%d-1.bnn", root(), side);
+	snprintf(path, sizeof path, "%s/models/photo96-1.bnn", root());
 	setenv("BNND_KERNELS", kernels, 1);
 	if (bnn_model_open(path, &model, &err))
 		fail_msg("%s", err.text);
@@ -158,19 +158,20 @@ static void see_bits(void *ctx, const struct bnn_trace_step *step)
 	seen->compared += want.n;
 }
 
-static void check_drawn(int side)
+static void test_drawn(void **state)
 {
+	(void)state;
 	char path[PATH_BYTES];
-	snprintf(path, sizeof path, "%s/tests/vectors/bnn/drawn-%d.bin", root(), side);
+	snprintf(path, sizeof path, "%s/tests/vectors/bnn/drawn-96.bin", root());
 	struct blob golden = blob_load(path);
-	snprintf(path, sizeof path, "%s/tests/vectors/features/photo%d-1.vec", root(), side);
+	snprintf(path, sizeof path, "%s/tests/vectors/features/photo96-1.vec", root());
 	struct blob vec = blob_load(path);
 	const uint8_t *pictures = vec.bytes + 24;
 	struct record features = find(&golden, "features");
 	assert_memory_equal(vec.bytes, "BNNVEC1\n", 8);
 	assert_int_equal(load_le32(vec.bytes + 8), features.side[0]);
 	for (const struct kernels *const *k = kernels_usable(); *k; k++) {
-		struct bnn_model *model = load(side, (*k)->name);
+		struct bnn_model *model = load((*k)->name);
 		struct bnn_run *run = bnn_run_new(model);
 		struct bits_seen seen = {.golden = &golden};
 		float got[FEATURES];
@@ -183,18 +184,6 @@ static void check_drawn(int side)
 	}
 	free(vec.bytes);
 	free(golden.bytes);
-}
-
-static void test_drawn_64(void **state)
-{
-	(void)state;
-	check_drawn(64);
-}
-
-static void test_drawn_96(void **state)
-{
-	(void)state;
-	check_drawn(96);
 }
 
 /* ---- operation by operation, fed the golden input ---- */
@@ -376,18 +365,18 @@ static void force_network(struct forced *f)
 }
 
 /* Converts a golden file with numpy, into the build directory; false: it is not there. */
-static bool convert(int side, const char *name, struct blob *ret_golden)
+static bool convert(const char *name, struct blob *ret_golden)
 {
 	const char *shared = getenv("BNND_SHARED_DATA"), *build = getenv("BNND_BUILD_DIR");
 	char npz[PATH_BYTES], out[PATH_BYTES], command[4 * PATH_BYTES];
 	if (!shared || !*shared)
 		return false;
-	snprintf(npz, sizeof npz, "%s/models/v1-%d/%s.npz", shared, side, name);
+	snprintf(npz, sizeof npz, "%s/models/v1-96/%s.npz", shared, name);
 	FILE *f = fopen(npz, "rb");
 	if (!f)
 		return false;
 	fclose(f);
-	snprintf(out, sizeof out, "%s/tests/unit/bnn/%s-%d.bin", build ? build : ".", name, side);
+	snprintf(out, sizeof out, "%s/tests/unit/bnn/%s-96.bin", build ? build : ".", name);
 	snprintf(command, sizeof command, "/usr/bin/python3 '%s/tests/vectors/make_bnn_golden.py' '%s' '%s'", root(),
 		npz, out);
 	assert_int_equal(system(command), 0);
@@ -395,16 +384,16 @@ static bool convert(int side, const char *name, struct blob *ret_golden)
 	return true;
 }
 
-static void check_file(int side, const char *name, size_t below)
+static void check_file(const char *name, size_t below)
 {
 	struct blob golden;
-	if (!convert(side, name, &golden)) {
-		print_message("BNND_SHARED_DATA has no models/v1-%d/%s.npz: skipped\n", side, name);
+	if (!convert(name, &golden)) {
+		print_message("BNND_SHARED_DATA has no models/v1-96/%s.npz: skipped\n", name);
 		skip();
 	}
 	struct record pictures = find(&golden, "pictures"), features = find(&golden, "features");
 	for (const struct kernels *const *k = kernels_usable(); *k; k++) {
-		struct bnn_model *model = load(side, (*k)->name);
+		struct bnn_model *model = load((*k)->name);
 		float unused[FEATURES];
 		struct forced f = {.golden = &golden, .run = bnn_run_new(model), .plan = &model->plan};
 		bnn_run_features(f.run, pictures.bytes, unused);
@@ -423,22 +412,19 @@ static void check_file(int side, const char *name, size_t below)
 static void test_golden_drawn(void **state)
 {
 	(void)state;
-	check_file(64, "golden-drawn", 0);
-	check_file(96, "golden-drawn", 0);
+	check_file("golden-drawn", 0);
 }
 
 static void test_golden_photographs(void **state)
 {
 	(void)state;
-	check_file(64, "golden", ONE_PHOTOGRAPH);
-	check_file(96, "golden", ONE_PHOTOGRAPH);
+	check_file("golden", ONE_PHOTOGRAPH);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_drawn_64),
-		cmocka_unit_test(test_drawn_96),
+		cmocka_unit_test(test_drawn),
 		cmocka_unit_test(test_golden_drawn),
 		cmocka_unit_test(test_golden_photographs),
 	};
