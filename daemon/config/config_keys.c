@@ -10,10 +10,9 @@
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 #include "lib/bnn/bnn.h"
+#include "lib/learn/bounds.h"
 #include "proto/limits.h"
 
-static const char *const presets[] = {"default", "reference", NULL};
-static const char *const widths[] = {"8/8", "8/16", "8/32", "float/float", NULL};
 static const char *const keeps[] = {"features", "none", NULL};
 
 #define AT(field) offsetof(struct config, field)
@@ -39,20 +38,22 @@ const struct config_key config_keys[] = {
 		"what one picture may cost, megapixels of plain PNG; a JPEG costs a tenth, a progressive one half"},
 	{"image.decode_seconds", CONFIG_UINT, AT(decode_seconds), 1, 600, NULL,
 		"decoding one picture is given up after so long"},
-	{"learner.preset", CONFIG_CHOICE, AT(learner.preset), 0, 0, presets,
+	{"learner.preset", CONFIG_CHOICE, AT(learner.preset), 0, 0, learn_preset_names,
 		"default, or reference: CWR* as its authors have it; sets the defaults of what follows"},
-	{"learner.width", CONFIG_CHOICE, AT(learner.width), 0, 0, widths,
+	{"learner.width", CONFIG_CHOICE, AT(learner.width), 0, 0, learn_width_names,
 		"bits forward/backward; a state keeps the widths it was taught with"},
-	{"learner.epochs", CONFIG_UINT, AT(learner.epochs), 1, 100, NULL, "passes over a lesson's pictures"},
-	{"learner.eta", CONFIG_REAL, AT(learner.eta), 1e-4, 0.1, NULL, "learning rate"},
-	{"learner.minibatch", CONFIG_UINT, AT(learner.minibatch), 1, 256, NULL, "pictures a step, at most"},
-	{"learner.momentum", CONFIG_REAL, AT(learner.momentum), 0, 0.9, NULL, "of SGD"},
-	{"learner.decay", CONFIG_REAL, AT(learner.decay), 0, 0.01, NULL, "weight decay"},
-	{"learner.others", CONFIG_UINT, AT(learner.others), 0, 10000, NULL,
+	{"learner.epochs", CONFIG_UINT, AT(learner.epochs), LEARN_EPOCHS_RANGE, NULL,
+		"passes over a lesson's pictures"},
+	{"learner.eta", CONFIG_REAL, AT(learner.eta), LEARN_ETA_RANGE, NULL, "learning rate"},
+	{"learner.minibatch", CONFIG_UINT, AT(learner.minibatch), LEARN_MINIBATCH_RANGE, NULL,
+		"pictures a step, at most"},
+	{"learner.momentum", CONFIG_REAL, AT(learner.momentum), LEARN_MOMENTUM_RANGE, NULL, "of SGD"},
+	{"learner.decay", CONFIG_REAL, AT(learner.decay), LEARN_DECAY_RANGE, NULL, "weight decay"},
+	{"learner.others", CONFIG_UINT, AT(learner.others), LEARN_OTHERS_RANGE, NULL,
 		"M, how many absent classes a lesson is taught against (default preset)"},
-	{"learner.past_cap", CONFIG_UINT, AT(learner.past_cap), 0, 1000000, NULL,
+	{"learner.past_cap", CONFIG_UINT, AT(learner.past_cap), LEARN_PAST_CAP_RANGE, NULL,
 		"an old class weighs at most this many pictures when seen again, 0: no cap (default preset)"},
-	{"learner.classes_total", CONFIG_UINT, AT(learner.classes_total), 0, 1000000, NULL,
+	{"learner.classes_total", CONFIG_UINT, AT(learner.classes_total), LEARN_CLASSES_TOTAL_RANGE, NULL,
 		"C_total of the reference preset, 0: the classes known"},
 	{"learner.keep", CONFIG_CHOICE, AT(keep), 0, 0, keeps,
 		"features: keep the features of taught pictures; none: only a digest, to know them again"},

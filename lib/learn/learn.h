@@ -17,21 +17,24 @@
 enum learn_width { LEARN_8_8 = 1, LEARN_8_16, LEARN_8_32, LEARN_FLOAT };
 enum learn_preset { LEARN_DEFAULT = 1, LEARN_REFERENCE };
 
-/* Hyper-parameters; learn_settings_preset fills them, learn_settings_check names what is out of range. */
+/* Hyper-parameters; learn_settings_preset fills them, learn_settings_check names what is out of range (bounds.h). */
 struct learn_settings {
 	enum learn_preset preset;
 	enum learn_width width;
-	uint32_t epochs;        /* 1..100 */
-	double eta;             /* 1e-4..0.1 */
-	uint32_t minibatch;     /* 1..256 */
-	double momentum;        /* 0..0.9 */
-	double decay;           /* 0..0.01 */
-	uint32_t others;        /* M of the default preset, 0..10000 */
+	uint32_t epochs;        /* passes over a lesson's pictures */
+	double eta;             /* learning rate */
+	uint32_t minibatch;     /* pictures a step, at most */
+	double momentum;        /* of SGD */
+	double decay;           /* of weights */
+	uint32_t others;        /* M of the default preset */
 	uint32_t past_cap;      /* 0: none; of the default preset */
 	uint32_t classes_total; /* C_total of the reference preset, 0: max(known with K, |K| + 1) */
 };
 void learn_settings_preset(enum learn_preset preset, struct learn_settings *ret_settings);
 int learn_settings_check(const struct learn_settings *settings, struct err *err);
+/* Names in the order of the enums, the one of value v at v - 1; NULL behind the last. */
+extern const char *const learn_preset_names[];
+extern const char *const learn_width_names[];
 const char *learn_width_name(enum learn_width width);                 /* "8/16", "float/float" */
 int learn_width_parse(const char *name, enum learn_width *ret_width); /* 0, or 1: no such width */
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "lib/base/require.h"
-#include "lib/learn/learn.h"
 #include "lib/learn/bounds.h"
+#include "lib/learn/learn.h"
 
 enum kind { KIND_U32, KIND_F64 };
 
@@ -20,25 +20,31 @@ struct setting {
 	double of_default, of_reference; /* what each preset starts with */
 };
 
-#define SETTING(field, kind, min, max, of_default, of_reference)                                                       \
+/* range is one of LEARN_..._RANGE: two numbers. */
+#define SETTING(field, kind, range, of_default, of_reference)                                                          \
 	{                                                                                                              \
-#field, kind, offsetof(struct learn_settings, field), min, max, of_default, of_reference               \
+#field, kind, offsetof(struct learn_settings, field), range, of_default, of_reference                  \
 	}
 
 static const struct setting settings_table[] = {
-	SETTING(epochs, KIND_U32, 1, 100, 10, 4),
-	SETTING(eta, KIND_F64, 1e-4, LEARN_ETA_MAX, 0.03, 1e-3),
-	SETTING(minibatch, KIND_U32, 1, LEARN_MINIBATCH_MAX, 32, 128),
-	SETTING(momentum, KIND_F64, 0, LEARN_MOMENTUM_MAX, 0.9, 0.9),
-	SETTING(decay, KIND_F64, 0, LEARN_DECAY_MAX, 0, 5e-4),
-	SETTING(others, KIND_U32, 0, LEARN_OTHERS_MAX, 20, 20),
-	SETTING(past_cap, KIND_U32, 0, 1000000, 200, 0),
-	SETTING(classes_total, KIND_U32, 0, LEARN_OTHERS_MAX, 0, 0),
+	SETTING(epochs, KIND_U32, LEARN_EPOCHS_RANGE, 10, 4),
+	SETTING(eta, KIND_F64, LEARN_ETA_RANGE, 0.03, 1e-3),
+	SETTING(minibatch, KIND_U32, LEARN_MINIBATCH_RANGE, 32, 128),
+	SETTING(momentum, KIND_F64, LEARN_MOMENTUM_RANGE, 0.9, 0.9),
+	SETTING(decay, KIND_F64, LEARN_DECAY_RANGE, 0, 5e-4),
+	SETTING(others, KIND_U32, LEARN_OTHERS_RANGE, 20, 20),
+	SETTING(past_cap, KIND_U32, LEARN_PAST_CAP_RANGE, 200, 0),
+	SETTING(classes_total, KIND_U32, LEARN_CLASSES_TOTAL_RANGE, 0, 0),
 };
 enum { N_SETTINGS = sizeof settings_table / sizeof *settings_table };
 
-static const char *const width_names[] = {
-	[LEARN_8_8] = "8/8", [LEARN_8_16] = "8/16", [LEARN_8_32] = "8/32", [LEARN_FLOAT] = "float/float"};
+const char *const learn_preset_names[] = {
+	[LEARN_DEFAULT - 1] = "default", [LEARN_REFERENCE - 1] = "reference", [LEARN_REFERENCE] = NULL};
+const char *const learn_width_names[] = {[LEARN_8_8 - 1] = "8/8",
+	[LEARN_8_16 - 1] = "8/16",
+	[LEARN_8_32 - 1] = "8/32",
+	[LEARN_FLOAT - 1] = "float/float",
+	[LEARN_FLOAT] = NULL};
 
 void learn_settings_preset(enum learn_preset preset, struct learn_settings *ret_settings)
 {
@@ -87,13 +93,13 @@ int learn_settings_check(const struct learn_settings *settings, struct err *err)
 const char *learn_width_name(enum learn_width width)
 {
 	REQUIRE(width >= LEARN_8_8 && width <= LEARN_FLOAT);
-	return width_names[width];
+	return learn_width_names[width - 1];
 }
 
 int learn_width_parse(const char *name, enum learn_width *ret_width)
 {
 	for (enum learn_width w = LEARN_8_8; w <= LEARN_FLOAT; w++) {
-		if (strcmp(name, width_names[w]) == 0) {
+		if (strcmp(name, learn_width_name(w)) == 0) {
 			*ret_width = w;
 			return 0;
 		}

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "daemon/config/config_keys.h"
-#include "daemon/host/reach.h"
 #include "daemon/config/threads.h"
+#include "daemon/host/reach.h"
 
 static int load(const char *text, struct config *config, struct err *err)
 {
@@ -99,6 +99,44 @@ static void test_bad(void **state)
 		if (!strstr(err.text, bad[i].where) || !strstr(err.text, bad[i].what))
 			fail_msg("%s -> %s", bad[i].text, err.text);
 	}
+}
+
+static int load_learner(const struct config_key *key, double value, struct err *err)
+{
+	struct config config;
+	char text[200];
+	snprintf(text, sizeof text, "learner:\n  %s: %.17g\n", strchr(key->path, '.') + 1, value);
+	int r = load(text, &config, err);
+	if (r == 0)
+		config_deinit(&config);
+	return r;
+}
+
+/* What the file may say is what the learner takes, and a number beyond is refused where it stands. */
+static void test_ranges_of_the_learner(void **state)
+{
+	(void)state;
+	struct err err;
+	size_t n = 0;
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *key = &config_keys[i];
+		bool is_real = key->type == CONFIG_REAL;
+		if (strncmp(key->path, "learner.", 8) != 0 || (!is_real && key->type != CONFIG_UINT))
+			continue;
+		n++;
+		if (load_learner(key, key->low, &err) != 0 || load_learner(key, key->high, &err) != 0)
+			fail_msg("%s: %s", key->path, err.text);
+		const double beyond[] = {
+			is_real ? key->low - 1e-5 : key->low - 1, is_real ? key->high * 1.001 : key->high + 1};
+		for (size_t side = 0; side < 2; side++) {
+			assert_int_equal(load_learner(key, beyond[side], &err), -ERR_INVALID_ARGUMENT);
+			if (!strstr(err.text, ":2:") || !strstr(err.text, key->path))
+				fail_msg("%s: %s", key->path, err.text);
+		}
+	}
+	assert_int_equal(n, 10);
+	assert_int_equal(load("learner:\n  classes_total: 500000\n", &(struct config){0}, &err), -ERR_INVALID_ARGUMENT);
+	assert_non_null(strstr(err.text, ":2:18: learner.classes_total must be a whole number of 0 to 10000"));
 }
 
 static void test_missing_and_overrides(void **state)
@@ -306,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_dotted),
 		cmocka_unit_test(test_unit_obstacles),
 		cmocka_unit_test(test_threads_fit),
+		cmocka_unit_test(test_ranges_of_the_learner),
 		cmocka_unit_test(test_missing_and_overrides),
 		cmocka_unit_test(test_print_reads_back),
 		cmocka_unit_test(test_any_value_reads_back),
