@@ -56,5 +56,3 @@ int config_load(const struct config_overrides *overrides, struct config *ret_con
 void config_deinit(struct config *config);
 /* The annotated settings in force, as a file that config_load reads back, and the sum of the memory bounds. */
 void config_print(const struct config *config, FILE *out);
-/* The bytes that the daemon's own limits allow it to hold, what each thread may left out (threads.h). */
-uint64_t config_memory_bound(const struct config *config);

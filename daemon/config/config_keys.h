@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/config/config_keys.h: the one table of settings: path, type, range, help. For config.c alone. */
+/* daemon/config/config_keys.h: the one table of settings: path, type, range, help. For config_load.c and config_print.c alone. */
 #pragma once
 
 #include "daemon/config/config.h"

@@ -5,7 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "daemon/work/lanes.h"
+#include "lib/store/store.h" /* STORE_KEYS_KEPT */
+#include "proto/limits.h"
 
 /* UINT64_MAX: none. */
 static uint64_t data_limit_bytes(void)
@@ -14,10 +15,24 @@ static uint64_t data_limit_bytes(void)
 	return getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur : UINT64_MAX;
 }
 
+uint64_t config_memory_bound(const struct config *config)
+{
+	enum {
+		LESSON_BYTES = 64,
+		CLASS_BYTES = 512 * 5 + 512 + CLASS_LESSONS_MAX * LESSON_BYTES, /* row, forward side, lists */
+		ENTRY_BYTES = 1024,                                             /* one change */
+		KEY_BYTES = 32,                                                 /* and its place in the index */
+	};
+	uint64_t session = FRAME_BODY_MAX_BYTES + DECODE_ARENA_BYTES + OUTPUT_MARK_BYTES;
+	return config->sessions_max * session + PAYLOAD_BUDGET_BYTES + LESSON_FEATURES_MAX_BYTES +
+	       (uint64_t)config->max_classes * (CLASS_BYTES + 16 * config->samples_per_class) + 1000 * ENTRY_BYTES +
+	       STORE_KEYS_KEPT * KEY_BYTES;
+}
+
 uint64_t threads_memory_bound(const struct config *config, uint32_t n_threads, size_t arena_bytes)
 {
-	uint64_t thread = ((uint64_t)config->decode_memory_mib << 20) + LANE_STACK_BYTES + arena_bytes;
-	return config_memory_bound(config) + LANE_STACK_BYTES /* of the learn lane */ + n_threads * thread;
+	uint64_t thread = ((uint64_t)config->decode_memory_mib << 20) + THREAD_STACK_BYTES + arena_bytes;
+	return config_memory_bound(config) + THREAD_STACK_BYTES /* of the learn lane */ + n_threads * thread;
 }
 
 uint32_t threads_fit(const struct config *config, size_t arena_bytes, uint32_t cores, uint64_t limit_bytes)

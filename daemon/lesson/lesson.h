@@ -17,7 +17,6 @@
 
 #include "daemon/lesson/keyset.h"
 #include "lib/base/list.h"
-#include "daemon/shares/quota.h"
 #include "daemon/state/snapshot.h"
 #include "daemon/state/teach.h"
 #include "lib/base/err.h"
@@ -34,8 +33,6 @@ struct lesson_limits {
 enum lesson_state { LESSON_LOOKUP, LESSON_OPEN, LESSON_WAITS, LESSON_LEARNS };
 
 struct lesson_sample;
-struct request;
-struct session;
 struct lesson_group; /* one class of a lesson */
 
 struct lesson {
@@ -53,12 +50,7 @@ struct lesson {
 	struct lesson_sample **samples; /* in order of arrival; refused ones are gone */
 	uint32_t n_pending, n_accepted, n_known;
 	uint64_t next_order;
-	/* The caller's: whose it is (NULL: the connection is gone), what the user is charged for it and for its samples, and
-	 * the commit that waits for the adds. */
-	struct session *owner;
-	struct quota_charge charge, features;
-	struct request *commit;
-	uint32_t commit_added;
+	void *caller; /* the caller's own, never looked at; NULL when it begins */
 };
 
 struct lessons {

@@ -1,81 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* daemon/ops/ops.c: see ops.h. What every request passes, whatever it asks: decoding, the operation's name, the role, the
- * time-out, the payload, the share of requests in flight; then the handlers of what the loop answers itself. */
+ * time-out, the payload, the share of requests in flight. */
 #include "daemon/ops/ops.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "lib/base/clock.h"
-#include "daemon/ops/reply.h"
-#include "daemon/wire/views.h"
+#include "daemon/ops/answer.h"
+#include "daemon/ops/hello.h"
+#include "daemon/ops/lesson.h"
+#include "lib/base/memory.h"
 #include "proto/limits.h"
-
-static void op_status(struct request *request, struct op_input *input)
-{
-	struct scratch scratch = SCRATCH_INIT;
-	Bnnd__Reply reply = BNND__REPLY__INIT;
-	Bnnd__DaemonStatus status;
-	(void)input;
-	views_status(request->service, &scratch, &status);
-	reply.result_case = BNND__REPLY__RESULT_DAEMON_STATUS;
-	reply.daemon_status = &status;
-	reply_send(request, &reply, NULL, 0);
-	scratch_free(&scratch);
-}
-
-static void op_classes(struct request *request, struct op_input *input)
-{
-	const Bnnd__Classes *ask = input->message->classes;
-	struct scratch scratch = SCRATCH_INIT;
-	Bnnd__Reply reply = BNND__REPLY__INIT;
-	Bnnd__ClassList list;
-	/* Any bytes: no label is longer, so what is cut off decides nothing. */
-	struct label after = {
-		.len_bytes = (uint8_t)(ask->after.len < LABEL_MAX_BYTES ? ask->after.len : LABEL_MAX_BYTES)};
-	if (after.len_bytes)
-		memcpy(after.bytes, ask->after.data, after.len_bytes);
-	views_classes(request->service->snapshot, &after, ask->limit, &scratch, &list);
-	reply.result_case = BNND__REPLY__RESULT_CLASS_LIST;
-	reply.class_list = &list;
-	reply_send(request, &reply, NULL, 0);
-	scratch_free(&scratch);
-}
-
-static void op_class_detail(struct request *request, struct op_input *input)
-{
-	const Bnnd__ClassDetail *ask = input->message->class_detail;
-	struct scratch scratch = SCRATCH_INIT;
-	Bnnd__Reply reply = BNND__REPLY__INIT;
-	Bnnd__ClassInfo info;
-	struct err err;
-	struct label label = {.len_bytes = 0};
-	const struct snapshot *snapshot = request->service->snapshot;
-	int r = ask->none && ask->label.len == 0 ? 0 : label_from(snapshot, &ask->label, "label", &label, &err);
-	if (r == 0)
-		r = views_class(snapshot, &label, &scratch, &info, &err);
-	if (r != 0) {
-		reply_error(request, &err);
-	} else {
-		reply.result_case = BNND__REPLY__RESULT_CLASS_INFO;
-		reply.class_info = &info;
-		reply_send(request, &reply, NULL, 0);
-	}
-	scratch_free(&scratch);
-}
-
-static void op_history(struct request *request, struct op_input *input)
-{
-	const Bnnd__History *ask = input->message->history;
-	struct scratch scratch = SCRATCH_INIT;
-	Bnnd__Reply reply = BNND__REPLY__INIT;
-	Bnnd__HistoryList list;
-	views_history(request->service->snapshot, ask->before_seq, ask->limit, &scratch, &list);
-	reply.result_case = BNND__REPLY__RESULT_HISTORY_LIST;
-	reply.history_list = &list;
-	reply_send(request, &reply, NULL, 0);
-	scratch_free(&scratch);
-}
 
 #define OP(name) BNND__REQUEST__OP_##name
 static const struct op table[] = {
@@ -112,37 +46,33 @@ const struct op *op_find(Bnnd__Request__OpCase code)
 }
 
 /* Everything that can be said about a request before its operation looks at it. */
-static int op_check(const struct session *session, const struct op *op, const Bnnd__Request *message,
-	size_t payload_bytes, struct err *err)
+static int check(const struct ops *ops, const struct session *session, const struct op *op,
+	const Bnnd__Request *message, size_t payload_bytes, struct err *err)
 {
-	int r;
 	if (!op)
 		return err_set(err, ERR_UNIMPLEMENTED,
 			"the request names no operation that this daemon (bnnd " BNND_VERSION ") knows");
 	if (session->role < op->role)
 		return err_set(err, ERR_PERMISSION_DENIED, "%s needs the role %s, you have %s", op->name,
 			access_role_name(op->role), access_role_name(session->role));
-	if (message->timeout_ms > TIMEOUT_MAX_MS) {
-		r = err_set(err, ERR_INVALID_ARGUMENT, "timeout_ms is %u: at most %d, or 0 for none",
-			message->timeout_ms, TIMEOUT_MAX_MS);
-		err->field = "timeout_ms";
-		err->limit = TIMEOUT_MAX_MS;
-		return r;
-	}
-	if (payload_bytes && !op->picture) {
-		r = err_set(err, ERR_INVALID_ARGUMENT, "%s takes no payload", op->name);
-		err->field = "payload";
-		return r;
-	}
-	if (session->service->stopping && op->lane != OP_LOOP)
+	if (message->timeout_ms > TIMEOUT_MAX_MS)
+		return err_set_about(err, ERR_INVALID_ARGUMENT,
+			(struct err_about){.field = "timeout_ms", .limit = TIMEOUT_MAX_MS},
+			"timeout_ms is %u: at most %d, or 0 for none", message->timeout_ms, TIMEOUT_MAX_MS);
+	if (payload_bytes && !op->picture)
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "payload"},
+			"%s takes no payload", op->name);
+	if (ops->health->stopping && op->lane != OP_LOOP)
 		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping");
 	return 0;
 }
 
-void ops_dispatch(
-	struct session *session, const struct frame_header *header, const uint8_t *body, struct payload payload)
+/* session_handlers.request */
+static void dispatch(void *ctx, struct session *session, const struct frame_header *header, const uint8_t *body,
+	struct payload payload)
 {
-	struct op_input input = {.payload = payload};
+	struct ops *ops = ctx;
+	struct op_input input = {.ops = ops, .payload = payload};
 	const struct op *op = NULL;
 	ProtobufCMessage *message;
 	struct err err;
@@ -150,88 +80,74 @@ void ops_dispatch(
 	if (header->flags & FRAME_MORE)
 		r = err_set(&err, ERR_INVALID_ARGUMENT, "no operation takes a request in several frames");
 	if (r == 0)
-		r = decode_body(
-			&session->service->arena, &bnnd__request__descriptor, body, header->body_bytes, &message, &err);
+		r = decode_body(&ops->arena, &bnnd__request__descriptor, body, header->body_bytes, &message, &err);
 	if (r == 0) {
 		input.message = (const Bnnd__Request *)message;
 		op = op_find(input.message->op_case);
-		r = op_check(session, op, input.message, payload.len_bytes, &err);
+		r = check(ops, session, op, input.message, payload.len_bytes, &err);
 	}
 	if (r != 0) {
 		payload_drop(&input.payload);
-		reply_refuse(session, header->request_id, &err);
+		session_refuse(session, header->request_id, &err);
 		return;
 	}
-	struct request *request = request_new(session, header->request_id, op);
+	struct request *request = request_new(&session->requests, header->request_id);
 	if (input.message->timeout_ms)
 		request->deadline_us = request->received_us + (uint64_t)input.message->timeout_ms * 1000;
 	if (op->lane != OP_LOOP && request_charge(request, &err) != 0)
-		reply_error(request, &err);
+		answer_error(request, &err);
 	else
 		op->handle(request, &input);
 	payload_drop(&input.payload);
 }
 
-int label_new_from(const ProtobufCBinaryData *data, const char *field, struct label *ret_label, struct err *err)
+/* session_handlers.hello */
+static void hello(void *ctx, struct session *session, uint32_t id, const uint8_t *body, size_t body_bytes)
 {
-	int r = label_check(data->data, data->len, ret_label, err);
-	if (r != 0)
-		err->field = field;
-	return r;
+	hello_answer(ctx, session, id, body, body_bytes);
 }
 
-int label_from(const struct snapshot *snapshot, const ProtobufCBinaryData *data, const char *field,
-	struct label *ret_label, struct err *err)
+/* session_handlers.gone */
+static void gone(void *ctx, struct session *session)
 {
-	struct label given = {.len_bytes = (uint8_t)data->len};
-	if (data->len > 0 && data->len <= LABEL_MAX_BYTES) {
-		memcpy(given.bytes, data->data, data->len);
-		if (snapshot_find_exact(snapshot, &given)) { /* whatever the rule of its time was */
-			*ret_label = given;
-			return 0;
-		}
-	}
-	int r = label_new_from(data, field, &given, err);
-	if (r != 0)
-		return r;
-	const struct class_entry *class = snapshot_find(snapshot, &given);
-	*ret_label = class ? class->label : given;
-	return 0;
+	if (session->context)
+		lesson_drop(ctx, session->context, "its connection was closed");
+	free(session->context);
+	session->context = NULL;
 }
 
-int key_from(const ProtobufCBinaryData *data, bool may_lack, bool *ret_has, uint8_t ret_key[STORE_KEY_BYTES],
-	struct err *err)
+struct session_handlers ops_handlers(struct ops *ops)
 {
-	if (data->len != STORE_KEY_BYTES && !(may_lack && data->len == 0)) {
-		int r = err_set(err, ERR_INVALID_ARGUMENT, "the key has %zu bytes: it must have %d", data->len,
-			STORE_KEY_BYTES);
-		err->field = "key";
-		err->limit = STORE_KEY_BYTES;
-		return r;
-	}
-	*ret_has = data->len > 0;
-	if (*ret_has)
-		memcpy(ret_key, data->data, STORE_KEY_BYTES);
-	return 0;
+	return (struct session_handlers){.ctx = ops, .hello = hello, .request = dispatch, .gone = gone};
 }
 
-static void take_first(void *ctx, const char *sentence)
+void ops_init(struct ops *ops)
 {
-	const char **first = ctx;
-	if (!*first)
-		*first = sentence;
+	const struct config *config = ops->config;
+	const struct lesson_limits limits = {.n_features = ops->model->n_features,
+		.features_bytes = LESSON_FEATURES_MAX_BYTES,
+		.pictures = config->lesson_max_pictures,
+		.classes = config->lesson_max_classes,
+		.known_classes = config->max_classes,
+		.idle_us = (uint64_t)config->lesson_idle_s * 1000000};
+	lessons_init(&ops->lessons, &limits);
+	ops->arena_memory = mem_aligned(DECODE_ARENA_BYTES);
+	decode_arena_init(&ops->arena, ops->arena_memory, DECODE_ARENA_BYTES);
 }
 
-int changes_allowed(const struct service *service, struct err *err)
+void ops_start(struct ops *ops, uv_loop_t *loop)
 {
-	const char *why;
-	if (service->stopping)
-		return err_set(err, ERR_UNAVAILABLE, "the daemon is stopping");
-	if (service->snapshot->writable)
-		return 0;
-	/* What can be done about it says more than what SQLite met. */
-	why = service->parts->state_obstacle;
-	if (!why)
-		service_reasons(service, take_first, &why);
-	return err_set(err, ERR_UNAVAILABLE, "nothing can be learned now: %s", why ? why : "the state is not writable");
+	lesson_clock_init(ops, loop);
+}
+
+void ops_stop(struct ops *ops)
+{
+	lesson_drop_all(ops, "the daemon is stopping");
+}
+
+void ops_deinit(struct ops *ops)
+{
+	lesson_clock_free(ops);
+	lessons_deinit(&ops->lessons);
+	free(ops->arena_memory);
 }

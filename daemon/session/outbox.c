@@ -19,30 +19,14 @@ void outbox_init(struct outbox *out)
 	list_init(&out->frames);
 }
 
-static void frame_free(struct outbox_frame *frame)
-{
-	free(frame->payload);
-	free(frame);
-}
-
 void outbox_deinit(struct outbox *out)
 {
 	for (struct list *node; (node = list_take(&out->frames));)
-		frame_free(LIST_ENTRY(node, struct outbox_frame, link));
+		frame_free(LIST_ENTRY(node, struct frame, link));
 	outbox_init(out);
 }
 
-struct outbox_frame *outbox_frame_new(size_t head_bytes, uint8_t *payload, size_t payload_bytes)
-{
-	struct outbox_frame *frame = mem_zalloc(1, sizeof *frame + head_bytes);
-	list_init(&frame->link);
-	frame->head_bytes = head_bytes;
-	frame->payload = payload;
-	frame->payload_bytes = payload ? payload_bytes : 0;
-	return frame;
-}
-
-void outbox_put(struct outbox *out, struct outbox_frame *frame)
+void outbox_put(struct outbox *out, struct frame *frame)
 {
 	list_append(&out->frames, &frame->link);
 	out->bytes += frame->head_bytes + frame->payload_bytes;
@@ -64,7 +48,7 @@ static void outbox_written(struct outbox *out, size_t n)
 	out->bytes -= n;
 	out->sent += n;
 	while (!list_empty(&out->frames)) {
-		struct outbox_frame *frame = LIST_ENTRY(out->frames.next, struct outbox_frame, link);
+		struct frame *frame = LIST_ENTRY(out->frames.next, struct frame, link);
 		size_t whole = frame->head_bytes + frame->payload_bytes;
 		if (out->sent < whole)
 			return;
@@ -83,7 +67,7 @@ int outbox_write(struct outbox *out, int fd)
 		size_t skip = out->sent;
 		LIST_EACH(node, &out->frames)
 		{
-			struct outbox_frame *frame = LIST_ENTRY(node, struct outbox_frame, link);
+			struct frame *frame = LIST_ENTRY(node, struct frame, link);
 			if (n + 2 > OUTBOX_VECTORS)
 				break;
 			add_vector(vectors, &n, frame->head, frame->head_bytes, &skip);

@@ -5,48 +5,52 @@
 #include <stdlib.h>
 
 #include "lib/base/clock.h"
-#include "daemon/session/session.h"
 #include "lib/base/memory.h"
 #include "proto/limits.h"
 
-enum { REQUEST_RETRY_MS = 100 /* advice with RESOURCE_EXHAUSTED */ };
+void requests_init(
+	struct requests *requests, struct sessions *sessions, struct session *session, const struct fair_owner *owner)
+{
+	*requests = (struct requests){.sessions = sessions, .session = session, .owner = *owner};
+	list_init(&requests->list);
+}
 
-struct request *request_new(struct session *s, uint32_t id, const struct op *op)
+struct request *request_new(struct requests *requests, uint32_t id)
 {
 	struct request *request = mem_zalloc(1, sizeof *request);
-	request->service = s->service;
-	request->session = s;
-	request->owner = s->turn.owner;
+	request->among = requests;
+	request->sessions = requests->sessions;
+	request->session = requests->session;
+	request->owner = requests->owner;
 	request->id = id;
-	request->op = op;
 	request->received_us = clock_us();
-	list_append(&s->requests, &request->link);
+	list_append(&requests->list, &request->link);
 	return request;
 }
 
-int request_room(const struct session *s, struct err *err)
+int requests_room(const struct requests *requests, struct err *err)
 {
-	if (s->n_in_flight < IN_FLIGHT_PER_SESSION)
+	if (requests->n_in_flight < IN_FLIGHT_PER_SESSION)
 		return 0;
-	err_set(err, ERR_RESOURCE_EXHAUSTED,
-		"this connection has %u requests in flight: the limit is %d, wait for a reply", s->n_in_flight,
+	return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+		(struct err_about){.field = "in_flight",
+			.limit = IN_FLIGHT_PER_SESSION,
+			.retry_after_ms = ERR_RETRY_REQUEST_MS},
+		"this connection has %u requests in flight: the limit is %d, wait for a reply", requests->n_in_flight,
 		IN_FLIGHT_PER_SESSION);
-	err->field = "in_flight";
-	err->limit = IN_FLIGHT_PER_SESSION;
-	err->retry_after_ms = REQUEST_RETRY_MS;
-	return -ERR_RESOURCE_EXHAUSTED;
 }
 
 int request_charge(struct request *request, struct err *err)
 {
-	struct session *s = request->session;
-	int r = request_room(s, err);
+	struct requests *requests = request->among;
+	int r = requests_room(requests, err);
 	if (r == 0)
-		r = quota_charge(&s->service->quota, s->peer.uid, QUOTA_IN_FLIGHT, 1, &request->in_flight, err);
+		r = quota_charge(
+			&request->sessions->quota, request->owner.uid, QUOTA_IN_FLIGHT, 1, &request->in_flight, err);
 	if (r != 0)
 		return r;
-	s->n_in_flight++;
-	s->service->n_requests++;
+	requests->n_in_flight++;
+	request->sessions->n_requests++;
 	return 0;
 }
 
@@ -54,17 +58,17 @@ void request_free(struct request *request)
 {
 	if (request->in_flight.amount) {
 		quota_release(&request->in_flight);
-		request->service->n_requests--;
-		if (request->session)
-			request->session->n_in_flight--;
+		request->sessions->n_requests--;
+		if (request->among)
+			request->among->n_in_flight--;
 	}
 	list_remove(&request->link);
 	free(request);
 }
 
-struct request *session_request(struct session *s, uint32_t id)
+struct request *requests_find(const struct requests *requests, uint32_t id)
 {
-	LIST_EACH(node, &s->requests)
+	LIST_EACH(node, &requests->list)
 	{
 		struct request *request = LIST_ENTRY(node, struct request, link);
 		if (request->id == id)
@@ -81,21 +85,21 @@ int request_expired(const struct request *request, struct err *err)
 }
 
 /* A stop may end other requests, never begin new ones. */
-void requests_stop(struct session *s)
+void requests_stop(struct requests *requests)
 {
 	struct err gone;
-	struct list requests;
+	struct list left;
 	err_set(&gone, ERR_CANCELLED, "the connection is gone");
-	list_init(&requests);
-	list_move_all(&s->requests, &requests);
-	LIST_EACH(node, &requests)
+	list_init(&left);
+	list_move_all(&requests->list, &left);
+	LIST_EACH(node, &left)
 	{
 		struct request *request = LIST_ENTRY(node, struct request, link);
+		request->among = NULL;
 		request->session = NULL;
-		if (request->in_flight.amount)
-			s->n_in_flight--;
 	}
-	for (struct list *node; (node = list_take(&requests));) {
+	requests->n_in_flight = 0;
+	for (struct list *node; (node = list_take(&left));) {
 		struct request *request = LIST_ENTRY(node, struct request, link);
 		if (request->stop)
 			request->stop(request, &gone);

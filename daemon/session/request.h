@@ -5,24 +5,26 @@
  * given back when the lane is done. */
 #pragma once
 
-#include <stdint.h>
-
-#include "daemon/shares/fair.h"
-#include "daemon/shares/quota.h"
+#include "daemon/session/sessions.h"
 #include "lib/base/err.h"
 
-struct op;
-struct service;
-struct session;
+/* Those of one connection. */
+struct requests {
+	struct list list;
+	uint32_t n_in_flight; /* of them, those that a lane works for */
+	struct sessions *sessions;
+	struct session *session;
+	struct fair_owner owner;
+};
 
 struct request {
-	struct list link; /* in session->requests */
-	struct service *service;
-	struct session *session;       /* NULL: the connection is gone, nobody waits */
+	struct list link;
+	struct requests *among; /* NULL: the connection is gone */
+	struct sessions *sessions;
+	struct session *session;       /* NULL: nobody waits */
 	struct quota_charge in_flight; /* nothing: the loop answers it at once */
 	struct fair_owner owner;       /* of the connection it came by */
 	uint32_t id;
-	const struct op *op;
 	uint64_t received_us;
 	uint64_t deadline_us; /* 0: none */
 	/* Tries to stop it: answers the request with *why if that is still possible, else marks or ignores it. NULL: there
@@ -31,15 +33,18 @@ struct request {
 	void *work; /* for stop */
 };
 
-struct request *request_new(struct session *session, uint32_t id, const struct op *op);
+void requests_init(
+	struct requests *requests, struct sessions *sessions, struct session *session, const struct fair_owner *owner);
+/* Nobody waits any more at the other end: whatever can be stopped is, the rest goes on without a connection. */
+void requests_stop(struct requests *requests);
 /* ERR_RESOURCE_EXHAUSTED: the connection has as many in flight as it may. */
-int request_room(const struct session *session, struct err *err);
+int requests_room(const struct requests *requests, struct err *err);
+struct request *requests_find(const struct requests *requests, uint32_t id); /* NULL: none in flight */
+
+struct request *request_new(struct requests *requests, uint32_t id);
 /* Charges it to connection and uid. ERR_RESOURCE_EXHAUSTED: too many. */
 int request_charge(struct request *request, struct err *err);
-/* The request is over; the caller has answered it. */
-void request_free(struct request *request);
-struct request *session_request(struct session *session, uint32_t id); /* NULL: none in flight */
 /* DEADLINE_EXCEEDED or 0: may the request's result still be told? */
 int request_expired(const struct request *request, struct err *err);
-/* Nobody waits any more at the other end: whatever can be stopped is, the rest goes on without a connection. */
-void requests_stop(struct session *session);
+/* The request is over; the caller has answered it. */
+void request_free(struct request *request);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/session/session.c: see session.h. The connection's life on the loop; what a request means is ops.c.
+/* daemon/session/session.c: see session.h. The connection's life on the loop; what a request means is the handlers' affair.
  *
  * Refuses: frames that break the stream (kind, flags, ids), which end the connection with a sentence, and frames over a
  * limit, which are answered by their id. */
@@ -12,10 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "daemon/host/log.h"
-#include "daemon/ops/ops.h"
-#include "daemon/ops/reply.h"
+#include "lib/base/clock.h"
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "proto/limits.h"
@@ -25,8 +23,40 @@ enum {
 };
 
 static void session_update(struct session *s);
+static void session_step(struct turn *turn);
+static void session_turn_changed(struct turn *turn);
 static void session_on_poll(uv_poll_t *poll, int status, int events);
 static void session_on_timer(uv_timer_t *timer);
+
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
+
+void sessions_init(struct sessions *sessions, const struct sessions_options *options)
+{
+	*sessions = (struct sessions){.handlers = options->handlers, .stall_s = options->stall_s};
+	list_init(&sessions->list);
+	quota_init(&sessions->quota, options->own_uid, options->shares);
+	sessions->staging = mem_aligned(SESSION_STAGING_BYTES);
+}
+
+void sessions_start(struct sessions *sessions, uv_loop_t *loop)
+{
+	sessions->loop = loop;
+	turns_init(&sessions->turns, loop, session_step, session_turn_changed);
+}
+
+void sessions_end(struct sessions *sessions)
+{
+	LIST_EACH(node, &sessions->list)
+	session_end(LIST_ENTRY(node, struct session, link));
+}
+
+void sessions_deinit(struct sessions *sessions)
+{
+	if (sessions->loop)
+		turns_deinit(&sessions->turns);
+	quota_deinit(&sessions->quota);
+	free(sessions->staging);
+}
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
@@ -38,30 +68,37 @@ static void session_on_closed(uv_handle_t *handle)
 	free(s);
 }
 
-void session_close(struct session *s)
+/* Its end begins: nobody waits for its requests, nothing is kept for what it would ask. */
+static void session_leave(struct session *s)
 {
-	struct service *service = s->service;
-	if (s->state == SESSION_CLOSED)
-		return;
-	s->state = SESSION_CLOSED;
-	requests_stop(s);
-	ops_drop_lesson(s, "its connection was closed");
+	const struct session_handlers *handlers = &s->sessions->handlers;
+	requests_stop(&s->requests);
+	if (!s->gone)
+		handlers->gone(handlers->ctx, s);
+	s->gone = true;
 	inbox_deinit(&s->inbox);
 	payload_drop(&s->payload);
-	outbox_deinit(&s->outbox);
 	free(s->stash);
 	s->stash = NULL;
 	s->stash_bytes = 0;
+}
+
+void session_close(struct session *s)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	s->state = SESSION_CLOSED;
+	session_leave(s);
+	outbox_deinit(&s->outbox);
 	quota_release(&s->charge);
-	turns_forget(&service->turns, &s->turn);
+	turns_forget(&s->sessions->turns, &s->turn);
 	list_remove(&s->link);
-	service->n_sessions--;
+	s->sessions->n--;
 	uv_poll_stop(&s->poll);
 	uv_close((uv_handle_t *)&s->poll, session_on_closed);
 	uv_close((uv_handle_t *)&s->timer, session_on_closed);
 	close(s->fd);
 	s->fd = -1;
-	service_stop_further(service);
 }
 
 void session_end(struct session *s)
@@ -70,20 +107,14 @@ void session_end(struct session *s)
 		return;
 	s->state = SESSION_ENDING;
 	s->end_us = clock_us() + LINGER_MS * 1000;
-	requests_stop(s);
-	ops_drop_lesson(s, "its connection was closed");
-	inbox_deinit(&s->inbox);
-	payload_drop(&s->payload);
-	free(s->stash);
-	s->stash = NULL;
-	s->stash_bytes = 0;
+	session_leave(s);
 	session_update(s);
 }
 
 /* May there be one more? Else it is told why, or, when too many are being told already, not even charged. */
 static int session_admit(struct session *s, struct err *err)
 {
-	struct quota *quota = &s->service->quota;
+	struct quota *quota = &s->sessions->quota;
 	int r = access_peer(s->fd, &s->peer, err);
 	if (r != 0)
 		return r;
@@ -93,11 +124,11 @@ static int session_admit(struct session *s, struct err *err)
 	return r;
 }
 
-void session_open(struct service *service, int fd)
+void session_open(struct sessions *sessions, int fd)
 {
 	struct session *s = mem_zalloc(1, sizeof *s);
 	struct err err;
-	s->service = service;
+	s->sessions = sessions;
 	s->fd = fd;
 	int r = session_admit(s, &err);
 	if (r != 0)
@@ -109,19 +140,19 @@ void session_open(struct service *service, int fd)
 		return;
 	}
 	s->role = access_role(&s->peer);
-	s->turn.owner = (struct fair_owner){.uid = s->peer.uid, .connection = ++service->next_session};
+	s->turn.owner = (struct fair_owner){.uid = s->peer.uid, .connection = ++sessions->next};
 	inbox_init(&s->inbox);
 	outbox_init(&s->outbox);
-	list_init(&s->requests);
-	list_append(&service->sessions, &s->link);
-	service->n_sessions++;
-	REQUIRE(uv_poll_init(&service->loop, &s->poll, fd) == 0);
-	REQUIRE(uv_timer_init(&service->loop, &s->timer) == 0);
+	requests_init(&s->requests, sessions, s, &s->turn.owner);
+	list_append(&sessions->list, &s->link);
+	sessions->n++;
+	REQUIRE(uv_poll_init(sessions->loop, &s->poll, fd) == 0);
+	REQUIRE(uv_timer_init(sessions->loop, &s->timer) == 0);
 	s->poll.data = s->timer.data = s;
 	s->n_handles = 2;
 	s->hello_us = clock_us() + HELLO_MS * 1000;
 	if (r != 0)
-		reply_fault(s, 0, &err);
+		session_fault(s, 0, &err);
 	else
 		session_update(s);
 }
@@ -144,7 +175,7 @@ static void session_write(struct session *s)
 	}
 }
 
-void session_put(struct session *s, struct outbox_frame *frame)
+void session_put(struct session *s, struct frame *frame)
 {
 	outbox_put(&s->outbox, frame);
 	if (s->state == SESSION_CLOSED || s->lost) {
@@ -154,6 +185,23 @@ void session_put(struct session *s, struct outbox_frame *frame)
 	session_write(s);
 	if (!s->in_feed)
 		session_update(s);
+}
+
+void session_greet(struct session *s, struct frame *frame)
+{
+	s->state = SESSION_GREETED;
+	session_put(s, frame);
+}
+
+void session_refuse(struct session *s, uint32_t id, const struct err *err)
+{
+	session_put(s, frame_refusal(id, err));
+}
+
+void session_fault(struct session *s, uint32_t id, const struct err *err)
+{
+	session_put(s, s->state == SESSION_NEW ? frame_hello_refusal(id, err) : frame_refusal(id, err));
+	session_end(s);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -172,7 +220,7 @@ static void fault(struct session *s, enum err_code code, uint32_t id, const char
 {
 	struct err err;
 	err_set(&err, code, "%s", sentence);
-	reply_fault(s, id, &err);
+	session_fault(s, id, &err);
 }
 
 /* Before the hello nothing but a hello; after it requests and cancels. false: the session ends. */
@@ -193,7 +241,7 @@ static bool header_fits(struct session *s)
 		fault(s, ERR_INVALID_ARGUMENT, 0, "a client sends Hello, Request and Cancel frames, no other kind");
 	else if (h->kind == FRAME_REQUEST && h->request_id == 0)
 		fault(s, ERR_INVALID_ARGUMENT, 0, "a request has the id 0: ids are 1 or more");
-	else if (h->kind == FRAME_REQUEST && session_request(s, h->request_id))
+	else if (h->kind == FRAME_REQUEST && requests_find(&s->requests, h->request_id))
 		fault(s, ERR_INVALID_ARGUMENT, 0, "a request has the id of another that is still in flight");
 	else if (h->kind == FRAME_CANCEL && (h->body_bytes || h->payload_bytes))
 		fault(s, ERR_INVALID_ARGUMENT, 0, "a Cancel frame is its header alone");
@@ -214,16 +262,16 @@ static void header_over_limit(struct session *s)
 		body ? h->body_bytes : h->payload_bytes, body ? FRAME_BODY_MAX_BYTES : FRAME_PAYLOAD_MAX_BYTES);
 	err.field = body ? "body" : "payload";
 	err.limit = body ? FRAME_BODY_MAX_BYTES : FRAME_PAYLOAD_MAX_BYTES;
-	reply_fault(s, h->request_id, &err);
+	session_fault(s, h->request_id, &err);
 }
 
 /* May this payload be read? Else the request is answered now and the payload thrown away. */
 static int header_charge(struct session *s, struct err *err)
 {
-	int r = request_room(s, err);
+	int r = requests_room(&s->requests, err);
 	if (r != 0)
 		return r;
-	return payload_new(&s->service->quota, s->peer.uid, s->inbox.header.payload_bytes, &s->payload, err);
+	return payload_new(&s->sessions->quota, s->peer.uid, s->inbox.header.payload_bytes, &s->payload, err);
 }
 
 static void session_on_header(struct session *s)
@@ -238,29 +286,30 @@ static void session_on_header(struct session *s)
 	s->refused = s->inbox.header.payload_bytes > 0 && header_charge(s, &err) != 0;
 	inbox_accept(&s->inbox, s->payload.bytes);
 	if (s->refused)
-		reply_refuse(s, s->inbox.header.request_id, &err);
+		session_refuse(s, s->inbox.header.request_id, &err);
 }
 
 static void session_on_frame(struct session *s)
 {
 	const struct frame_header *h = &s->inbox.header;
+	const struct session_handlers *handlers = &s->sessions->handlers;
 	struct err cancelled;
 	s->frame_us = 0;
 	if (s->refused)
 		return;
 	switch (h->kind) {
 	case FRAME_HELLO:
-		reply_hello(s, h->request_id, s->inbox.body, h->body_bytes);
+		handlers->hello(handlers->ctx, s, h->request_id, s->inbox.body, h->body_bytes);
 		break;
 	case FRAME_CANCEL: {
-		struct request *request = session_request(s, h->request_id);
+		struct request *request = requests_find(&s->requests, h->request_id);
 		err_set(&cancelled, ERR_CANCELLED, "the client cancelled the request");
 		if (request && request->stop)
 			request->stop(request, &cancelled);
 		break;
 	}
 	default:
-		ops_dispatch(s, h, s->inbox.body, payload_take(&s->payload));
+		handlers->request(handlers->ctx, s, h, s->inbox.body, payload_take(&s->payload));
 	}
 }
 
@@ -309,19 +358,19 @@ static void stash_feed(struct session *s)
 /* ENDING: what still comes is thrown away, so that a peer in the middle of writing can come to reading our answer. */
 static void session_drain(struct session *s)
 {
-	ssize_t n = recv(s->fd, s->service->staging, SERVICE_STAGING_BYTES, MSG_DONTWAIT);
+	ssize_t n = recv(s->fd, s->sessions->staging, SESSION_STAGING_BYTES, MSG_DONTWAIT);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		session_close(s);
 }
 
 static void session_read(struct session *s)
 {
-	struct service *service = s->service;
+	uint8_t *staging = s->sessions->staging;
 	uint8_t *place = NULL;
 	size_t in_place = inbox_place(&s->inbox, &place);
-	if (in_place < SERVICE_STAGING_BYTES)
+	if (in_place < SESSION_STAGING_BYTES)
 		in_place = 0;
-	struct iovec vectors[2] = {{place, in_place}, {service->staging, SERVICE_STAGING_BYTES}};
+	struct iovec vectors[2] = {{place, in_place}, {staging, SESSION_STAGING_BYTES}};
 	struct msghdr message = {.msg_iov = in_place ? vectors : vectors + 1, .msg_iovlen = in_place ? 2 : 1};
 	ssize_t n = recvmsg(s->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -334,8 +383,8 @@ static void session_read(struct session *s)
 	if (placed)
 		inbox_placed(&s->inbox, placed);
 	got -= placed;
-	size_t used = session_feed(s, service->staging, got);
-	stash_keep(s, service->staging + used, got - used);
+	size_t used = session_feed(s, staging, got);
+	stash_keep(s, staging + used, got - used);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -358,7 +407,7 @@ static uint64_t session_next_us(const struct session *s)
 	if (s->state == SESSION_ENDING)
 		return s->end_us;
 	if (s->paused_us)
-		return s->paused_us + (uint64_t)s->service->config->session_stall_s * 1000000;
+		return s->paused_us + (uint64_t)s->sessions->stall_s * 1000000;
 	return s->state == SESSION_NEW ? s->hello_us : s->frame_us;
 }
 
@@ -382,7 +431,7 @@ static void session_update(struct session *s)
 			uv_poll_stop(&s->poll);
 	}
 	if (s->stash && session_reads(s))
-		turns_ready(&s->service->turns, &s->turn);
+		turns_ready(&s->sessions->turns, &s->turn);
 	uint64_t next = s->lost ? now : session_next_us(s);
 	if (next)
 		uv_timer_start(&s->timer, session_on_timer, next > now ? (next - now) / 1000 + 1 : 0, 0);
@@ -398,15 +447,17 @@ static void session_on_poll(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	s->ready_events |= events;
-	turns_ready(&s->service->turns, &s->turn);
+	turns_ready(&s->sessions->turns, &s->turn);
 }
 
-void session_turn_changed(struct turn *turn)
+/* Whether it is held changed. */
+static void session_turn_changed(struct turn *turn)
 {
 	session_update(LIST_ENTRY(turn, struct session, turn));
 }
 
-void session_step(struct turn *turn)
+/* The loop's turn for it (turns.h): writes what can be written, reads once, does one frame. */
+static void session_step(struct turn *turn)
 {
 	struct session *s = LIST_ENTRY(turn, struct session, turn);
 	int events = s->ready_events;
@@ -438,18 +489,18 @@ static void session_on_timer(uv_timer_t *timer)
 	} else if (s->paused_us) {
 		log_limited(LOG_STALLED, LOG_INFO,
 			"connection of uid %u closed: it did not read %zu bytes of replies for %u s",
-			(unsigned)s->peer.uid, s->outbox.bytes, s->service->config->session_stall_s);
+			(unsigned)s->peer.uid, s->outbox.bytes, s->sessions->stall_s);
 		session_close(s);
 	} else if (s->state == SESSION_NEW) {
 		err_set(&err, ERR_DEADLINE_EXCEEDED, "no Hello came within %d ms: it is a client's first frame",
 			HELLO_MS);
 		err.limit = HELLO_MS;
-		reply_fault(s, 0, &err);
+		session_fault(s, 0, &err);
 	} else if (s->frame_us) {
 		bool known = s->inbox.state > INBOX_AT_HEADER && s->inbox.header.kind == FRAME_REQUEST && !s->refused;
 		err_set(&err, ERR_DEADLINE_EXCEEDED, "a frame must be complete %d ms after its first byte",
 			FRAME_COMPLETE_MS);
 		err.limit = FRAME_COMPLETE_MS;
-		reply_fault(s, known ? s->inbox.header.request_id : 0, &err);
+		session_fault(s, known ? s->inbox.header.request_id : 0, &err);
 	}
 }

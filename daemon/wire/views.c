@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "lib/base/clock.h"
 #include "proto/limits.h"
 
 enum { PAGE_MAX_BYTES = FRAME_BODY_MAX_BYTES - 4096 /* for the reply around it */, ROW_OVERHEAD_BYTES = 4 };
@@ -16,11 +15,10 @@ static ProtobufCBinaryData bytes_of(const struct label *label)
 	return (ProtobufCBinaryData){.len = label->len_bytes, .data = (uint8_t *)label->bytes};
 }
 
-Bnnd__Model *views_model(const struct service *service, struct scratch *scratch)
+Bnnd__Model *views_model(const struct bnn_info *info, struct scratch *scratch)
 {
 	static const char *const fits[] = {
 		[BNN_FIT_COVER] = "cover", [BNN_FIT_CONTAIN] = "contain", [BNN_FIT_STRETCH] = "stretch"};
-	const struct bnn_info *info = service->model;
 	Bnnd__Model *model = scratch_alloc(scratch, 1, sizeof *model);
 	Bnnd__InputFormat *input = scratch_alloc(scratch, 1, sizeof *input);
 	bnnd__model__init(model);
@@ -36,41 +34,21 @@ Bnnd__Model *views_model(const struct service *service, struct scratch *scratch)
 	return model;
 }
 
-struct reason_list {
-	struct scratch *scratch;
-	Bnnd__DaemonStatus *status;
-};
-
-static void add_reason(void *ctx, const char *sentence)
+void views_status(const struct health *health, struct scratch *scratch, Bnnd__DaemonStatus *s)
 {
-	struct reason_list *list = ctx;
-	list->status->reasons[list->status->n_reasons++] = scratch_text(list->scratch, sentence);
-}
-
-void views_status(const struct service *service, struct scratch *scratch, Bnnd__DaemonStatus *s)
-{
-	const struct config *config = service->config;
-	const struct snapshot *snapshot = service->snapshot;
-	size_t n_reasons = service_reasons(service, NULL, NULL);
-	struct reason_list list = {scratch, s};
+	const struct snapshot *snapshot = health->published->now;
+	size_t n_reasons = 0;
 	bnnd__daemon_status__init(s);
-	s->state = (char *)(service->stopping ? "stopping" : n_reasons ? "degraded" : "ready");
+	while (health_reason(health, n_reasons))
+		n_reasons++;
+	s->state = (char *)health_word(health);
 	s->reasons = scratch_alloc(scratch, n_reasons, sizeof *s->reasons);
-	service_reasons(service, add_reason, &list);
+	for (; s->n_reasons < n_reasons; s->n_reasons++)
+		s->reasons[s->n_reasons] = scratch_text(scratch, health_reason(health, s->n_reasons));
 	s->version = (char *)BNND_VERSION;
-	s->model = views_model(service, scratch);
-	s->kernels = (char *)service->model->kernels;
 	s->classes = (uint32_t)snapshot->n_classes;
 	s->seq = snapshot->seq;
-	s->uptime_ms = (clock_us() - service->started_us) / 1000;
-	s->infer_threads = service->n_infer_threads;
-	s->widths = (char *)learn_width_name(config->learner.width);
-	s->preset = (char *)(config->learner.preset == LEARN_REFERENCE ? "reference" : "default");
-	s->memory_bound_bytes = service->memory_bound_bytes;
 	s->negatives = snapshot->none ? (uint32_t)class_samples(snapshot->none) : 0;
-	s->refuse = config->refuse;
-	if (service->parts->waiting)
-		s->waiting = scratch_text(scratch, service->parts->waiting);
 }
 
 static void class_view(const struct class_entry *entry, Bnnd__Class *ret)
@@ -118,12 +96,9 @@ int views_class(const struct snapshot *snapshot, const struct label *label, stru
 {
 	const struct class_entry *entry = snapshot_find(snapshot, label);
 	if (!entry) {
-		err_set(err, ERR_NOT_FOUND,
+		return err_set_about(err, ERR_NOT_FOUND, (struct err_about){.field = "label"}, "%s",
 			label->len_bytes ? "no class has this label"
 					 : "no negatives were taught: there is no class none");
-		if (err)
-			err->field = "label";
-		return -ERR_NOT_FOUND;
 	}
 	bnnd__class_info__init(info);
 	info->summary = scratch_alloc(scratch, 1, sizeof *info->summary);
@@ -139,6 +114,38 @@ int views_class(const struct snapshot *snapshot, const struct label *label, stru
 		info->lessons[info->n_lessons++] = row;
 	}
 	return 0;
+}
+
+void views_answer(const struct learn_answer *a, size_t n_top, const struct snapshot *snapshot, struct scratch *scratch,
+	Bnnd__Answer *answer)
+{
+	bnnd__answer__init(answer);
+	answer->known = a->known;
+	answer->unknown_score = a->unknown_score;
+	answer->seq = snapshot->seq;
+	answer->n_top = a->n_top < n_top ? a->n_top : n_top;
+	answer->top = scratch_alloc(scratch, answer->n_top, sizeof *answer->top);
+	Bnnd__Scored *rows = scratch_alloc(scratch, answer->n_top, sizeof *rows);
+	for (size_t i = 0; i < answer->n_top; i++) {
+		const struct class_entry *class = snapshot_by_id(snapshot, a->top[i].id);
+		bnnd__scored__init(&rows[i]);
+		rows[i].none = a->top[i].id == CLASS_ID_NONE;
+		if (class && !rows[i].none)
+			rows[i].label = bytes_of(&class->label);
+		rows[i].score = a->top[i].score;
+		rows[i].cosine = a->top[i].cosine;
+		answer->top[i] = &rows[i];
+	}
+	if (a->n_top > 0)
+		answer->margin = a->top[0].score - (a->n_top > 1 ? a->top[1].score : 0);
+	if (a->known) {
+		answer->reason = BNND__REASON__REASON_KNOWN;
+		answer->label = rows[0].label;
+	} else if (a->passes) {
+		answer->reason = BNND__REASON__REASON_NONE;
+	} else {
+		answer->reason = BNND__REASON__REASON_UNKNOWN;
+	}
 }
 
 static Bnnd__TaughtClass **taught_view(const struct change_entry *entry, struct scratch *scratch)

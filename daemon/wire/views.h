@@ -3,10 +3,18 @@
  * or the disk. Messages live in the scratch and in the snapshot. Loop thread. */
 #pragma once
 
-#include "daemon/ops/reply.h"
+#include "daemon/state/health.h"
+#include "daemon/state/learned.h"
+#include "daemon/wire/scratch.h"
+#include "lib/bnn/bnn.h"
+#include "proto/bnnd.pb-c.h"
 
-Bnnd__Model *views_model(const struct service *service, struct scratch *scratch);
-void views_status(const struct service *service, struct scratch *scratch, Bnnd__DaemonStatus *ret_status);
+Bnnd__Model *views_model(const struct bnn_info *info, struct scratch *scratch);
+/* State, reasons and what was learned; settings and model are the caller's to add. */
+void views_status(const struct health *health, struct scratch *scratch, Bnnd__DaemonStatus *ret_status);
+/* At most n_top rows of what the head answered; ids are those of the snapshot whose head it was. */
+void views_answer(const struct learn_answer *answer, size_t n_top, const struct snapshot *snapshot,
+	struct scratch *scratch, Bnnd__Answer *ret_answer);
 
 /* A page after this label (len 0: the first), at most limit rows (0: a page). The negatives are the first row. */
 void views_classes(const struct snapshot *snapshot, const struct label *after, uint32_t limit, struct scratch *scratch,

@@ -142,7 +142,7 @@ int lane_start(const struct lane_options *options, struct lane **ret_lane, struc
 	pthread_attr_t attributes;
 	int r = 0;
 	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, LANE_STACK_BYTES);
+	pthread_attr_setstacksize(&attributes, options->stack_bytes);
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->ready, NULL);
 	lane_queues_init(&lane->queues, options->starve_us);

@@ -21,9 +21,6 @@
 #include "daemon/shares/fair.h"
 #include "lib/base/err.h"
 
-/* Of each thread. Named because it counts: the default (8 MiB) is charged to LimitDATA= for each, used or not. */
-enum { LANE_STACK_BYTES = 2 << 20 };
-
 enum lane_queue { LANE_FIRST, LANE_SECOND, LANE_QUEUES };
 
 struct job {
@@ -64,6 +61,7 @@ struct job *lane_queues_take(struct lane_queues *queues, uint64_t now_us); /* NU
 struct lane_options {
 	const char *name; /* of the threads, at most 15 bytes */
 	size_t n_threads;
+	size_t stack_bytes;    /* of each */
 	void *const *contexts; /* one for each thread, handed to job->run; NULL: none */
 	uint64_t starve_us;
 	struct lane_results *results;

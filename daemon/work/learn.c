@@ -3,41 +3,7 @@
  * daemon runs; everything else is on the loop. */
 #include "daemon/work/learn.h"
 
-#include <stdlib.h>
-
 #include "lib/base/clock.h"
-#include "daemon/ops/reply.h"
-#include "daemon/wire/views.h"
-#include "lib/base/memory.h"
-#include "proto/limits.h"
-
-struct learn_job *learn_job_new(struct request *request, enum learn_what what)
-{
-	struct learn_job *job = mem_zalloc(1, sizeof *job);
-	list_init(&job->job.link);
-	job->service = request->service;
-	job->job.owner = request->owner;
-	job->request = request;
-	job->what = what;
-	job->learned = request->service->parts->learned;
-	job->deadline_us = request->deadline_us;
-	return job;
-}
-
-void learn_job_guard(struct learn_job *job, const Bnnd__Guard *guard)
-{
-	job->has_if_seq = guard != NULL;
-	job->if_seq = guard ? guard->if_seq : 0;
-}
-
-void learn_job_free(struct learn_job *job)
-{
-	lesson_material_deinit(&job->material);
-	if (job->has_outcome)
-		change_outcome_deinit(&job->outcome);
-	snapshot_unref(job->snapshot);
-	free(job);
-}
 
 /* ---- on the learn thread ----------------------------------------------------------------------------------------- */
 
@@ -49,14 +15,12 @@ static bool learn_stop(void *ctx)
 
 static int learn_change(struct learn_job *job, struct err *err)
 {
-	const struct change_guard guard = {.key = job->has_key ? job->key : NULL,
-		.has_if_seq = job->has_if_seq,
-		.if_seq = job->if_seq,
-		.dry_run = job->dry_run};
+	struct change_guard guard = job->guard;
+	guard.key = job->has_key ? job->key : NULL;
 	switch (job->what) {
 	case LEARN_TEACH:
-		return learned_teach(job->learned, &job->material.work, &guard, job->dry_run ? learn_stop : NULL, job,
-			&job->outcome, err);
+		return learned_teach(job->learned, &job->material.work, &guard, job->guard.dry_run ? learn_stop : NULL,
+			job, &job->outcome, err);
 	case LEARN_FIND_KEY:
 		return learned_find_key(job->learned, job->key, &job->outcome, err);
 	case LEARN_FORGET:
@@ -86,51 +50,53 @@ static void learn_run(struct job *base, void *thread)
 
 /* ---- on the loop ------------------------------------------------------------------------------------------------- */
 
-/* Only what waits, or a dry run, can be stopped: a change that has begun may be durable already. */
-static void learn_request_stop(struct request *request, const struct err *why)
+void learn_job_init(
+	struct learn_job *job, enum learn_what what, const struct fair_owner *owner, struct learned *learned)
 {
-	struct learn_job *job = request->work;
-	if (job->what == LEARN_TEACH && !job->dry_run)
+	*job = (struct learn_job){.what = what, .learned = learned};
+	list_init(&job->job.link);
+	job->job.run = learn_run;
+	job->job.owner = *owner;
+}
+
+void learn_job_deinit(struct learn_job *job)
+{
+	lesson_material_deinit(&job->material);
+	if (job->has_outcome)
+		change_outcome_deinit(&job->outcome);
+	snapshot_unref(job->snapshot);
+}
+
+void learn_push(struct lane *lane, struct learn_job *job)
+{
+	lane_push(lane, LANE_FIRST, &job->job);
+}
+
+void learn_cancel(struct lane *lane, struct learn_job *job, const struct err *why)
+{
+	if (job->what == LEARN_TEACH && !job->guard.dry_run)
 		return;
-	if (lane_take_back(request->service->learn, &job->job)) {
+	if (lane_take_back(lane, &job->job)) {
 		job->job.err = *why;
 		job->job.done(&job->job);
-	} else if (job->dry_run) {
+	} else if (job->guard.dry_run) {
 		job->why = *why;
 		atomic_store_explicit(&job->job.cancelled, true, memory_order_relaxed);
 	}
 }
 
-void learn_job_push(struct learn_job *job)
-{
-	struct request *request = job->request;
-	job->job.run = learn_run;
-	request->stop = learn_request_stop;
-	request->work = job;
-	lane_push(job->service->learn, LANE_FIRST, &job->job);
-}
-
-void learn_job_publish(struct learn_job *job)
+void learn_publish(struct learn_job *job, struct published *published, struct keyset *committed)
 {
 	if (job->snapshot)
-		service_publish(job->service, job->snapshot);
+		published_set(published, job->snapshot);
 	job->snapshot = NULL;
 	if (job->has_outcome && job->has_key && job->outcome.written)
-		keyset_add(&job->service->lessons.committed, job->key);
+		keyset_add(committed, job->key);
 }
 
-void learn_job_reply(struct learn_job *job)
+const struct err *learn_failure(const struct learn_job *job)
 {
-	struct scratch scratch = SCRATCH_INIT;
-	Bnnd__Reply reply = BNND__REPLY__INIT;
-	Bnnd__Changed changed;
-	if (!job->has_outcome) {
-		reply_error(job->request, job->why.code ? &job->why : &job->job.err);
-		return;
-	}
-	views_changed(&job->outcome, &scratch, &changed);
-	reply.result_case = BNND__REPLY__RESULT_CHANGED;
-	reply.changed = &changed;
-	reply_send(job->request, &reply, NULL, 0);
-	scratch_free(&scratch);
+	if (job->has_outcome)
+		return NULL;
+	return job->why.code ? &job->why : &job->job.err;
 }

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "daemon/config/config.h"
+#include "daemon/config/threads.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The bytes as a file that has a name. */

@@ -197,12 +197,12 @@ static void a_large_payload_is_read_in_place(void **state)
 	free(payload);
 }
 
-static struct outbox_frame *numbered(size_t head, size_t payload, uint64_t *seed)
+static struct frame *numbered(size_t head, size_t payload, uint64_t *seed)
 {
 	uint8_t *p = payload ? malloc(payload) : NULL;
 	for (size_t i = 0; i < payload; i++)
 		p[i] = (uint8_t)splitmix64_next(seed);
-	struct outbox_frame *frame = outbox_frame_new(head, p, payload);
+	struct frame *frame = frame_new(head, p, payload);
 	for (size_t i = 0; i < head; i++)
 		frame->head[i] = (uint8_t)splitmix64_next(seed);
 	return frame;
@@ -221,7 +221,7 @@ static void replies_survive_a_full_socket(void **state)
 	assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
 	outbox_init(&out);
 	for (size_t i = 0; i < 60; i++) {
-		struct outbox_frame *frame = numbered(16 + 13 * i, i % 3 ? 0 : 700 * i, &seed);
+		struct frame *frame = numbered(16 + 13 * i, i % 3 ? 0 : 700 * i, &seed);
 		memcpy(expected + expected_bytes, frame->head, frame->head_bytes);
 		expected_bytes += frame->head_bytes;
 		if (frame->payload)

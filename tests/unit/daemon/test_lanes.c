@@ -174,6 +174,7 @@ static void fixture_start(struct fixture *f, size_t n_threads, void *const *cont
 {
 	struct lane_options options = {.name = "test",
 		.n_threads = n_threads,
+		.stack_bytes = 1 << 20,
 		.contexts = contexts,
 		.starve_us = 1000000,
 		.results = &f->results,

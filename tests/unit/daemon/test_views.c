@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "daemon/ops/ops.h"
+#include "daemon/wire/scratch.h"
 #include "daemon/wire/views.h"
 #include "proto/limits.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/config/config.c: see config.h. The only file that knows YAML.
+/* daemon/config/config_load.c: see config.h. The only file that knows YAML.
  *
  * The file is a mapping of sections to mappings of scalars; "section.key: value" on the top is the same. Everything else,
  * an unknown or repeated key, a value of the wrong type or out of range is refused with file:line:column. */
@@ -11,12 +11,10 @@
 #include <yaml.h>
 
 #include "daemon/config/config_keys.h"
-#include "daemon/config/threads.h"
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "lib/base/text.h"
 #include "lib/image/image.h"
-#include "lib/store/store.h" /* STORE_KEYS_KEPT */
 #include "proto/limits.h"
 
 const char config_default_file[] = BNND_CONFIG_FILE;
@@ -282,39 +280,4 @@ void config_deinit(struct config *config)
 	free(config->model);
 	free(config->model_dir);
 	*config = (struct config){0};
-}
-
-uint64_t config_memory_bound(const struct config *config)
-{
-	enum {
-		LESSON_BYTES = 64,
-		CLASS_BYTES = 512 * 5 + 512 + CLASS_LESSONS_MAX * LESSON_BYTES, /* row, forward side, lists */
-		ENTRY_BYTES = 1024,                                             /* one change */
-		KEY_BYTES = 32,                                                 /* and its place in the index */
-	};
-	uint64_t session = FRAME_BODY_MAX_BYTES + DECODE_ARENA_BYTES + OUTPUT_MARK_BYTES;
-	return config->sessions_max * session + PAYLOAD_BUDGET_BYTES + LESSON_FEATURES_MAX_BYTES +
-	       (uint64_t)config->max_classes * (CLASS_BYTES + 16 * config->samples_per_class) + 1000 * ENTRY_BYTES +
-	       STORE_KEYS_KEPT * KEY_BYTES;
-}
-
-void config_print(const struct config *config, FILE *out)
-{
-	char section[32] = "";
-	fprintf(out,
-		"# bnnd's settings, as they are in force. A key that is left out has its default.\n"
-		"# Precedence: flag, environment (BNND_CONFIG, BNND_SOCKET, BNND_STATE, BNND_MODEL), file, default.\n");
-	for (size_t i = 0; i < config_keys_n; i++) {
-		const struct config_key *key = &config_keys[i];
-		int n = (int)strcspn(key->path, ".");
-		if (strncmp(section, key->path, (size_t)n) != 0 || section[n] != '\0') {
-			snprintf(section, sizeof section, "%.*s", n, key->path);
-			fprintf(out, "\n%s:\n", section);
-		}
-		fprintf(out, "  # %s\n  %s: ", key->help, key->path + n + 1);
-		config_key_print(key, config, out);
-		fputc('\n', out);
-	}
-	fprintf(out, "\n# The daemon's own limits allow it at most %llu MiB, and each thread its model's arena.\n",
-		(unsigned long long)(threads_memory_bound(config, threads_choose(config, 0), 0) >> 20));
 }
