@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
-#include "lib/image/image.h"
+#include "lib/image/picture.h"
 
 enum {
 	DECODE_ROWS_PER_STOP = 16, /* rows between two questions to image_limits.stop */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
-#include "lib/image/image.h"
+#include "lib/image/picture.h"
 
 /* One of the eight ways to see a stored picture. Without transpose, seen (x, y) is stored (x, y); with it, stored
  * (y, x); then flip_x and flip_y count the *stored* column or row from the other end. */
