@@ -4,8 +4,10 @@
 The contract is lib/bnn/model.proto, which is compiled at run time: no generated code lies in the repository. Nothing
 here is needed at run time of the daemon, and nothing here shares code with lib/bnn: the two check each other.
 
-  format.py   header, digest, data section; packed bits; read(), write()
+  schema.py   the message classes, compiled; BadModel
   shapes.py   what each operation accepts and makes: used when a graph is built and when a file is read
+  check.py    is a whole graph sound? for read()
+  format.py   header, digest, data section; packed bits; read(), write()
   build.py    Builder: an operation at a time, shapes inferred
   identity.py feature_id
   evaluate.py forward pass in float64, or with ENGINE's float32 order bit for bit
@@ -13,8 +15,9 @@ here is needed at run time of the daemon, and nothing here shares code with lib/
 
 from .build import Builder
 from .evaluate import Evaluator
-from .format import BadModel, Model, pack_bits, proto, read, unpack_bits, write
+from .format import Model, pack_bits, read, unpack_bits, write
 from .identity import feature_id
+from .schema import BadModel, proto
 
 __all__ = [
 	"BadModel",

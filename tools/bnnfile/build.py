@@ -4,7 +4,8 @@
 import numpy as np
 
 from . import shapes
-from .format import Model, proto
+from .format import Model
+from .schema import proto
 
 FLT_MAX = float(np.finfo(np.float32).max)
 

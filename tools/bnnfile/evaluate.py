@@ -12,7 +12,7 @@ Activations are arrays N x H x W x C; bits are uint8 0/1 (1 means -1).
 
 import numpy as np
 
-from .format import BadModel, proto
+from .schema import BadModel, proto
 
 F32 = np.float32
 

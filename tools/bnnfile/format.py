@@ -4,17 +4,15 @@
 read() is strict: what it accepts is complete, consistent and says nothing that this code does not understand.
 """
 
-import functools
 import hashlib
 import math
 import pathlib
 import struct
-import subprocess
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-PROTO_FILE = pathlib.Path(__file__).resolve().parents[2] / "lib" / "bnn" / "model.proto"
+from . import check
+from .schema import BadModel, proto
 
 MAGIC = b"\x89BNND\r\n\x1a"
 FORMAT_MAJOR, FORMAT_MINOR = 1, 0
@@ -22,41 +20,6 @@ HEADER = struct.Struct("<8sHHIQ8s32s")
 ALIGN_BYTES = 64
 GRAPH_MAX_BYTES = 4 << 20
 WORD_BITS = 32
-
-
-class BadModel(ValueError):
-	"""The file is not a sound model; the text says why."""
-
-
-def message_class(factory, descriptor):
-	"""Debian's protobuf (3.21) has a method for it, later ones a function."""
-	made = getattr(message_factory, "GetMessageClass", None)
-	return made(descriptor) if made else factory.GetPrototype(descriptor)
-
-
-@functools.lru_cache(maxsize=None)
-def proto():
-	"""The message classes of model.proto, compiled by protoc into memory: proto().Graph, proto().BITS, ..."""
-	try:
-		done = subprocess.run(
-			["protoc", f"--proto_path={PROTO_FILE.parent}", "--descriptor_set_out=/dev/stdout", PROTO_FILE.name],
-			check=True,
-			stdout=subprocess.PIPE,
-		)
-	except FileNotFoundError:
-		raise SystemExit("protoc is not here (Debian: protobuf-compiler)") from None
-	files = descriptor_pb2.FileDescriptorSet.FromString(done.stdout)
-	pool = descriptor_pool.DescriptorPool()
-	names = {}
-	for file in files.file:
-		pool.Add(file)
-		for enum in file.enum_type:
-			names.update({value.name: value.number for value in enum.value})
-		factory = message_factory.MessageFactory(pool)
-		for message in file.message_type:
-			full_name = f"{file.package}.{message.name}"
-			names[message.name] = message_class(factory, pool.FindMessageTypeByName(full_name))
-	return type("model_proto", (), names)
 
 
 def align(n_bytes):
@@ -161,12 +124,10 @@ def serialize(model):
 
 def parse(blob):
 	"""The file's bytes -> Model. Raises BadModel."""
-	from . import shapes
-
 	graph, data = _split(blob)
 	constants = {tensor.id: _constant(tensor, data) for tensor in graph.tensors if tensor.HasField("offset")}
 	model = Model(graph, constants)
-	shapes.check_graph(model)
+	check.check_graph(model)
 	return model
 
 

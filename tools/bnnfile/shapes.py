@@ -1,32 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What each operation accepts and makes. One function an operation: (inputs, attributes) -> output shapes and dtypes.
 
-An input is a Tensor message. infer() serves the builder, check_graph() the strict reader; both refuse by the
+An input is a Tensor message. infer() serves the builder and the strict reader (check.py); both refuse by the
 operation's name. Activations have rank 3 (H, W, C); a vector is (1, 1, C).
 """
 
 import math
-import re
 
-from google.protobuf.descriptor import FieldDescriptor
-
-from .format import BadModel, proto
+from .schema import dtype_name, need
 
 FLOATS = ("F32", "F16")  # of a constant; an activation is F32
 QUANTIZED = ("I8", "I16", "I32")
-REFUSE_SHARES = 5
-DEVIATIONS_MAX, DEVIATION_WEIGHT_MAX = 10, 1000
-NAME = re.compile("[A-Za-z0-9._-]{1,128}")  # of a card
-CARD_TEXT_MAX_BYTES = 1 << 16
-
-
-def need(condition, text):
-	if not condition:
-		raise BadModel(text)
-
-
-def dtype_name(tensor):
-	return proto().Tensor.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number[tensor.dtype].name
 
 
 def _activation(tensor, dtype="F32"):
@@ -36,7 +20,7 @@ def _activation(tensor, dtype="F32"):
 	return tuple(tensor.shape)
 
 
-def _constant(tensor, shapes, dtypes=FLOATS):
+def need_constant(tensor, shapes, dtypes=FLOATS):
 	need(tensor.HasField("offset"), "needs a constant here")
 	need(dtype_name(tensor) in dtypes, f"needs a constant of {'/'.join(dtypes)}, not {dtype_name(tensor)}")
 	need(tuple(tensor.shape) in shapes, f"needs a constant of shape {shapes}, not {tuple(tensor.shape)}")
@@ -59,7 +43,7 @@ def window_output(window, height, width):
 def _sign(inputs, a):
 	_count(inputs, 2)
 	h, w, c = _activation(inputs[0])
-	_constant(inputs[1], ((c,), (1,)))
+	need_constant(inputs[1], ((c,), (1,)))
 	need(len(a.rules) in (1, c), f"has {len(a.rules)} rules for {c} channels")
 	return [((h, w, c), "BITS")]
 
@@ -80,31 +64,31 @@ def _binary_conv2d(inputs, a, out="F32"):
 	h, wd, c = _activation(inputs[0], "BITS")
 	w = _weights(inputs, a.groups, c)
 	o = w.shape[0]
-	_constant(w, ((o, a.window.kernel_y, a.window.kernel_x, c // a.groups),), ("BITS",))
+	need_constant(w, ((o, a.window.kernel_y, a.window.kernel_x, c // a.groups),), ("BITS",))
 	need(a.pad_value in (-1, 0, 1), f"cannot pad with {a.pad_value}")
 	need(a.clamp_lo <= a.clamp_hi, "has clamp bounds in the wrong order")
 	if out == "BITS":
 		_count(inputs, 3)
-		_constant(inputs[2], ((o,),), ("I32",))
+		need_constant(inputs[2], ((o,),), ("I32",))
 	else:
 		need(out in ("F32", "I8"), f"cannot make {out}")
 		_count(inputs, 4)
-		_constant(inputs[2], ((o,),))
-		_constant(inputs[3], ((o,),))
+		need_constant(inputs[2], ((o,),))
+		need_constant(inputs[3], ((o,),))
 	return [(window_output(a.window, h, wd) + (o,), out)]
 
 
 def _bias(inputs, o):
 	_count(inputs, 2, 3)
 	if len(inputs) == 3:
-		_constant(inputs[2], ((o,),))
+		need_constant(inputs[2], ((o,),))
 
 
 def _conv2d(inputs, a):
 	h, wd, c = _activation(inputs[0])
 	w = _weights(inputs, a.groups, c)
 	o = w.shape[0]
-	_constant(w, ((o, a.window.kernel_y, a.window.kernel_x, c // a.groups),))
+	need_constant(w, ((o, a.window.kernel_y, a.window.kernel_x, c // a.groups),))
 	_bias(inputs, o)
 	return [(window_output(a.window, h, wd) + (o,), "F32")]
 
@@ -113,7 +97,7 @@ def _depthwise(inputs, a):
 	h, wd, c = _activation(inputs[0])
 	o = c * a.multiplier
 	need(a.multiplier >= 1, "has the multiplier 0")
-	_constant(inputs[1], ((a.window.kernel_y, a.window.kernel_x, o),))
+	need_constant(inputs[1], ((a.window.kernel_y, a.window.kernel_x, o),))
 	_bias(inputs, o)
 	return [(window_output(a.window, h, wd) + (o,), "F32")]
 
@@ -122,7 +106,7 @@ def _dense(inputs, a):
 	h, wd, c = _activation(inputs[0])
 	need((h, wd) == (1, 1), "takes a vector 1 x 1 x I")
 	o = inputs[1].shape[0]
-	_constant(inputs[1], ((o, c),))
+	need_constant(inputs[1], ((o, c),))
 	_bias(inputs, o)
 	return [((1, 1, o), "F32")]
 
@@ -132,7 +116,7 @@ def _binary_elementwise(inputs, a):
 	shape = _activation(inputs[0])
 	second = tuple(inputs[1].shape)
 	if inputs[1].HasField("offset"):
-		_constant(inputs[1], (shape, (1, 1, shape[2]), shape[2:]))
+		need_constant(inputs[1], (shape, (1, 1, shape[2]), shape[2:]))
 	else:
 		need(dtype_name(inputs[1]) == "F32", "takes F32")
 		need(second in (shape, (1, 1, shape[2])), f"cannot join {shape} and {second}")
@@ -175,16 +159,11 @@ def _same(inputs, a):
 	return [(_activation(inputs[0]), "F32")]
 
 
-def _vector(inputs, a):
-	need(tuple(inputs[0].shape[:2]) == (1, 1), "takes a vector 1 x 1 x C")
-	return _same(inputs, a)
-
-
 def _prelu(inputs, a):
 	_count(inputs, 2, 4)
 	shape = _activation(inputs[0])
 	for constant in inputs[1:]:
-		_constant(constant, (shape[2:],))
+		need_constant(constant, (shape[2:],))
 	return [(shape, "F32")]
 
 
@@ -259,141 +238,3 @@ def infer(kind, inputs, attributes, out_dtype=None):
 	if kind in BY_OUTPUT_DTYPE:
 		return OPERATIONS[kind](inputs, attributes, out_dtype)
 	return OPERATIONS[kind](inputs, attributes)
-
-
-def check_present(message, what, optional=()):
-	"""Every singular field of a message must be present, at any depth."""
-	for field in message.DESCRIPTOR.fields:
-		if field.name in optional:
-			continue
-		if field.label == FieldDescriptor.LABEL_REPEATED:
-			continue
-		need(message.HasField(field.name), f"{what} lacks {field.name}")
-		if field.message_type:
-			check_present(getattr(message, field.name), f"{what}.{field.name}")
-		elif field.cpp_type in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
-			need(math.isfinite(getattr(message, field.name)), f"{what}.{field.name} is not finite")
-
-
-def check_graph(model):
-	"""Everything beyond the container: ids, order, shapes, input, outputs, answers, prior."""
-	graph = model.graph
-	need(len(model.tensors) == len(graph.tensors), "two tensors have the same id")
-	for tensor in graph.tensors:
-		_check_tensor(tensor)
-	need(graph.HasField("input"), "the graph has no input")
-	made = {_check_input(model, graph.input)}
-	for op in graph.ops:
-		kind = op.WhichOneof("attributes")
-		need(kind is not None, f"operation {op.name!r} is of no kind")
-		try:
-			_check_op(model, op, kind, made)
-		except BadModel as e:
-			raise BadModel(f"operation {op.name!r}: {kind} {e}") from None
-	for tensor in graph.tensors:
-		need(tensor.HasField("offset") or tensor.id in made, f"nothing makes tensor {tensor.id}")
-	_check_outputs(model, made)
-	_check_beside(model)
-
-
-def _check_tensor(tensor):
-	what = f"tensor {tensor.id} ({tensor.name})"
-	for name in ("id", "dtype"):
-		need(tensor.HasField(name), f"{what} lacks {name}")
-	need(1 <= len(tensor.shape) <= 4 and min(tensor.shape) >= 1, f"{what} has the shape {list(tensor.shape)}")
-	need(tensor.HasField("offset") == tensor.HasField("length"), f"{what} has offset or length, not both")
-	quantized = dtype_name(tensor) in QUANTIZED and not tensor.HasField("offset")
-	for name in ("scale", "zero_point"):
-		need(tensor.HasField(name) == quantized, f"{what}: {name} belongs to quantized activations, and must be there")
-	need(not quantized or math.isfinite(tensor.scale) and tensor.scale > 0, f"{what} has the scale {tensor.scale}")
-
-
-def _tensor(model, tensor_id, what):
-	need(tensor_id in model.tensors, f"{what} names tensor {tensor_id}, which does not exist")
-	return model.tensors[tensor_id]
-
-
-def _check_input(model, inp):
-	check_present(inp, "input")
-	tensor = _tensor(model, inp.tensor, "input")
-	need(
-		not tensor.HasField("offset")
-		and dtype_name(tensor) == "F32"
-		and len(tensor.shape) == 3
-		and tensor.shape[2] == 3,
-		"the input is not F32 height x width x 3",
-	)
-	need(len(inp.background) == 3, "the background is not three bytes")
-	need(inp.image_rules == 1, f"picture rules {inp.image_rules} are not known")
-	_constant(_tensor(model, inp.table, "input"), ((3, 256),), ("F32",))
-	return inp.tensor
-
-
-def _check_op(model, op, kind, made):
-	attributes = getattr(op, kind)
-	check_present(attributes, kind)
-	inputs = [_tensor(model, i, "it") for i in op.inputs]
-	for tensor in inputs:
-		need(tensor.HasField("offset") or tensor.id in made, f"uses tensor {tensor.id} before it is made")
-	outputs = [_tensor(model, i, "it") for i in op.outputs]
-	for tensor in outputs:
-		need(not tensor.HasField("offset") and tensor.id not in made, f"makes tensor {tensor.id} a second time")
-		made.add(tensor.id)
-	need(inputs and outputs, "has no input or no output")
-	found = [(tuple(t.shape), dtype_name(t)) for t in outputs]
-	right = infer(kind, inputs, attributes, found[0][1])
-	need(found == right, f"makes {right}, not {found}")
-
-
-def _check_outputs(model, made):
-	names = [output.name for output in model.graph.outputs]
-	need("features" in names and len(set(names)) == len(names), f"the outputs are {names}")
-	for output in model.graph.outputs:
-		need(output.name in ("features", "logits"), f"an output {output.name!r} is not known")
-		need(output.tensor in made, f"nothing makes the output {output.name!r}")
-		tensor = _tensor(model, output.tensor, "output")
-		need(tuple(tensor.shape[:2]) == (1, 1) and dtype_name(tensor) == "F32", f"{output.name!r} is not a vector")
-		need(
-			not output.classes or output.name == "logits" and len(output.classes) == tensor.shape[2],
-			f"{output.name!r} has {len(output.classes)} classes",
-		)
-
-
-def check_name(name):
-	need(NAME.fullmatch(name), f'the name {name!r} is not 1 to 128 letters, digits, "-", "_", "." (ASCII)')
-
-
-def check_text(text):
-	need(len(text.encode()) <= CARD_TEXT_MAX_BYTES, f"the card's text is longer than {CARD_TEXT_MAX_BYTES >> 10} KiB")
-	bad = [c for c in text if ord(c) < 32 and c not in "\n\t" or 127 <= ord(c) < 160]
-	need(not bad, f"the card's text has the control character {bad[:1]}")
-
-
-def _check_beside(model):
-	graph = model.graph
-	need(graph.HasField("card"), "the graph has no card")
-	check_present(graph.card, "card")
-	check_name(graph.card.name)
-	check_text(graph.card.text)
-	if graph.HasField("answers"):
-		a = graph.answers
-		check_present(a, "answers")
-		need(math.isfinite(a.temperature) and a.temperature > 0, f"the temperature is {a.temperature}")
-		need(
-			0 < a.deviation <= 1 and 0 < a.deviation_weight <= DEVIATION_WEIGHT_MAX,
-			f"the deviation is {a.deviation}, worth {a.deviation_weight} pictures",
-		)
-		k = list(a.deviations)
-		need(
-			len(k) == REFUSE_SHARES and all(abs(x) <= DEVIATIONS_MAX for x in k) and k == sorted(k, reverse=True),
-			f"the deviations are {k}",
-		)
-		s = list(a.unknown_cosine)
-		need(
-			len(s) == REFUSE_SHARES and all(-1 <= x <= 1 for x in s) and s == sorted(s),
-			f"the cosines of unknown are {s}",
-		)
-	if graph.HasField("prior"):
-		d = model.tensors[model.output("features")].shape[2]
-		check_present(graph.prior, "prior", optional=("between",))
-		_constant(_tensor(model, graph.prior.covariance, "prior"), ((d, d),))

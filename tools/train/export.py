@@ -30,7 +30,8 @@ import graph
 import normalise
 import pictures
 import cycles  # of tools/, which graph.py put on the path
-from bnnfile import BadModel, feature_id, proto, shapes, write
+from bnnfile import BadModel, feature_id, proto, write
+from bnnfile.check import check_name, check_text
 from bnnfile.format import parse, serialize
 from run import top1
 
@@ -54,10 +55,10 @@ def check(a):
 	"""What can be known before any picture is read."""
 	a.name = a.name or a.out.stem
 	try:
-		shapes.check_name(a.name)
-		shapes.check_text(a.terms)
+		check_name(a.name)
+		check_text(a.terms)
 		a.accuracy_text = a.accuracy.read_text() if a.accuracy else ""
-		shapes.check_text(a.accuracy_text)
+		check_text(a.accuracy_text)
 	except (BadModel, UnicodeError) as e:
 		raise SystemExit(f"{e}: bnnd would refuse the file" + "; give --name" * ("name" in str(e))) from None
 	if a.out.suffix != ".bnn":
