@@ -22,7 +22,7 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 	fprintf(out, "work        %.1f M multiply-adds of floats, %.1f M of bits\n", (double)i->multiply_adds / 1e6,
 		(double)i->binary_multiply_adds / 1e6);
 	fprintf(out, "memory      arena %zu KiB a thread, constants %zu KiB\n", i->arena_bytes >> 10,
-		model->plan.constant_bytes >> 10);
+		model->plan.constants.bytes >> 10);
 	if (i->has_answers) {
 		fprintf(out,
 			"answers     temperature %.4g; to refuse 1, 2, 5, 10, 20 %% of the known: deviations below a class's mean",

@@ -21,45 +21,14 @@
 struct builder {
 	const struct graph *graph;
 	struct plan *plan;
+	struct constants *constants; /* the plan's */
 	bool *reach, *done;
 	uint32_t *n_uses; /* of a tensor, by operations that are reached and by `features` */
 	int *consumer;    /* the last operation that uses it */
 	int *buffer_of;   /* of a tensor */
-	size_t buffers_room, constants_room;
-	size_t op; /* being planned, for sentences */
+	size_t op;        /* being planned, for sentences */
 	struct err *err;
 };
-
-/* Zeroed constant memory that lives as long as the plan; NULL with a sentence. */
-void *plan_keep(struct plan *plan, size_t n, size_t bytes, struct err *err)
-{
-	size_t total, sum;
-	void *p = NULL;
-	if (size_mul(n, bytes, &total) && size_add(total, plan->constant_bytes, &sum) &&
-		sum <= PLAN_CONSTANTS_MAX_BYTES)
-		p = mem_try_aligned(total);
-	if (!p) {
-		err_set(err, ERR_RESOURCE_EXHAUSTED, "the model's constants take more than %d MiB",
-			PLAN_CONSTANTS_MAX_BYTES >> 20);
-		return NULL;
-	}
-	plan->constant_bytes = sum;
-	plan->constants = mem_realloc(plan->constants, plan->n_constants + 1, sizeof *plan->constants);
-	plan->constants[plan->n_constants++] = p;
-	return p;
-}
-
-/* A constant, padded to KERNEL_PAD; a single value is repeated n times. */
-float *plan_keep_floats(struct plan *plan, const struct tensor *t, size_t n, struct err *err)
-{
-	float *p = plan_keep(plan, (n + KERNEL_PAD - 1) / KERNEL_PAD * KERNEL_PAD, sizeof *p, err);
-	if (!p)
-		return NULL;
-	pack_floats(t, p);
-	for (size_t i = 1; i < n && t->n_elements == 1; i++)
-		p[i] = p[0];
-	return p;
-}
 
 static const struct tensor *operand(const struct builder *b, const struct graph_op *op, size_t i)
 {
@@ -175,26 +144,26 @@ static int plan_conv(struct builder *b, const struct graph_op *op, struct plan_s
 		k->win.kernel_y = k->win.kernel_x = k->win.stride_y = k->win.stride_x = k->win.dilation_y =
 			k->win.dilation_x = 1;
 	uint32_t out_c = y->shape[2];
-	float *bias = op->n_inputs == 3 ? plan_keep_floats(b->plan, operand(b, op, 2), out_c, b->err)
-					: plan_keep(b->plan, kernel_padded(out_c), sizeof *bias, b->err);
+	float *bias = op->n_inputs == 3 ? constants_floats(b->constants, operand(b, op, 2), out_c, b->err)
+					: constants_alloc(b->constants, kernel_padded(out_c), sizeof *bias, b->err);
 	k->bias = bias;
 	if (!bias)
 		return failed(b);
 	if (op->kind == OP_DEPTHWISE_CONV2D) {
-		k->w = plan_keep_floats(b->plan, w, w->n_elements, b->err);
+		k->w = constants_floats(b->constants, w, w->n_elements, b->err);
 		return k->w ? 0 : failed(b);
 	}
 	size_t taps = w->n_elements / out_c, n;
 	if (!pack_conv_size(out_c, k->groups, taps, b->plan->kernels->conv_block, &n))
 		return err_set(b->err, ERR_RESOURCE_EXHAUSTED, "operation %zu: its weights are too large", b->op);
-	float *packed = plan_keep(b->plan, n, sizeof *packed, b->err);
+	float *packed = constants_alloc(b->constants, n, sizeof *packed, b->err);
 	k->w = packed;
 	if (!packed)
 		return failed(b);
 	float *plain = mem_try_aligned(w->n_elements * sizeof *plain);
 	if (!plain)
 		return err_set(b->err, ERR_RESOURCE_EXHAUSTED, "operation %zu: its weights are too large", b->op);
-	pack_floats(w, plain);
+	tensor_floats(w, plain);
 	pack_conv(plain, out_c, k->groups, taps, b->plan->kernels->conv_block, packed);
 	free(plain);
 	return 0;
@@ -203,9 +172,9 @@ static int plan_conv(struct builder *b, const struct graph_op *op, struct plan_s
 static int plan_sign(struct builder *b, const struct graph_op *op, struct kernel_sign *k)
 {
 	uint32_t channels = operand(b, op, 0)->shape[2], words = kernel_words(channels);
-	uint64_t *masks = plan_keep(b->plan, (size_t)words * 3, sizeof *masks, b->err);
+	uint64_t *masks = constants_alloc(b->constants, (size_t)words * 3, sizeof *masks, b->err);
 	k->channels = channels;
-	k->t = masks ? plan_keep_floats(b->plan, operand(b, op, 1), channels, b->err) : NULL;
+	k->t = masks ? constants_floats(b->constants, operand(b, op, 1), channels, b->err) : NULL;
 	if (!k->t)
 		return failed(b);
 	for (uint32_t c = 0; c < channels; c++) {
@@ -226,13 +195,13 @@ static int plan_arithmetic(struct builder *b, const struct graph_op *op, struct 
 		s->v = read_buffer(b, op->inputs[1]);
 		return 0;
 	}
-	s->v_constant = plan_keep_floats(b->plan, v, v->n_elements, b->err);
+	s->v_constant = constants_floats(b->constants, v, v->n_elements, b->err);
 	return s->v_constant ? 0 : failed(b);
 }
 
 static int plan_concat(struct builder *b, const struct graph_op *op, struct plan_step *s)
 {
-	uint32_t *channels = plan_keep(b->plan, op->n_inputs, sizeof *channels, b->err);
+	uint32_t *channels = constants_alloc(b->constants, op->n_inputs, sizeof *channels, b->err);
 	if (!channels)
 		return failed(b);
 	s->parts = mem_zalloc(op->n_inputs, sizeof *s->parts);
@@ -248,7 +217,7 @@ static int plan_prelu(struct builder *b, const struct graph_op *op, struct plan_
 {
 	const float **to[] = {&s->slope, &s->before, &s->after};
 	for (size_t i = 1; i < op->n_inputs; i++) {
-		*to[i - 1] = plan_keep_floats(b->plan, operand(b, op, i), operand(b, op, 0)->shape[2], b->err);
+		*to[i - 1] = constants_floats(b->constants, operand(b, op, i), operand(b, op, 0)->shape[2], b->err);
 		if (!*to[i - 1])
 			return failed(b);
 	}
@@ -342,7 +311,7 @@ static int plan_binary_conv(
 {
 	const struct graph *g = b->graph;
 	s->binary.win = window_of(op, operand(b, op, 0), &g->tensors[op->outputs[0]]);
-	int r = plan_binary_constants(b->plan, g, op, &s->binary, b->err);
+	int r = plan_binary_constants(b->constants, b->plan->kernels, g, op, &s->binary, b->err);
 	if (r)
 		return r;
 	if (b->plan->kernels->fuses) {
@@ -453,7 +422,7 @@ static int plan_input(struct builder *b)
 	const struct graph *g = b->graph;
 	struct plan *plan = b->plan;
 	const struct tensor *x = &g->tensors[g->input];
-	plan->table = plan_keep_floats(plan, &g->tensors[g->table], g->tensors[g->table].n_elements, b->err);
+	plan->table = constants_floats(b->constants, &g->tensors[g->table], g->tensors[g->table].n_elements, b->err);
 	if (!plan->table)
 		return failed(b);
 	plan->steps[0] = (struct plan_step){.kind = PLAN_STEP_INPUT,
@@ -500,6 +469,7 @@ int plan_init(struct plan *plan, const struct graph *graph, const struct kernels
 	plan->steps = mem_zalloc(graph->n_ops + 1, sizeof *plan->steps);
 	struct builder b = {.graph = graph,
 		.plan = plan,
+		.constants = &plan->constants,
 		.reach = mem_zalloc(graph->n_ops, sizeof(bool)),
 		.done = mem_zalloc(graph->n_ops, sizeof(bool)),
 		.n_uses = mem_zalloc(graph->n_tensors, sizeof(uint32_t)),
@@ -526,10 +496,8 @@ void plan_deinit(struct plan *plan)
 		free(plan->steps[i].bits_name);
 		free(plan->steps[i].parts);
 	}
-	for (size_t i = 0; i < plan->n_constants; i++)
-		free(plan->constants[i]);
 	free(plan->steps);
 	free(plan->buffers);
-	free(plan->constants);
+	constants_deinit(&plan->constants);
 	*plan = (struct plan){0};
 }

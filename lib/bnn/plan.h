@@ -7,6 +7,7 @@
 #pragma once
 
 #include "lib/bnn/bnn.h"
+#include "lib/bnn/constants.h"
 #include "lib/bnn/graph.h"
 #include "lib/bnn/kernels/kernels.h"
 
@@ -14,7 +15,6 @@ enum {
 	PLAN_NO_BUFFER = -1,
 	PLAN_STEP_INPUT = 0, /* kind of the first step: bytes through the table; all others have an enum op_kind */
 	PLAN_LABEL_BYTES = 48,
-	PLAN_CONSTANTS_MAX_BYTES = 256 << 20,
 };
 
 struct plan_buffer {
@@ -50,12 +50,11 @@ struct plan {
 	size_t n_steps;
 	struct plan_buffer *buffers;
 	size_t n_buffers;
-	size_t arena_bytes, constant_bytes;
+	size_t arena_bytes;
+	struct constants constants;
 	float *table;
 	int features; /* buffer */
 	uint64_t multiply_adds, binary_multiply_adds;
-	void **constants;
-	size_t n_constants;
 };
 
 struct bnn_model {

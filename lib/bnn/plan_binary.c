@@ -70,12 +70,12 @@ static void border_row(const struct kernel_window *w, const int32_t *twice_ones,
 						  twice_ones[((size_t)o * w->kernel_y + y) * w->kernel_x + x];
 }
 
-static int fill_border(struct plan *plan, struct kernel_binary_conv *k, const int32_t *twice_ones,
+static int fill_border(struct constants *constants, struct kernel_binary_conv *k, const int32_t *twice_ones,
 	struct tap_range *rows, struct tap_range *columns, struct err *err)
 {
 	const struct kernel_window *w = &k->win;
-	uint16_t *row_class = plan_keep(plan, w->out_h, sizeof *row_class, err);
-	uint16_t *column_class = row_class ? plan_keep(plan, w->out_w, sizeof *column_class, err) : NULL;
+	uint16_t *row_class = constants_alloc(constants, w->out_h, sizeof *row_class, err);
+	uint16_t *column_class = row_class ? constants_alloc(constants, w->out_w, sizeof *column_class, err) : NULL;
 	if (!column_class)
 		return -ERR_RESOURCE_EXHAUSTED;
 	uint32_t n_rows =
@@ -83,7 +83,8 @@ static int fill_border(struct plan *plan, struct kernel_binary_conv *k, const in
 	k->n_column_classes = find_classes(
 		w->out_w, w->stride_x, w->kernel_x, w->dilation_x, w->left, w->in_w, column_class, columns);
 	uint32_t padded = kernel_padded(w->out_c);
-	int32_t *border = plan_keep(plan, (size_t)n_rows * k->n_column_classes, padded * sizeof *border, err);
+	int32_t *border =
+		constants_alloc(constants, (size_t)n_rows * k->n_column_classes, padded * sizeof *border, err);
 	if (!border)
 		return -ERR_RESOURCE_EXHAUSTED;
 	for (uint32_t r = 0; r < n_rows; r++)
@@ -96,7 +97,8 @@ static int fill_border(struct plan *plan, struct kernel_binary_conv *k, const in
 	return 0;
 }
 
-static int plan_border(struct plan *plan, const struct tensor *weights, struct kernel_binary_conv *k, struct err *err)
+static int plan_border(
+	struct constants *constants, const struct tensor *weights, struct kernel_binary_conv *k, struct err *err)
 {
 	const struct kernel_window *w = &k->win;
 	size_t n = (size_t)w->out_c * w->kernel_y * w->kernel_x, run = weights->length / n;
@@ -105,21 +107,21 @@ static int plan_border(struct plan *plan, const struct tensor *weights, struct k
 		for (size_t byte = 0; byte < run; byte++)
 			twice_ones[i] += 2 * __builtin_popcount(weights->data[i * run + byte]);
 	struct tap_range *rows = mem_zalloc(w->out_h, sizeof *rows), *columns = mem_zalloc(w->out_w, sizeof *columns);
-	int r = fill_border(plan, k, twice_ones, rows, columns, err);
+	int r = fill_border(constants, k, twice_ones, rows, columns, err);
 	free(twice_ones);
 	free(rows);
 	free(columns);
 	return r;
 }
 
-static int plan_pixels(struct plan *plan, struct kernel_binary_conv *k, struct err *err)
+static int plan_pixels(struct constants *constants, struct kernel_binary_conv *k, struct err *err)
 {
 	const struct kernel_window *w = &k->win;
 	size_t row = kernel_ring_words(w), words;
 	if (!size_mul(row, kernel_ring_rows(w), &words) || words > BNN_ARENA_MAX_BYTES / sizeof(uint64_t))
 		return err_set(err, ERR_RESOURCE_EXHAUSTED, "a padded map takes an arena above %d MiB",
 			BNN_ARENA_MAX_BYTES >> 20);
-	uint32_t *pixel = plan_keep(plan, (size_t)w->out_h * w->out_w, sizeof *pixel, err);
+	uint32_t *pixel = constants_alloc(constants, (size_t)w->out_h * w->out_w, sizeof *pixel, err);
 	if (!pixel)
 		return -ERR_RESOURCE_EXHAUSTED;
 	for (uint32_t y = 0; y < w->out_h; y++)
@@ -131,11 +133,12 @@ static int plan_pixels(struct plan *plan, struct kernel_binary_conv *k, struct e
 }
 
 /* m = -scale, b = (float)((double)shift + K * scale). */
-static int plan_scale(struct plan *plan, const struct tensor *scale, const struct tensor *shift, double taps,
+static int plan_scale(struct constants *constants, const struct tensor *scale, const struct tensor *shift, double taps,
 	struct kernel_binary_conv *k, struct err *err)
 {
 	uint32_t n = k->win.out_c;
-	float *m = plan_keep_floats(plan, scale, n, err), *b = m ? plan_keep_floats(plan, shift, n, err) : NULL;
+	float *m = constants_floats(constants, scale, n, err),
+	      *b = m ? constants_floats(constants, shift, n, err) : NULL;
 	if (!b)
 		return -ERR_RESOURCE_EXHAUSTED;
 	for (uint32_t o = 0; o < n; o++) {
@@ -150,8 +153,8 @@ static int plan_scale(struct plan *plan, const struct tensor *scale, const struc
 	return 0;
 }
 
-int plan_binary_constants(struct plan *plan, const struct graph *g, const struct graph_op *op,
-	struct kernel_binary_conv *k, struct err *err)
+int plan_binary_constants(struct constants *constants, const struct kernels *kernels, const struct graph *g,
+	const struct graph_op *op, struct kernel_binary_conv *k, struct err *err)
 {
 	const struct tensor *weights = &g->tensors[op->inputs[1]];
 	size_t taps = (size_t)k->win.kernel_y * k->win.kernel_x, n = 0;
@@ -159,18 +162,18 @@ int plan_binary_constants(struct plan *plan, const struct graph *g, const struct
 	k->pad_value = op->pad_value;
 	k->lo = op->clamp_lo;
 	k->hi = op->clamp_hi;
-	if (!pack_binary_size(k->win.out_c, taps, k->win.in_c, plan->kernels->binary_block, &n))
+	if (!pack_binary_size(k->win.out_c, taps, k->win.in_c, kernels->binary_block, &n))
 		return err_set(err, ERR_RESOURCE_EXHAUSTED, "binary weights are too large");
-	packed = plan_keep(plan, n, sizeof *packed, err);
+	packed = constants_alloc(constants, n, sizeof *packed, err);
 	if (!packed)
 		return -ERR_RESOURCE_EXHAUSTED;
-	pack_binary(weights, taps, plan->kernels->binary_block, packed);
+	pack_binary(weights, taps, kernels->binary_block, packed);
 	k->w = packed;
 	int r = plan_scale(
-		plan, &g->tensors[op->inputs[2]], &g->tensors[op->inputs[3]], (double)taps * k->win.in_c, k, err);
+		constants, &g->tensors[op->inputs[2]], &g->tensors[op->inputs[3]], (double)taps * k->win.in_c, k, err);
 	if (!r)
-		r = plan_pixels(plan, k, err);
+		r = plan_pixels(constants, k, err);
 	if (!r && !op->pad_value && (k->win.top || k->win.left || k->win.bottom || k->win.right))
-		r = plan_border(plan, weights, k, err);
+		r = plan_border(constants, weights, k, err);
 	return r;
 }

@@ -9,32 +9,6 @@
 #include "lib/base/require.h"
 #include "lib/bnn/kernels/kernels.h"
 
-/* IEEE half to single, exact; check.c has refused infinities and NaNs. */
-static float half_to_float(uint16_t h)
-{
-	uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3FFu, bits;
-	if (exponent) {
-		bits = sign | (exponent + 127 - 15) << 23 | mantissa << 13;
-	} else { /* subnormal: mantissa * 2^-24 is a normal float */
-		float v = (float)mantissa * 0x1p-24f;
-		memcpy(&bits, &v, sizeof bits);
-		bits |= sign;
-	}
-	float result;
-	memcpy(&result, &bits, sizeof result);
-	return result;
-}
-
-void pack_floats(const struct tensor *t, float *ret)
-{
-	REQUIRE(t->dtype == DTYPE_F32 || t->dtype == DTYPE_F16);
-	if (t->dtype == DTYPE_F32)
-		memcpy(ret, t->data, t->length);
-	else
-		for (uint64_t i = 0; i < t->n_elements; i++)
-			ret[i] = half_to_float(load_le16(t->data + 2 * i));
-}
-
 static size_t blocks_of(uint32_t n, uint32_t block)
 {
 	return ((size_t)n + block - 1) / block;

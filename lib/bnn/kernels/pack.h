@@ -8,9 +8,6 @@
 
 #include "lib/bnn/graph.h"
 
-/* F32 or F16 constant -> floats, exactly. */
-void pack_floats(const struct tensor *t, float *ret);
-
 /* Convolution weights O x taps (taps = ky kx I/groups). block 0: as they are. Else [group][block of outputs][tap][output]:
  * a block's outputs are neighbours, the last block of each group is filled up with zeros. */
 bool pack_conv_size(uint32_t out_c, uint32_t groups, size_t taps, uint32_t block, size_t *ret_floats);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "lib/base/random.h"
+#include "lib/bnn/constants.h"
 #include "lib/bnn/kernels/sets.h"
 #include "lib/bnn/kernels/pack.h"
 
@@ -270,7 +271,7 @@ static void test_halves(void **state)
 			continue;
 		double want = exponent ? ldexp(1024 + (h & 1023), (int)exponent - 25) : ldexp(h & 1023, -24);
 		float got;
-		pack_floats(&t, &got);
+		tensor_floats(&t, &got);
 		assert_bits(got, (float)(h >> 15 ? -want : want), "pack", "half");
 	}
 }
