@@ -15,6 +15,7 @@
 
 #include "lib/base/endian.h"
 #include "lib/base/memory.h"
+#include "lib/bnn/kernels/choose.h"
 #include "lib/bnn/plan.h"
 
 enum {

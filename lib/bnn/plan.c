@@ -15,7 +15,6 @@
 
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
-#include "lib/bnn/kernels/pack.h"
 #include "lib/bnn/plan_binary.h"
 
 struct builder {
@@ -153,8 +152,8 @@ static int plan_conv(struct builder *b, const struct graph_op *op, struct plan_s
 		k->w = constants_floats(b->constants, w, w->n_elements, b->err);
 		return k->w ? 0 : failed(b);
 	}
-	size_t taps = w->n_elements / out_c, n;
-	if (!pack_conv_size(out_c, k->groups, taps, b->plan->kernels->conv_block, &n))
+	size_t n;
+	if (!b->plan->kernels->conv_weights_size(k, &n))
 		return err_set(b->err, ERR_RESOURCE_EXHAUSTED, "operation %zu: its weights are too large", b->op);
 	float *packed = constants_alloc(b->constants, n, sizeof *packed, b->err);
 	k->w = packed;
@@ -164,7 +163,7 @@ static int plan_conv(struct builder *b, const struct graph_op *op, struct plan_s
 	if (!plain)
 		return err_set(b->err, ERR_RESOURCE_EXHAUSTED, "operation %zu: its weights are too large", b->op);
 	tensor_floats(w, plain);
-	pack_conv(plain, out_c, k->groups, taps, b->plan->kernels->conv_block, packed);
+	b->plan->kernels->pack_conv_weights(k, plain, packed);
 	free(plain);
 	return 0;
 }

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "lib/base/memory.h"
-#include "lib/bnn/kernels/pack.h"
 
 /* Taps inside the map along one axis are neighbours: first and one past the last. */
 struct tap_range {
@@ -162,12 +161,12 @@ int plan_binary_constants(struct constants *constants, const struct kernels *ker
 	k->pad_value = op->pad_value;
 	k->lo = op->clamp_lo;
 	k->hi = op->clamp_hi;
-	if (!pack_binary_size(k->win.out_c, taps, k->win.in_c, kernels->binary_block, &n))
+	if (!kernels->binary_weights_size(k, &n))
 		return err_set(err, ERR_RESOURCE_EXHAUSTED, "binary weights are too large");
 	packed = constants_alloc(constants, n, sizeof *packed, err);
 	if (!packed)
 		return -ERR_RESOURCE_EXHAUSTED;
-	pack_binary(weights, taps, kernels->binary_block, packed);
+	kernels->pack_binary_weights(k, weights->data, packed);
 	k->w = packed;
 	int r = plan_scale(
 		constants, &g->tensors[op->inputs[2]], &g->tensors[op->inputs[3]], (double)taps * k->win.in_c, k, err);

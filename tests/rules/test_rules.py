@@ -17,7 +17,8 @@ LINES_MAX = 600
 LAYERS = {
 	"lib/base": set(),
 	"lib/image": {"lib/base"},
-	"lib/bnn": {"lib/base"},
+	"lib/bnn": {"lib/base", "lib/bnn/kernels"},
+	"lib/bnn/kernels": {"lib/base"},
 	"lib/learn": {"lib/base"},
 	"lib/store": {"lib/base"},
 	"proto": {"lib/base"},
@@ -122,6 +123,8 @@ class Rules(unittest.TestCase):
 			("daemon/a.c", "<sqlite3.h>"),
 			("daemon/a.c", "<spng.h>"),
 			("lib/bnn/pass.c", "<immintrin.h>"),
+			("lib/bnn/kernels/a.c", '"lib/bnn/graph.h"'),
+			("daemon/a.c", '"lib/bnn/kernels/choose.h"'),
 			("lib/bnn/plan.c", '"lib/bnn/model.pb-c.h"'),
 			("daemon/a.c", '"tests/testlib/faulty_vfs.h"'),
 		):

@@ -31,7 +31,7 @@ struct kernel_window {
 struct kernel_conv {
 	struct kernel_window win;
 	uint32_t groups, multiplier;
-	const float *w;    /* packed by pack_conv for conv2d; depthwise: ky x kx x C, as in the file */
+	const float *w;    /* packed by pack_conv_weights for conv2d; depthwise: ky x kx x C, as in the file */
 	const float *bias; /* a channel, zeros where the file has none */
 	bool has_clamp;
 	float lo, hi;
@@ -50,7 +50,7 @@ struct kernel_binary_conv {
 	struct kernel_window win;
 	int pad_value; /* +1, -1, or 0: a tap outside counts half a differing bit */
 	int32_t lo, hi;
-	const uint64_t *w; /* packed by pack_binary */
+	const uint64_t *w; /* packed by pack_binary_weights */
 	const float *m, *b;
 	/* True zero padding, else NULL: `border[(row_class[oy] * n_column_classes + column_class[ox]) * out_c_padded + o]`
 	 * is added to 2a, which was counted with +1 outside. A class is a distinct set of taps inside the map. */
@@ -75,11 +75,20 @@ struct kernel_concat {
 
 enum kernel_arithmetic { KERNEL_ADD, KERNEL_SUB, KERNEL_MUL };
 
+/* A set: one function for each thing that a step can need. Put together in choose.c from parts (sets.h), the later of
+ * which replace single functions of the earlier; whoever replaces a convolution replaces its packers with it. */
 struct kernels {
 	const char *name;
-	bool fuses;            /* conv2d does clamps, binary_conv2d its later stages */
-	uint32_t conv_block;   /* outputs a block of packed weights; 0: as in the file */
-	uint32_t binary_block; /* the same for binary weights */
+	bool fuses; /* conv2d and depthwise do clamps, binary_conv2d its later stages; false: those are steps */
+
+	/* Weights of the file -> what this set's conv2d (binary_conv2d) reads in k->w, once, while loading. k is complete
+	 * but for w, bias, m, b and what follows them. `ret` is zeroed and has as many floats (words) as the size says;
+	 * false: the size does not fit. conv weights are aligned floats, binary ones the file's bytes at any address. */
+	bool (*conv_weights_size)(const struct kernel_conv *k, size_t *ret_floats);
+	void (*pack_conv_weights)(const struct kernel_conv *k, const float *w, float *ret);
+	bool (*binary_weights_size)(const struct kernel_binary_conv *k, size_t *ret_words);
+	void (*pack_binary_weights)(const struct kernel_binary_conv *k, const uint8_t *w, uint64_t *ret);
+
 	void (*conv2d)(const struct kernel_conv *k, const float *x, float *y);
 	void (*depthwise)(const struct kernel_conv *k, const float *x, float *y);
 	void (*sign)(const struct kernel_sign *k, size_t n_pixels, const float *x, uint64_t *bits);
@@ -102,12 +111,6 @@ struct kernels {
 	void (*sqrt)(size_t n, const float *x, float *y);
 	void (*l2)(size_t n_pixels, uint32_t channels, const float *x, float *y);
 };
-
-/* The sets that this CPU can run, best first; NULL-terminated. */
-const struct kernels *const *kernels_usable(void);
-
-/* The best set, or the one that BNND_KERNELS names. NULL: ret_names is filled with what there is. */
-const struct kernels *kernels_choose(const char *forced, char *ret_names, size_t names_bytes);
 
 /* Words of one row of the map with its ring of padding, and rows: as the packed sets lay it out. */
 static inline size_t kernel_ring_words(const struct kernel_window *w)

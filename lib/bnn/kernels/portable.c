@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels/portable.c: one source, compiled once per instruction set (meson.build), as the set KERNELS_SET;
- * portable_binary.c is its other half.
+/* lib/bnn/kernels/portable.c: one source, compiled once per instruction set (meson.build), as a part of
+ * the set KERNELS_SET: everything but bits, which are portable_binary.c's.
  *
  * Invariant: bit for bit ref.c. Vectors run across outputs, so each output's sum has the definition's order;
  * no lane ever adds to another. Convolutions work on tiles of CONV_TILE pixels x a block of outputs, whose weights are
@@ -365,23 +365,30 @@ static void portable_l2(size_t n_pixels, uint32_t channels, const float *restric
 	}
 }
 
-const struct kernels KERNELS_SET = {
-	.name = KERNELS_NAME,
-	.fuses = true,
-	.conv_block = CONV_BLOCK,
-	.binary_block = BINARY_BLOCK,
-	.conv2d = portable_conv2d,
-	.depthwise = portable_depthwise,
-	.sign = PORTABLE(sign),
-	.binary_scratch = PORTABLE(binary_scratch),
-	.binary_conv2d = PORTABLE(binary_conv2d),
-	.arithmetic = portable_arithmetic,
-	.clamp = portable_clamp,
-	.prelu = portable_prelu,
-	.concat = portable_concat,
-	.avg_pool = portable_avg_pool,
-	.max_pool = portable_max_pool,
-	.mean = portable_mean,
-	.sqrt = portable_sqrt,
-	.l2 = portable_l2,
-};
+static bool portable_conv_weights_size(const struct kernel_conv *k, size_t *ret_floats)
+{
+	return pack_conv_size(k, CONV_BLOCK, ret_floats);
+}
+
+static void portable_pack_conv_weights(const struct kernel_conv *k, const float *w, float *ret)
+{
+	pack_conv(k, CONV_BLOCK, w, ret);
+}
+
+void PORTABLE(floats)(struct kernels *io_set)
+{
+	io_set->fuses = true;
+	io_set->conv_weights_size = portable_conv_weights_size;
+	io_set->pack_conv_weights = portable_pack_conv_weights;
+	io_set->conv2d = portable_conv2d;
+	io_set->depthwise = portable_depthwise;
+	io_set->arithmetic = portable_arithmetic;
+	io_set->clamp = portable_clamp;
+	io_set->prelu = portable_prelu;
+	io_set->concat = portable_concat;
+	io_set->avg_pool = portable_avg_pool;
+	io_set->max_pool = portable_max_pool;
+	io_set->mean = portable_mean;
+	io_set->sqrt = portable_sqrt;
+	io_set->l2 = portable_l2;
+}

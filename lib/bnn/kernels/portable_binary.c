@@ -9,6 +9,19 @@
 #include "lib/base/memory.h"
 #include "lib/bnn/kernels/portable.h"
 
+/* Pixels x vectors of outputs of a tile: the sums, the weights and a pixel's value stay in registers. */
+#if defined(__AVX512F__) || defined(__AVX2__)
+enum { BINARY_TILE = 4, BINARY_VECTORS = 2 };
+#elif defined(__aarch64__)
+enum { BINARY_TILE = 4, BINARY_VECTORS = 4 };
+#else
+enum { BINARY_TILE = 2, BINARY_VECTORS = 2 };
+#endif
+enum {
+	BINARY_BLOCK = BINARY_VECTORS * WORD_LANES,
+	CHUNK_PIXELS = 32,
+};
+
 /* ---- sign ---- */
 
 /* Bits of LANES channels from channel c on; masks and t reach to KERNEL_PAD. */
@@ -27,7 +40,7 @@ ALWAYS_INLINE uint64_t sign_lanes(const struct kernel_sign *k, uint32_t c, vfloa
 	return bits;
 }
 
-void PORTABLE(sign)(const struct kernel_sign *k, size_t n_pixels, const float *x, uint64_t *bits)
+static void portable_sign(const struct kernel_sign *k, size_t n_pixels, const float *x, uint64_t *bits)
 {
 	for (size_t p = 0; p < n_pixels; p++, x += k->channels)
 		for (uint32_t at = 0; at < k->channels; at += 64) {
@@ -56,7 +69,7 @@ static uint32_t counts_stride(const struct kernel_window *w)
 	return (w->out_c + KERNEL_PAD - 1) / KERNEL_PAD * KERNEL_PAD;
 }
 
-size_t PORTABLE(binary_scratch)(const struct kernel_binary_conv *k)
+static size_t portable_binary_scratch(const struct kernel_binary_conv *k)
 {
 	return ring_bytes(&k->win) + (size_t)CHUNK_PIXELS * counts_stride(&k->win) * sizeof(int32_t);
 }
@@ -205,8 +218,8 @@ static void epilogue_pixel(const struct epilogue *e)
 	}
 }
 
-void PORTABLE(binary_conv2d)(const struct kernel_binary_conv *k, const uint64_t *x, const float *residual, float *y,
-	uint64_t *bits, void *scratch)
+static void portable_binary_conv2d(const struct kernel_binary_conv *k, const uint64_t *x, const float *residual,
+	float *y, uint64_t *bits, void *scratch)
 {
 	const struct kernel_window *w = &k->win;
 	uint32_t stride = counts_stride(w), words_out = kernel_words(w->out_c);
@@ -233,4 +246,23 @@ void PORTABLE(binary_conv2d)(const struct kernel_binary_conv *k, const uint64_t 
 			epilogue_pixel(&e);
 		}
 	}
+}
+
+static bool portable_binary_weights_size(const struct kernel_binary_conv *k, size_t *ret_words)
+{
+	return pack_binary_size(k, BINARY_BLOCK, ret_words);
+}
+
+static void portable_pack_binary_weights(const struct kernel_binary_conv *k, const uint8_t *w, uint64_t *ret)
+{
+	pack_binary(k, BINARY_BLOCK, w, ret);
+}
+
+void PORTABLE(binary)(struct kernels *io_set)
+{
+	io_set->binary_weights_size = portable_binary_weights_size;
+	io_set->pack_binary_weights = portable_pack_binary_weights;
+	io_set->sign = portable_sign;
+	io_set->binary_scratch = portable_binary_scratch;
+	io_set->binary_conv2d = portable_binary_conv2d;
 }

@@ -2,12 +2,12 @@
 /* lib/bnn/kernels/ref.c: the plain oracle. Each operation as ENGINE's numbers define it, a loop a line of the
  * definition, no layout and no fusion. All other kernels are tested to give these bits.
  */
-#include "lib/bnn/kernels/sets.h"
-
 #include <math.h>
 #include <string.h>
 
 #include "lib/base/require.h"
+#include "lib/bnn/kernels/pack.h"
+#include "lib/bnn/kernels/sets.h"
 
 /* Input row (column) of tap k for output position out; false: outside the map. */
 static bool tap(
@@ -255,20 +255,48 @@ static void ref_l2(size_t n_pixels, uint32_t channels, const float *x, float *y)
 	}
 }
 
-const struct kernels kernels_ref = {
-	.name = "ref",
-	.conv2d = ref_conv2d,
-	.depthwise = ref_depthwise,
-	.sign = ref_sign,
-	.binary_scratch = ref_binary_scratch,
-	.binary_conv2d = ref_binary_conv2d,
-	.arithmetic = ref_arithmetic,
-	.clamp = ref_clamp,
-	.prelu = ref_prelu,
-	.concat = ref_concat,
-	.avg_pool = ref_avg_pool,
-	.max_pool = ref_max_pool,
-	.mean = ref_mean,
-	.sqrt = ref_sqrt,
-	.l2 = ref_l2,
-};
+/* The file's order of weights is the plain loops' own. */
+static bool ref_conv_weights_size(const struct kernel_conv *k, size_t *ret_floats)
+{
+	return pack_conv_size(k, 1, ret_floats);
+}
+
+static void ref_pack_conv_weights(const struct kernel_conv *k, const float *w, float *ret)
+{
+	pack_conv(k, 1, w, ret);
+}
+
+static bool ref_binary_weights_size(const struct kernel_binary_conv *k, size_t *ret_words)
+{
+	return pack_binary_size(k, 1, ret_words);
+}
+
+static void ref_pack_binary_weights(const struct kernel_binary_conv *k, const uint8_t *w, uint64_t *ret)
+{
+	pack_binary(k, 1, w, ret);
+}
+
+void kernels_ref(struct kernels *io_set)
+{
+	*io_set = (struct kernels){
+		.name = io_set->name,
+		.conv_weights_size = ref_conv_weights_size,
+		.pack_conv_weights = ref_pack_conv_weights,
+		.binary_weights_size = ref_binary_weights_size,
+		.pack_binary_weights = ref_pack_binary_weights,
+		.conv2d = ref_conv2d,
+		.depthwise = ref_depthwise,
+		.sign = ref_sign,
+		.binary_scratch = ref_binary_scratch,
+		.binary_conv2d = ref_binary_conv2d,
+		.arithmetic = ref_arithmetic,
+		.clamp = ref_clamp,
+		.prelu = ref_prelu,
+		.concat = ref_concat,
+		.avg_pool = ref_avg_pool,
+		.max_pool = ref_max_pool,
+		.mean = ref_mean,
+		.sqrt = ref_sqrt,
+		.l2 = ref_l2,
+	};
+}

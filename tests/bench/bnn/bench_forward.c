@@ -16,7 +16,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"
-#include "lib/bnn/kernels/kernels.h"
+#include "lib/bnn/kernels/choose.h"
 #include "lib/bnn/plan.h"
 #include "tests/bench/machine.h"
 

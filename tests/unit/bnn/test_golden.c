@@ -16,6 +16,7 @@
 
 #include "lib/base/endian.h"
 #include "lib/base/memory.h"
+#include "lib/bnn/kernels/choose.h"
 #include "lib/bnn/plan.h"
 
 enum { NAME_BYTES = 40, RECORD_BYTES = 68, FEATURES = 512, PATH_BYTES = 4096, BLOCKS = 8, ONE_PHOTOGRAPH = 1 };

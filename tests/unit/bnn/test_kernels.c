@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every set of kernels against kernels_ref, bit for bit, an operation at a time, on odd shapes.
+/* Every set of kernels against the reference (ref.c), bit for bit, an operation at a time, on odd shapes.
  *
  * Each case is a seeded model; its one interesting step is taken out of the plan of each set and run on buffers that
  * end at a PROT_NONE page, over random floats with zeros of both signs (and NaN and infinities for sign). What lies
@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "lib/base/random.h"
-#include "lib/bnn/kernels/sets.h"
+#include "lib/bnn/kernels/choose.h"
 #include "lib/bnn/plan.h"
 #include "tests/unit/bnn/make_model.h"
 
@@ -63,6 +63,16 @@ static struct bnn_model *load(const struct make *m, const struct kernels *k)
 	unsetenv("BNND_KERNELS");
 	free(file);
 	return model;
+}
+
+/* The plain reference is the last of the sets. */
+static const struct kernels *reference(void)
+{
+	const struct kernels *const *k = kernels_usable();
+	while (k[1])
+		k++;
+	assert_string_equal((*k)->name, "ref");
+	return *k;
 }
 
 /* What the step reads: the same for every set. */
@@ -137,7 +147,7 @@ static bool same_results(const struct guarded *a, const struct guarded *b, const
 /* The model's last step but `from_end`, by every set. */
 static void check_step(struct make *m, size_t from_end, const char *what, uint64_t seed)
 {
-	struct bnn_model *ref_model = load(m, &kernels_ref);
+	struct bnn_model *ref_model = load(m, reference());
 	const struct plan *ref = &ref_model->plan;
 	const struct plan_step *s = &ref->steps[ref->n_steps - 1 - from_end];
 	struct operands in = {guarded_new(input_bytes(ref, s)), {0}, {{0}}};

@@ -17,8 +17,7 @@
 
 #include "lib/base/random.h"
 #include "lib/bnn/constants.h"
-#include "lib/bnn/kernels/sets.h"
-#include "lib/bnn/kernels/pack.h"
+#include "lib/bnn/kernels/choose.h"
 
 #define EACH_SET(k) for (const struct kernels *const *k = kernels_usable(); *k; k++)
 
@@ -69,10 +68,9 @@ static void test_sign_rules(void **state)
 static void test_padding(void **state)
 {
 	(void)state;
-	uint8_t file[9 * 4];
+	uint8_t file[9 * 4]; /* the weights */
 	for (int tap = 0; tap < 9; tap++)
 		memcpy(file + 4 * tap, &(uint32_t){1}, 4);
-	struct tensor weights = {.shape = {1, 3, 3, 2}, .data = file, .length = sizeof file};
 	/* padding +1: 8 taps differ in channel 0; -1: 8 in channel 1; 0: half of 16 bits. Always 2 in the middle. */
 	static const float want_twice[] = {20, 20, 20};
 	uint64_t x = 2, packed[9 * 64] = {0};
@@ -82,9 +80,6 @@ static void test_padding(void **state)
 	int32_t border[KERNEL_PAD] = {8 * (2 - 2 * 1)}; /* 8 taps outside, one weight of -1 in each */
 	EACH_SET(k)
 	{
-		memset(packed, 0, sizeof packed);
-		assert_true((*k)->binary_block <= 64);
-		pack_binary(&weights, 9, (*k)->binary_block, packed);
 		for (int i = 0; i < 3; i++) {
 			struct kernel_binary_conv c = {.win = {1, 1, 2, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1},
 				.pad_value = (int)values[i],
@@ -98,6 +93,11 @@ static void test_padding(void **state)
 				.n_column_classes = 1,
 				.border = values[i] == 0 ? border : NULL,
 				.pixel = &pixel};
+			size_t n_words;
+			memset(packed, 0, sizeof packed);
+			assert_true(
+				(*k)->binary_weights_size(&c, &n_words) && n_words <= sizeof packed / sizeof *packed);
+			(*k)->pack_binary_weights(&c, file, packed);
 			void *scratch = calloc(1, (*k)->binary_scratch(&c) + 1);
 			(*k)->binary_conv2d(&c, &x, NULL, &y, NULL, scratch);
 			assert_bits(y, 100 - 0.5f * want_twice[i], (*k)->name, "padding");

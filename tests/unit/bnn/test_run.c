@@ -15,10 +15,11 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
+#include "lib/bnn/kernels/choose.h"
 #include "lib/bnn/plan.h"
 #include "tests/unit/bnn/make_model.h"
 
-enum { NETS = 120, TENSORS_MAX = 128, FEATURES_ROOM = 1024 };
+enum { NETS = 120, MIXED_NETS = 12, TENSORS_MAX = 128, FEATURES_ROOM = 1024 };
 
 struct kept {
 	char name[64], dtype;
@@ -211,6 +212,96 @@ static void test_nets(void **state)
 	assert_true(fused > NETS && stored > 10 * NETS);
 }
 
+/* The k-th thing that can be replaced alone, taken from another set: a convolution brings its packers. false: no such
+ * thing. */
+static bool replace(struct kernels *set, const struct kernels *from, int k)
+{
+	switch (k) {
+	case 0:
+		set->conv_weights_size = from->conv_weights_size;
+		set->pack_conv_weights = from->pack_conv_weights;
+		set->conv2d = from->conv2d;
+		return true;
+	case 1:
+		set->binary_weights_size = from->binary_weights_size;
+		set->pack_binary_weights = from->pack_binary_weights;
+		set->binary_scratch = from->binary_scratch;
+		set->binary_conv2d = from->binary_conv2d;
+		set->fuses = set->fuses && from->fuses;
+		return true;
+	case 2:
+		set->depthwise = from->depthwise;
+		return true;
+	case 3:
+		set->sign = from->sign;
+		return true;
+	case 4:
+		set->prelu = from->prelu;
+		return true;
+	case 5:
+		set->mean = from->mean;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* m's network planned for a set that choose.c does not have. Free it with plan_deinit. */
+static void plan_for(const struct make *m, const struct kernels *set, struct plan *ret_plan)
+{
+	size_t len = bnnmodel__graph__get_packed_size(&m->graph);
+	uint8_t *message = mem_zalloc(len, 1);
+	struct graph graph;
+	struct err err = {0};
+	bnnmodel__graph__pack(&m->graph, message);
+	if (graph_unpack(message, len, m->data, m->data_bytes, &graph, &err) || graph_check(&graph, &err) ||
+		plan_init(ret_plan, &graph, set, &err))
+		fail_msg("%s", err.text);
+	graph_deinit(&graph);
+	free(message);
+}
+
+/* `set` with each of its replaceable functions from `from`, one at a time. */
+static void check_mixed(const struct make *m, const struct bnn_model *ref, const uint8_t *pixels, const float *want,
+	const struct kernels *set, const struct kernels *from)
+{
+	struct kernels mixed = *set;
+	for (int k = 0; replace(&mixed, from, k); k++, mixed = *set) {
+		struct bnn_model model = {.info = ref->info};
+		float got[FEATURES_ROOM];
+		plan_for(m, &mixed, &model.plan);
+		struct bnn_run *run = bnn_run_new(&model);
+		bnn_run_features(run, pixels, got);
+		if (memcmp(got, want, ref->info.n_features * sizeof *got) != 0)
+			fail_msg("%s with function %d of %s", set->name, k, from->name);
+		bnn_run_free(run);
+		plan_deinit(&model.plan);
+	}
+}
+
+/* Any function may stand in any other set: so hand-written ones can replace a portable one each. */
+static void test_mixed_sets(void **state)
+{
+	(void)state;
+	const struct kernels *const *all = kernels_usable();
+	for (uint64_t seed = 0; seed < MIXED_NETS; seed++) {
+		struct make m;
+		make_net(&m, seed);
+		struct bnn_model *ref = load(&m, "ref");
+		const uint8_t *pixels = some_pixels(&m, &ref->info);
+		float want[FEATURES_ROOM];
+		struct bnn_run *run = bnn_run_new(ref);
+		bnn_run_features(run, pixels, want);
+		bnn_run_free(run);
+		for (size_t a = 0; all[a]; a++)
+			for (size_t b = 0; all[b]; b++)
+				if (a != b)
+					check_mixed(&m, ref, pixels, want, all[a], all[b]);
+		bnn_model_free(ref);
+		make_deinit(&m);
+	}
+}
+
 /* Buffers that are alive in the same step must not meet. */
 static void test_lifetimes(void **state)
 {
@@ -370,6 +461,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nets),
+		cmocka_unit_test(test_mixed_sets),
 		cmocka_unit_test(test_lifetimes),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_feature_id),

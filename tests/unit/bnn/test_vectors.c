@@ -17,7 +17,7 @@
 
 #include "lib/base/endian.h"
 #include "lib/bnn/bnn.h"
-#include "lib/bnn/kernels/kernels.h"
+#include "lib/bnn/kernels/choose.h"
 
 enum {
 	VEC_HEADER_BYTES = 24,
