@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import struct
 import subprocess
 import sys
@@ -30,7 +29,6 @@ ROOT = TOOLS.parent
 sys.path.insert(0, str(TOOLS))
 import compare_golden  # noqa: E402
 import convert_photo  # noqa: E402
-import cycles  # noqa: E402
 import datasets  # noqa: E402
 import fit_answers  # noqa: E402
 import make_tiny  # noqa: E402
@@ -404,19 +402,6 @@ class Reproduction(unittest.TestCase):
 			self.assertEqual((model.graph.card.name, model.graph.card.text), (name, card))
 			self.assertIn(f"`{feature_id(model)}`", card)
 			self.assertIn(f"T = {round(model.graph.answers.temperature, 4)};", card)
-
-	def test_estimates(self):
-		"""The cards and the README say what the one model of cycles says, of every shipped network."""
-		readme = (ROOT / "README.md").read_text()
-		for name, path in SHIPPED.items():
-			model = read(path)
-			if name in TRAINED:
-				for row in cycles.rows(model):
-					self.assertIn(row, model.graph.card.text)
-			line = re.search(rf"^\| (?:\[)?`{name}`.* ms \|", readme, re.M)
-			if line:
-				zero, four = (cycles.milliseconds(cycles.count(model), board) for board in list(cycles.BOARDS)[:2])
-				self.assertIn(f"| {zero:.1f} / {four:.1f} ms |", line.group())
 
 	def test_latents(self):
 		"""The latent weights beside a model have the signs of its weights."""
