@@ -132,10 +132,8 @@ const char *config_key_nearest(const char *path)
 
 static int wrong(const struct config_key *key, struct err *err, const char *must)
 {
-	int r = err_set(err, ERR_INVALID_ARGUMENT, "%s %s", key->path, must);
-	if (err)
-		err->field = key->path;
-	return r;
+	return err_set_about(
+		err, ERR_INVALID_ARGUMENT, (struct err_about){.field = key->path}, "%s %s", key->path, must);
 }
 
 static int set_string(const struct config_key *key, const char *text, char **at, struct err *err)

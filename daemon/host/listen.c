@@ -43,13 +43,10 @@ static int stale_socket_remove(const struct sockaddr_un *address, struct err *er
 			return 0;
 		return err_set(err, code_of_errno(errno), "%s: %s", address->sun_path, strerror(errno));
 	}
-	if (!S_ISSOCK(st.st_mode)) {
-		int r = err_set(err, ERR_INVALID_ARGUMENT,
+	if (!S_ISSOCK(st.st_mode))
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "socket.path"},
 			"%s exists and is not a socket: it is left alone; remove it or choose another socket.path",
 			address->sun_path);
-		err->field = "socket.path";
-		return r;
-	}
 	int fd = socket_new(err);
 	if (fd < 0)
 		return fd;
@@ -109,14 +106,11 @@ static int listener_own(const struct config *config, struct listener *l, struct 
 	struct stat st;
 	size_t len = strlen(config->socket_path);
 	_Static_assert(sizeof address.sun_path == SOCKET_PATH_MAX_BYTES + 1, "the kernel's limit");
-	if (len == 0 || len > SOCKET_PATH_MAX_BYTES) {
-		int r = err_set(err, ERR_INVALID_ARGUMENT,
+	if (len == 0 || len > SOCKET_PATH_MAX_BYTES)
+		return err_set_about(err, ERR_INVALID_ARGUMENT,
+			(struct err_about){.field = "socket.path", .limit = SOCKET_PATH_MAX_BYTES},
 			"the socket's path is %zu bytes long: 1 to %d are possible (socket.path)", len,
 			SOCKET_PATH_MAX_BYTES);
-		err->field = "socket.path";
-		err->limit = SOCKET_PATH_MAX_BYTES;
-		return r;
-	}
 	memcpy(address.sun_path, config->socket_path, len + 1);
 	memcpy(l->path, config->socket_path, len + 1);
 	l->fd = socket_new(err);

@@ -11,7 +11,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 
-enum { LESSON_RETRY_MS = 1000, LESSON_FIRST_SAMPLES = 32 };
+enum { LESSON_FIRST_SAMPLES = 32 };
 
 struct lesson_group {
 	struct list link;
@@ -54,15 +54,11 @@ int lesson_begin(struct lessons *lessons, const struct lesson_options *options, 
 		struct lesson *other = LIST_ENTRY(node, struct lesson, link);
 		if (memcmp(other->key, options->key, STORE_KEY_BYTES) != 0)
 			continue;
-		int r = err_set(err, ERR_ABORTED,
+		return err_set_about(err, ERR_ABORTED,
+			(struct err_about){.field = "key", .retry_after_ms = ERR_RETRY_LESSON_MS}, "%s",
 			other->state == LESSON_LEARNS
 				? "the lesson with this key is being committed: ask again"
 				: "a lesson with this key is open on another connection: ask again when it has ended");
-		if (err) {
-			err->field = "key";
-			err->retry_after_ms = LESSON_RETRY_MS;
-		}
-		return r;
 	}
 	struct lesson *lesson = mem_zalloc(1, sizeof *lesson);
 	lesson->number = lessons->next_number++;
@@ -134,15 +130,6 @@ static void group_release(struct lesson *lesson, struct lesson_group *group)
 	free(group);
 }
 
-static int over_limit(struct err *err, const char *field, uint64_t limit)
-{
-	if (err) {
-		err->field = field;
-		err->limit = limit;
-	}
-	return -ERR_RESOURCE_EXHAUSTED;
-}
-
 /* A class that this lesson has not named yet. */
 static int group_new(const struct lessons *lessons, struct lesson *lesson, const struct label *label,
 	const struct snapshot *snapshot, struct lesson_group **ret_group, struct err *err)
@@ -150,18 +137,17 @@ static int group_new(const struct lessons *lessons, struct lesson *lesson, const
 	const struct lesson_limits *limits = &lessons->limits;
 	bool is_new = label->len_bytes && !snapshot_find(snapshot, label);
 	size_t known = snapshot->n_classes + is_new;
-	if (lesson->n_groups >= limits->classes) {
-		err_set(err, ERR_RESOURCE_EXHAUSTED, "a lesson can have %u classes: commit this one and begin another",
-			limits->classes);
-		return over_limit(err, "lesson.max_classes", limits->classes);
-	}
+	if (lesson->n_groups >= limits->classes)
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+			(struct err_about){.field = "lesson.max_classes", .limit = limits->classes},
+			"a lesson can have %u classes: commit this one and begin another", limits->classes);
 	LIST_EACH(node, &lesson->groups)
 	known += LIST_ENTRY(node, struct lesson_group, link)->is_new;
-	if (is_new && known > limits->known_classes) {
-		err_set(err, ERR_RESOURCE_EXHAUSTED, "there would be %zu classes: the limit learner.max_classes is %u",
-			known, limits->known_classes);
-		return over_limit(err, "learner.max_classes", limits->known_classes);
-	}
+	if (is_new && known > limits->known_classes)
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+			(struct err_about){.field = "learner.max_classes", .limit = limits->known_classes},
+			"there would be %zu classes: the limit learner.max_classes is %u", known,
+			limits->known_classes);
 	struct lesson_group *group = mem_zalloc(1, sizeof *group);
 	group->label = *label;
 	group->is_new = is_new;
@@ -174,18 +160,16 @@ static int group_new(const struct lessons *lessons, struct lesson *lesson, const
 static int room_for_one(const struct lessons *lessons, const struct lesson *lesson, struct err *err)
 {
 	const struct lesson_limits *limits = &lessons->limits;
-	if (lesson->n_samples >= limits->pictures) {
-		err_set(err, ERR_RESOURCE_EXHAUSTED, "a lesson can have %u pictures: commit this one and begin another",
-			limits->pictures);
-		return over_limit(err, "lesson.max_pictures", limits->pictures);
-	}
-	if (limits->n_features > limits->features_bytes - lessons->features_bytes) {
-		err_set(err, ERR_RESOURCE_EXHAUSTED, "all open lessons together hold %zu bytes: no more are taken",
-			limits->features_bytes);
-		if (err)
-			err->retry_after_ms = LESSON_RETRY_MS;
-		return over_limit(err, "lesson.features", limits->features_bytes);
-	}
+	if (lesson->n_samples >= limits->pictures)
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+			(struct err_about){.field = "lesson.max_pictures", .limit = limits->pictures},
+			"a lesson can have %u pictures: commit this one and begin another", limits->pictures);
+	if (limits->n_features > limits->features_bytes - lessons->features_bytes)
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+			(struct err_about){.field = "lesson.features",
+				.limit = limits->features_bytes,
+				.retry_after_ms = ERR_RETRY_LESSON_MS},
+			"all open lessons together hold %zu bytes: no more are taken", limits->features_bytes);
 	return 0;
 }
 
@@ -290,12 +274,9 @@ int lesson_seal(struct lesson *lesson, uint32_t added, uint64_t now_us, struct e
 	lesson->touched_us = now_us;
 	if (added != lesson->n_accepted) {
 		lesson->state = LESSON_OPEN;
-		int r = err_set(err, ERR_FAILED_PRECONDITION,
+		return err_set_about(err, ERR_FAILED_PRECONDITION, (struct err_about){.field = "added"},
 			"the commit counts %u pictures, but %u were accepted: the lesson is still open", added,
 			lesson->n_accepted);
-		if (err)
-			err->field = "added";
-		return r;
 	}
 	lesson->state = LESSON_LEARNS;
 	return 0;

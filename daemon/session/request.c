@@ -33,9 +33,8 @@ int requests_room(const struct requests *requests, struct err *err)
 	if (requests->n_in_flight < IN_FLIGHT_PER_SESSION)
 		return 0;
 	return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
-		(struct err_about){.field = "in_flight",
-			.limit = IN_FLIGHT_PER_SESSION,
-			.retry_after_ms = ERR_RETRY_REQUEST_MS},
+		(struct err_about){
+			.field = "in_flight", .limit = IN_FLIGHT_PER_SESSION, .retry_after_ms = ERR_RETRY_REQUEST_MS},
 		"this connection has %u requests in flight: the limit is %d, wait for a reply", requests->n_in_flight,
 		IN_FLIGHT_PER_SESSION);
 }

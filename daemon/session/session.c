@@ -258,10 +258,10 @@ static void header_over_limit(struct session *s)
 	const struct frame_header *h = &s->inbox.header;
 	bool body = s->inbox.header_fault == FRAME_E_BODY_TOO_LARGE;
 	struct err err;
-	err_set(&err, ERR_RESOURCE_EXHAUSTED, "the frame's %s has %u bytes: the limit is %d", body ? "body" : "payload",
-		body ? h->body_bytes : h->payload_bytes, body ? FRAME_BODY_MAX_BYTES : FRAME_PAYLOAD_MAX_BYTES);
-	err.field = body ? "body" : "payload";
-	err.limit = body ? FRAME_BODY_MAX_BYTES : FRAME_PAYLOAD_MAX_BYTES;
+	const struct err_about about = {
+		.field = body ? "body" : "payload", .limit = body ? FRAME_BODY_MAX_BYTES : FRAME_PAYLOAD_MAX_BYTES};
+	err_set_about(&err, ERR_RESOURCE_EXHAUSTED, about, "the frame's %s has %u bytes: the limit is %llu",
+		about.field, body ? h->body_bytes : h->payload_bytes, (unsigned long long)about.limit);
 	session_fault(s, h->request_id, &err);
 }
 
@@ -492,15 +492,13 @@ static void session_on_timer(uv_timer_t *timer)
 			(unsigned)s->peer.uid, s->outbox.bytes, s->sessions->stall_s);
 		session_close(s);
 	} else if (s->state == SESSION_NEW) {
-		err_set(&err, ERR_DEADLINE_EXCEEDED, "no Hello came within %d ms: it is a client's first frame",
-			HELLO_MS);
-		err.limit = HELLO_MS;
+		err_set_about(&err, ERR_DEADLINE_EXCEEDED, (struct err_about){.limit = HELLO_MS},
+			"no Hello came within %d ms: it is a client's first frame", HELLO_MS);
 		session_fault(s, 0, &err);
 	} else if (s->frame_us) {
 		bool known = s->inbox.state > INBOX_AT_HEADER && s->inbox.header.kind == FRAME_REQUEST && !s->refused;
-		err_set(&err, ERR_DEADLINE_EXCEEDED, "a frame must be complete %d ms after its first byte",
-			FRAME_COMPLETE_MS);
-		err.limit = FRAME_COMPLETE_MS;
+		err_set_about(&err, ERR_DEADLINE_EXCEEDED, (struct err_about){.limit = FRAME_COMPLETE_MS},
+			"a frame must be complete %d ms after its first byte", FRAME_COMPLETE_MS);
 		session_fault(s, known ? s->inbox.header.request_id : 0, &err);
 	}
 }

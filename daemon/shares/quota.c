@@ -12,7 +12,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 
-enum { QUOTA_RETRY_MS = 100, RESERVE_PARTS = 8 };
+enum { RESERVE_PARTS = 8 };
 
 struct quota_limit quota_limit_of(uint64_t total, uint64_t most)
 {
@@ -89,19 +89,14 @@ static int over_share(const struct quota *quota, uint64_t held, uint64_t may, en
 		[QUOTA_FEATURES] = {"bytes of pictures in open lessons", "lesson.features"},
 	};
 	const struct quota_limit *limit = &quota->limits[kind];
-	int r = limit->most && may == limit->most
-			? err_set(err, ERR_RESOURCE_EXHAUSTED, "your user has %llu %s: the limit is %llu",
-				  (unsigned long long)held, names[kind].what, (unsigned long long)may)
-			: err_set(err, ERR_RESOURCE_EXHAUSTED,
-				  "your user has %llu %s: its share is %llu of %llu now, ask again soon",
-				  (unsigned long long)held, names[kind].what, (unsigned long long)may,
-				  (unsigned long long)limit->total);
-	if (err) {
-		err->field = names[kind].field;
-		err->limit = may;
-		err->retry_after_ms = QUOTA_RETRY_MS;
-	}
-	return r;
+	const struct err_about about = {
+		.field = names[kind].field, .limit = may, .retry_after_ms = ERR_RETRY_REQUEST_MS};
+	if (limit->most && may == limit->most)
+		return err_set_about(err, ERR_RESOURCE_EXHAUSTED, about, "your user has %llu %s: the limit is %llu",
+			(unsigned long long)held, names[kind].what, (unsigned long long)may);
+	return err_set_about(err, ERR_RESOURCE_EXHAUSTED, about,
+		"your user has %llu %s: its share is %llu of %llu now, ask again soon", (unsigned long long)held,
+		names[kind].what, (unsigned long long)may, (unsigned long long)limit->total);
 }
 
 int quota_charge(struct quota *quota, uid_t uid, enum quota_kind kind, uint64_t amount, struct quota_charge *charge,

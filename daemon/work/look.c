@@ -108,10 +108,9 @@ static void look_compute(struct look_job *job, struct look_thread *thread)
 	bool any = learn_quantize(thread->h, d, job->q);
 	uint64_t t2 = clock_us();
 	job->us.backbone = t2 - t1;
-	if (job->what == LOOK_ADD && !any) {
-		err_set(err, ERR_INVALID_ARGUMENT, "the network finds nothing in this picture: it cannot be taught");
-		err->field = "picture";
-	}
+	if (job->what == LOOK_ADD && !any)
+		err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "picture"},
+			"the network finds nothing in this picture: it cannot be taught");
 	if (job->what != LOOK_ANSWER)
 		return;
 	learn_head_answer(job->snapshot->head, job->q, &job->constants, &job->answer);
