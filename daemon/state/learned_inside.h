@@ -5,7 +5,7 @@
 #include "daemon/state/labels.h"
 #include "daemon/state/learned.h"
 #include "daemon/state/record.h"
-#include "daemon/state/snapshot_inside.h"
+#include "daemon/state/snapshot_make.h"
 
 enum { LEARNED_REASONS_MAX = 16 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/state/snapshot.c: see snapshot.h and snapshot_inside.h. Everything behind a reference is immutable; the counters are the
+/* daemon/state/snapshot.c: see snapshot.h and snapshot_make.h. Everything behind a reference is immutable; the counters are the
  * only words that two threads write. */
-#include "daemon/state/snapshot_inside.h"
+#include "daemon/state/snapshot_make.h"
 
 #include <stdlib.h>
 #include <string.h>

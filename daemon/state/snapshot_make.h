@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/state/snapshot_inside.h: how a snapshot is made: counted nodes that successive snapshots share. For learned*.c alone. */
+/* daemon/state/snapshot_make.h: how a snapshot is made: counted nodes that successive snapshots share. For learned*.c alone. */
 #pragma once
 
 #include <stdatomic.h>
