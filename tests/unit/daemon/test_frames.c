@@ -15,18 +15,9 @@
 
 #include "daemon/session/inbox.h"
 #include "daemon/session/outbox.h"
-#include "lib/base/endian.h"
 #include "lib/base/random.h"
 #include "proto/limits.h"
-
-static void put_header(uint8_t *to, uint32_t body, uint32_t payload, uint32_t id, uint16_t kind, uint16_t flags)
-{
-	store_be32(to, body);
-	store_be32(to + 4, payload);
-	store_be32(to + 8, id);
-	store_be16(to + 12, kind);
-	store_be16(to + 14, flags);
-}
+#include "tests/unit/daemon/put_header.h"
 
 /* A frame whose bytes tell their place. */
 static size_t put_frame(uint8_t *to, uint32_t body, uint32_t payload, uint32_t id)
