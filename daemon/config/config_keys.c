@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lib/base/memory.h"
-#include "lib/base/text.h"
+#include "lib/base/utf8.h"
 #include "lib/bnn/bnn.h"
 #include "lib/learn/bounds.h"
 #include "proto/limits.h"

@@ -6,10 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Length in bytes of the UTF-8 character at s (1 to 4), its code point in *ret_point; 0 when it is not UTF-8
- * (overlong forms, surrogates, above U+10FFFF and cut sequences are not). */
-size_t utf8_decode(const uint8_t *s, size_t len_bytes, uint32_t *ret_point);
-
 enum text_kind {
 	TEXT_SHOWN,   /* people see it, and see that it is there */
 	TEXT_CONTROL, /* C0, DEL, C1, line and paragraph separators */

@@ -12,7 +12,7 @@
 
 #include "lib/base/endian.h"
 #include "lib/base/memory.h"
-#include "lib/base/text.h"
+#include "lib/base/utf8.h"
 #include "lib/bnn/check_op.h"
 
 /* ---- constants and tensors ---- */

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "client/bnnd.h"
-#include "lib/base/text.h"
+#include "lib/base/utf8.h"
 #include "proto/frame.h"
 #include "tests/fuzz/fuzz.h"
 

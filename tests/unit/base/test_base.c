@@ -14,6 +14,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/text.h"
+#include "lib/base/utf8.h"
 
 static int check(const char *s, size_t n, struct label *ret_label)
 {
@@ -140,6 +141,47 @@ static void test_label_random(void **state)
 	assert_true(n_good > 10000);
 }
 
+static void test_utf8(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *bytes;
+		size_t len, n;
+		uint32_t point;
+	} rows[] = {
+		{"a", 1, 1, 'a'},
+		{"\0", 1, 1, 0},
+		{"\x7F\x80", 2, 1, 0x7F},
+		{"\xC2\x80", 2, 2, 0x80},
+		{"\xDF\xBF", 2, 2, 0x7FF},
+		{"\xE0\xA0\x80", 3, 3, 0x800},
+		{"\xED\x9F\xBF", 3, 3, 0xD7FF},
+		{"\xEE\x80\x80", 3, 3, 0xE000},
+		{"\xEF\xBF\xBF", 3, 3, 0xFFFF},
+		{"\xF0\x90\x80\x80", 4, 4, 0x10000},
+		{"\xF4\x8F\xBF\xBF", 4, 4, 0x10FFFF},
+		{"", 0, 0, 0},
+		{"\x80", 1, 0, 0},
+		{"\xC1\xBF", 2, 0, 0},
+		{"\xE0\x9F\xBF", 3, 0, 0},
+		{"\xF0\x8F\xBF\xBF", 4, 0, 0},
+		{"\xED\xA0\x80", 3, 0, 0},
+		{"\xED\xBF\xBF", 3, 0, 0},
+		{"\xF4\x90\x80\x80", 4, 0, 0},
+		{"\xF8\x88\x80\x80\x80", 5, 0, 0},
+		{"\xC3", 1, 0, 0},
+		{"\xE2\x80", 2, 0, 0},
+		{"\xE2\x80z", 3, 0, 0},
+		{"\xFF", 1, 0, 0},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		uint32_t point = 0;
+		size_t n = utf8_decode((const uint8_t *)rows[i].bytes, rows[i].len, &point);
+		if (n != rows[i].n || point != rows[i].point)
+			fail_msg("row %zu: %zu bytes, U+%04X", i, n, point);
+	}
+}
+
 static void escapes_to(const char *text, const char *want)
 {
 	char shown[100];
@@ -255,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_label),
 		cmocka_unit_test(test_label_keys),
 		cmocka_unit_test(test_label_random),
+		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_error_about),

@@ -13,7 +13,7 @@
 
 #include "daemon/state/teach.h"
 #include "lib/base/endian.h"
-#include "lib/base/text.h"
+#include "lib/base/utf8.h"
 #include "proto/limits.h"
 
 enum { D = 32, ROW_BYTES = 32 + 2 * D };
