@@ -27,9 +27,11 @@ static uint64_t element_bits(enum dtype dtype)
 	case DTYPE_I16:
 	case DTYPE_F16:
 		return 16;
-	default:
-		return 32;
+	case DTYPE_I32:
+	case DTYPE_F32:
+		break;
 	}
+	return 32;
 }
 
 /* Each run of the last axis of BITS starts a new 32-bit word. n_elements <= 2^33. */

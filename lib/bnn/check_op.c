@@ -413,10 +413,8 @@ int check_operation(const struct op_check *c)
 	case OP_SQRT:
 	case OP_L2:
 		return check_elementwise(c);
-	case OP_END:
-		break;
 	}
-	return op_refuse(c, ERR_UNIMPLEMENTED, "not known to this version");
+	return op_refuse(c, ERR_UNIMPLEMENTED, "not known to this version"); /* graph_unpack knows no other kind */
 }
 
 /* NULL, or what this version has no kernel for. */
@@ -444,7 +442,16 @@ const char *op_without_kernel(const struct op_check *c)
 	case OP_SQRT:
 	case OP_L2:
 		return NULL;
-	default:
-		return "";
+	case OP_UNPACK:
+	case OP_BINARY_MAX_POOL:
+	case OP_SPLIT:
+	case OP_PAD:
+	case OP_SIGMOID:
+	case OP_RESHAPE:
+	case OP_QUANTIZE:
+	case OP_DEQUANTIZE:
+	case OP_SOFTMAX:
+		break;
 	}
+	return "";
 }

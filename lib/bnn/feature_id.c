@@ -150,8 +150,21 @@ static void put_attributes(struct encoder *e, const struct graph_op *op)
 		put_window(e, &op->window);
 		put_u32(e, op->count_padding);
 		break;
-	default: /* no attributes */
-		break;
+	case OP_UNPACK:
+	case OP_DENSE:
+	case OP_ADD:
+	case OP_SUB:
+	case OP_MUL:
+	case OP_CONCAT:
+	case OP_PRELU:
+	case OP_SIGMOID:
+	case OP_MEAN:
+	case OP_QUANTIZE:
+	case OP_DEQUANTIZE:
+	case OP_SOFTMAX:
+	case OP_SQRT:
+	case OP_L2:
+		break; /* no attributes */
 	}
 }
 

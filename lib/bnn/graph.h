@@ -33,7 +33,21 @@ enum {
 enum dtype { DTYPE_BITS = 1, DTYPE_I8, DTYPE_I16, DTYPE_I32, DTYPE_F16, DTYPE_F32 };
 enum sign_rule { SIGN_LESS = 1, SIGN_GREATER, SIGN_LESS_EQUAL };
 
-/* The numbers of message Op's fields. */
+/* The numbers of message Op's fields. A switch over kinds has no default: -Wswitch, an error in this folder, then lists
+ * every place that a new one needs. In this order, an operation is added to
+ *
+ *   model.proto         its message with all attributes and what they mean, its field in Op; doc/NUMBERS.md: the
+ *                       arithmetic, with the order of every sum. Old readers refuse it by its number.
+ *   graph.h             its kind, at the end (OP_END follows); attributes that struct graph_op lacks
+ *   graph_unpack.c      its name; its attributes out of the message
+ *   check_op.c          check_operation: operands, shape, work. op_without_kernel: it has none, until the rest is there
+ *   feature_id.c        its attributes, in the order of their field numbers (test_feature_id.c changes each and looks)
+ *   kernels/kernels.h   its function; kernels/ref.c, plainly; then kernels/portable.c
+ *   plan.c, run.c       its operands as a step; the call
+ *   tools/bnnfile       shapes.py, evaluate.py: written from the definition, not from ref.c; build.py if it is used often
+ *   tests/unit/bnn      make_model.c; by hand in test_numbers.c, the sets against each other in test_kernels.c, within
+ *                       networks in test_run.c, a row for each refusal in test_model.c
+ */
 enum op_kind {
 	OP_SIGN = 10,
 	OP_UNPACK,
@@ -60,8 +74,8 @@ enum op_kind {
 	OP_SOFTMAX,
 	OP_SQRT,
 	OP_L2,
-	OP_END
 };
+#define OP_END (OP_L2 + 1) /* no kind of its own, so that no switch must name it */
 
 /* "binary_conv2d": the name in model.proto. */
 const char *op_kind_name(enum op_kind kind);

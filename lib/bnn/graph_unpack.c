@@ -275,8 +275,21 @@ static void read_attributes(const Bnnmodel__Op *m, struct graph_op *op)
 		op->n_sizes = m->reshape->n_shape;
 		op->sizes = m->reshape->shape;
 		break;
-	default: /* no attributes */
-		break;
+	case OP_UNPACK:
+	case OP_DENSE:
+	case OP_ADD:
+	case OP_SUB:
+	case OP_MUL:
+	case OP_CONCAT:
+	case OP_PRELU:
+	case OP_SIGMOID:
+	case OP_MEAN:
+	case OP_QUANTIZE:
+	case OP_DEQUANTIZE:
+	case OP_SOFTMAX:
+	case OP_SQRT:
+	case OP_L2:
+		break; /* no attributes */
 	}
 }
 

@@ -362,9 +362,22 @@ static int plan_op_operands(
 		s->pool.win = window_of(op, operand(b, op, 0), &b->graph->tensors[op->outputs[0]]);
 		s->pool.count_padding = op->count_padding;
 		return 0;
-	default: /* mean, sqrt, l2: nothing more */
-		return 0;
+	case OP_MEAN:
+	case OP_SQRT:
+	case OP_L2:
+		return 0; /* nothing more */
+	case OP_UNPACK:
+	case OP_BINARY_MAX_POOL:
+	case OP_SPLIT:
+	case OP_PAD:
+	case OP_SIGMOID:
+	case OP_RESHAPE:
+	case OP_QUANTIZE:
+	case OP_DEQUANTIZE:
+	case OP_SOFTMAX:
+		break;
 	}
+	return err_set(b->err, ERR_UNIMPLEMENTED, "operation %zu '%s' has no step", b->op, op_kind_name(op->kind));
 }
 
 static int plan_op(struct builder *b, size_t index)
@@ -374,7 +387,7 @@ static int plan_op(struct builder *b, size_t index)
 	struct plan *plan = b->plan;
 	struct plan_step *s = &plan->steps[plan->n_steps];
 	const struct tensor *x = operand(b, op, 0), *y = &g->tensors[op->outputs[0]];
-	*s = (struct plan_step){.kind = (int)op->kind,
+	*s = (struct plan_step){.kind = op->kind,
 		.height = y->shape[0],
 		.width = y->shape[1],
 		.channels = y->shape[2],
@@ -424,7 +437,7 @@ static int plan_input(struct builder *b)
 	plan->table = constants_floats(b->constants, &g->tensors[g->table], g->tensors[g->table].n_elements, b->err);
 	if (!plan->table)
 		return failed(b);
-	plan->steps[0] = (struct plan_step){.kind = PLAN_STEP_INPUT,
+	plan->steps[0] = (struct plan_step){.is_input = true,
 		.name = mem_strdup("input"),
 		.label = "input",
 		.height = x->shape[0],

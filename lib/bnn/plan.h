@@ -13,7 +13,6 @@
 
 enum {
 	PLAN_NO_BUFFER = -1,
-	PLAN_STEP_INPUT = 0, /* kind of the first step: bytes through the table; all others have an enum op_kind */
 	PLAN_LABEL_BYTES = 48,
 };
 
@@ -24,7 +23,8 @@ struct plan_buffer {
 };
 
 struct plan_step {
-	int kind;
+	bool is_input; /* the first step, bytes through the table: kind says nothing */
+	enum op_kind kind;
 	char *name, *bits_name;       /* of the operations whose results y and bits are; bits_name NULL: no bits */
 	char label[PLAN_LABEL_BYTES]; /* "binary_conv2d+add+prelu+sign" */
 	uint32_t height, width, channels;

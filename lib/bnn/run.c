@@ -41,15 +41,18 @@ static void run_input(const struct plan *plan, size_t n_pixels, const uint8_t *p
 	}
 }
 
+_Static_assert(OP_SUB - OP_ADD == KERNEL_SUB && OP_MUL - OP_ADD == KERNEL_MUL, "add, sub, mul in the same order");
+
 void step_execute(const struct plan *plan, const struct plan_step *s, const struct step_operands *o)
 {
 	const struct kernels *k = plan->kernels;
 	const float *v = s->v_constant ? s->v_constant : o->v;
 	size_t n_out = (size_t)s->height * s->width * s->channels;
-	switch (s->kind) {
-	case PLAN_STEP_INPUT:
+	if (s->is_input) {
 		run_input(plan, s->n_pixels_in, o->x, o->y);
-		break;
+		return;
+	}
+	switch (s->kind) {
 	case OP_CONV2D:
 	case OP_DENSE:
 		k->conv2d(&s->conv, o->x, o->y);
@@ -93,8 +96,16 @@ void step_execute(const struct plan *plan, const struct plan_step *s, const stru
 	case OP_L2:
 		k->l2(s->n_pixels_in, s->channels, o->x, o->y);
 		break;
-	default: /* check.c lets nothing else through */
-		break;
+	case OP_UNPACK:
+	case OP_BINARY_MAX_POOL:
+	case OP_SPLIT:
+	case OP_PAD:
+	case OP_SIGMOID:
+	case OP_RESHAPE:
+	case OP_QUANTIZE:
+	case OP_DEQUANTIZE:
+	case OP_SOFTMAX:
+		break; /* check_op.c lets none of them through */
 	}
 }
 
@@ -103,7 +114,7 @@ static void run_step(struct bnn_run *run, const struct plan_step *s, const uint8
 	const float *parts[GRAPH_INPUTS_MAX];
 	for (size_t i = 0; i < s->concat.n; i++)
 		parts[i] = run_buffer(run, s->parts[i]);
-	struct step_operands o = {s->kind == PLAN_STEP_INPUT ? pixels : run_buffer(run, s->x), run_buffer(run, s->v),
+	struct step_operands o = {s->is_input ? pixels : run_buffer(run, s->x), run_buffer(run, s->v),
 		run_buffer(run, s->y), run_buffer(run, s->bits), run_buffer(run, s->scratch), parts};
 	step_execute(&run->model->plan, s, &o);
 }
