@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/bnn/explain.c: prints a model for people: what it is, its steps, and where their buffers lie in the arena. */
-#include <string.h>
+#include "lib/bnn/model.h"
 
-#include "lib/bnn/plan.h"
+#include <string.h>
 
 static const char *fit_name(enum bnn_fit fit)
 {

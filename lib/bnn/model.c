@@ -4,6 +4,8 @@
  * Invariant: the file is read once, while loading; the model keeps copies of what it needs and the mapping is given
  * back, so a file that is replaced or cut later changes nothing. Refuses with one sentence, never half a model.
  */
+#include "lib/bnn/model.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sha2.h>
@@ -16,7 +18,6 @@
 #include "lib/base/endian.h"
 #include "lib/base/memory.h"
 #include "lib/bnn/kernels/choose.h"
-#include "lib/bnn/plan.h"
 
 enum {
 	HEADER_BYTES = 64,

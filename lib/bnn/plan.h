@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include "lib/bnn/bnn.h"
 #include "lib/bnn/constants.h"
 #include "lib/bnn/graph.h"
 #include "lib/bnn/kernels/kernels.h"
@@ -57,34 +56,9 @@ struct plan {
 	uint64_t multiply_adds, binary_multiply_adds;
 };
 
-struct bnn_model {
-	struct bnn_info info;
-	struct plan plan;
-	char *name, *card;
-};
-
-struct bnn_run {
-	const struct bnn_model *model;
-	uint8_t *arena;
-};
-
 /* The graph has passed graph_check. ERR_RESOURCE_EXHAUSTED: arena or constants; plan_deinit also after an error. */
 int plan_init(struct plan *plan, const struct graph *graph, const struct kernels *kernels, struct err *err);
 void plan_deinit(struct plan *plan);
 
 /* Gives each buffer its offset; false: more than BNN_ARENA_MAX_BYTES. */
 bool plan_place_buffers(struct plan_buffer *buffers, size_t n, size_t *ret_arena_bytes);
-
-/* Where a step's operands lie: in a run's arena, or where a test puts them. NULL: the step has none. */
-struct step_operands {
-	const void *x;
-	const float *v;
-	float *y;
-	uint64_t *bits;
-	void *scratch;
-	const float *const *parts; /* of concat */
-};
-void step_execute(const struct plan *plan, const struct plan_step *step, const struct step_operands *operands);
-
-/* A buffer in a run's arena; NULL for PLAN_NO_BUFFER. */
-void *run_buffer(const struct bnn_run *run, int buffer);

@@ -2,13 +2,14 @@
 /* lib/bnn/run.c: the forward pass: the plan's steps over one arena. Allocates nothing, cannot fail, logs nothing;
  * the model is read-only, so any number of runs may go at once. Only the trace, for tests and bench, allocates.
  */
+#include "lib/bnn/run.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/base/memory.h"
-#include "lib/bnn/plan.h"
 
 struct bnn_run *bnn_run_new(const struct bnn_model *model)
 {

@@ -16,8 +16,8 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"
+#include "lib/bnn/bnn.h"
 #include "lib/bnn/kernels/choose.h"
-#include "lib/bnn/plan.h"
 #include "tests/bench/machine.h"
 
 enum { SETS_MAX = 8, STEPS_MAX = 256, ROUNDS = 200, WARM_UP = 5, SLOW_NS = 5000000, SLOW_SHARE = 20 };

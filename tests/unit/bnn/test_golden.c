@@ -17,7 +17,7 @@
 #include "lib/base/endian.h"
 #include "lib/base/memory.h"
 #include "lib/bnn/kernels/choose.h"
-#include "lib/bnn/plan.h"
+#include "lib/bnn/run.h"
 
 enum { NAME_BYTES = 40, RECORD_BYTES = 68, FEATURES = 512, PATH_BYTES = 4096, BLOCKS = 8, ONE_PHOTOGRAPH = 1 };
 static const double float_bound = 1e-5, sign_bound = 1e-5, cosine_bound = 0.9999, cosine_bound_worst = 0.99;

@@ -20,7 +20,7 @@
 
 #include "lib/base/random.h"
 #include "lib/bnn/kernels/choose.h"
-#include "lib/bnn/plan.h"
+#include "lib/bnn/run.h"
 #include "tests/unit/bnn/make_model.h"
 
 enum { CANARY = 0xC5, CANARY_BYTES = 64, CASES = 250, PARTS_MAX = 5 };

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "lib/base/endian.h"
-#include "lib/bnn/plan.h"
+#include "lib/bnn/bnn.h"
 #include "tests/unit/bnn/make_model.h"
 
 static const struct window point = {1, 1, 1, 1, 1, 1, {0}};

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "lib/base/endian.h"
-#include "lib/bnn/plan.h"
+#include "lib/bnn/model.h"
 #include "tests/unit/bnn/make_model.h"
 
 /* Where things are in the tiny model below. */

@@ -16,7 +16,7 @@
 
 #include "lib/base/memory.h"
 #include "lib/bnn/kernels/choose.h"
-#include "lib/bnn/plan.h"
+#include "lib/bnn/run.h"
 #include "tests/unit/bnn/make_model.h"
 
 enum { NETS = 120, MIXED_NETS = 12, TENSORS_MAX = 128, FEATURES_ROOM = 1024 };
