@@ -6,32 +6,10 @@
 #include <string.h>
 
 #include "daemon/state/record.pb-c.h"
+#include "daemon/state/snapshot_make.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 #include "proto/limits.h"
-
-struct change_entry *change_entry_new(size_t n_classes)
-{
-	struct change_entry *entry = mem_zalloc(1, sizeof *entry);
-	entry->n_classes = n_classes;
-	entry->classes = mem_zalloc(n_classes, sizeof *entry->classes);
-	return entry;
-}
-
-struct change_entry *change_entry_dup(const struct change_entry *entry)
-{
-	struct change_entry *copy = mem_dup(entry, sizeof *entry);
-	copy->classes = mem_dup(entry->classes, entry->n_classes * sizeof *entry->classes);
-	return copy;
-}
-
-void change_entry_free(struct change_entry *entry)
-{
-	if (!entry)
-		return;
-	free(entry->classes);
-	free(entry);
-}
 
 void record_encode(const struct change_entry *entry, uint8_t **ret_bytes, size_t *ret_len_bytes)
 {

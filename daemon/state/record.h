@@ -14,8 +14,3 @@ void record_encode(const struct change_entry *entry, uint8_t **ret_bytes, size_t
 /* A new entry (change_entry_free). A result that cannot be read gives an entry without classes: history never fails. Its
  * labels are wanted and not there before labels_find; wants NULL: they stay away. */
 struct change_entry *record_decode(const struct store_entry *stored, struct label_wants *wants);
-
-/* n_classes zeroed classes. */
-struct change_entry *change_entry_new(size_t n_classes);
-struct change_entry *change_entry_dup(const struct change_entry *entry);
-void change_entry_free(struct change_entry *entry); /* NULL allowed */

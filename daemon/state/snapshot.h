@@ -19,8 +19,6 @@ enum {
 	DIGEST_BYTES = 16,       /* of a taught picture: SHA-256 over payload, region and rotation, cut */
 	CLASS_ID_NONE = 0,       /* the class of negatives; it has no label */
 	SNAPSHOT_HISTORY = 1000, /* newest changes held in memory */
-	SNAPSHOT_LESSONS =
-		100, /* newest lessons of a class held in memory, at least, if it had as many; at most twice that */
 };
 
 struct class_lesson { /* a lesson of a class, and what it came after; successive snapshots share them */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/state/snapshot_make.h: how a snapshot is made: counted nodes that successive snapshots share. For learned*.c alone. */
+/* daemon/state/snapshot_make.h: how a snapshot is made: counted nodes that successive snapshots share. For learned_inside.h alone. */
 #pragma once
 
 #include <stdatomic.h>
@@ -39,6 +39,11 @@ const struct class_lesson *class_lesson_after(
 	const struct lesson_sums *sums, uint64_t seq, int64_t time_ms, uint32_t samples);
 const struct class_lesson *class_lesson_ref(const struct class_lesson *lesson); /* NULL allowed */
 void class_lesson_unref(const struct class_lesson *lesson);                     /* NULL allowed */
+
+/* n_classes zeroed classes. */
+struct change_entry *change_entry_new(size_t n_classes);
+struct change_entry *change_entry_dup(const struct change_entry *entry);
+void change_entry_free(struct change_entry *entry); /* NULL allowed */
 
 struct history_node {
 	atomic_uint refs;
