@@ -1,42 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/state/learned.c: opens the state, publishes snapshots. Reading it is learned_load.c, the changes are change.c.
- *
- * Invariant: nodes, history and reasons are exactly what the store's newest state says; the snapshot is made of them. */
-#include "daemon/state/learned_inside.h"
+/* daemon/state/learned.c: opens and closes the state. Reading it is learned_load.c; the changes are edit.c (forget, rename),
+ * restore.c (undo, rollback) and teach.c. */
+#include "daemon/state/learned.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/state/learned_inside.h"
+#include "daemon/state/learned_load.h"
 #include "lib/base/memory.h"
-
-void learned_publish(struct learned *learned)
-{
-	char *reasons[LEARNED_REASONS_MAX + 2];
-	size_t n = 0;
-	enum store_mode mode = store_mode(learned->store);
-	const char *why = store_why(learned->store), *flaw = store_flaw(learned->store);
-	if (why[0])
-		reasons[n++] = (char *)why;
-	if (flaw[0])
-		reasons[n++] = (char *)flaw;
-	for (size_t i = 0; i < learned->n_reasons; i++)
-		reasons[n++] = learned->reasons[i];
-	struct snapshot_parts parts = {
-		.seq = store_seq(learned->store),
-		.n_nodes = learned->n_nodes,
-		.nodes = learned->nodes,
-		.n_history = learned->n_history,
-		.history = learned->history,
-		.undone = learned->undone,
-		.n_reasons = n,
-		.reasons = reasons,
-		.writable = mode == STORE_READ_WRITE,
-		.mends = store_mends(learned->store),
-	};
-	snapshot_unref(learned->snapshot);
-	learned->snapshot = snapshot_new(&parts, &learned->config->learner, learned->d);
-}
 
 int learned_open(const struct learned_options *options, struct learned **ret_learned, struct err *err)
 {

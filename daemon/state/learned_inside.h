@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/state/learned_inside.h: what learned.c (open, publish), learned_load.c and the changes share. */
+/* daemon/state/learned_inside.h: the learned state in memory, which learned*.c and the changes read and move.
+ *
+ * Invariant: nodes, history and reasons are exactly what the store's newest state says; the snapshot is made of them. */
 #pragma once
 
-#include "daemon/state/labels.h"
-#include "daemon/state/learned.h"
-#include "daemon/state/record.h"
+#include "daemon/config/config.h"
 #include "daemon/state/snapshot_make.h"
+#include "lib/store/store.h"
 
 enum { LEARNED_REASONS_MAX = 16 };
 
@@ -25,13 +26,11 @@ struct learned {
 	char *reasons[LEARNED_REASONS_MAX + 1]; /* found at load; the store's own comes on top when publishing */
 };
 
-/* learned_load.c. Everything anew from the store, and published. */
-int learned_reload(struct learned *learned, struct err *err);
-void learned_forget_all(struct learned *learned);
-/* After an undo or rollback, whose entry has its seq: what it touched, and published. */
-int learned_follow(struct learned *learned, const struct change_entry *entry, struct err *err);
 /* Puts a node in its place, instead of the class's present one; takes one out (NULL: there is none). References move. */
 void learned_put(struct learned *learned, struct class_node *node);
 struct class_node *learned_take(struct learned *learned, uint32_t class_id);
+/* A change becomes the newest of the history; entry is copied. */
+void history_push(struct learned *learned, const struct change_entry *entry);
+void learned_forget_all(struct learned *learned);
 /* Makes learned->snapshot from the fields above. */
 void learned_publish(struct learned *learned);

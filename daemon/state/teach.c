@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "daemon/state/change.h"
-#include "lib/base/clock.h"
 #include "lib/base/memory.h"
 
 enum { FEW_PICTURES = 5 };
@@ -17,6 +16,8 @@ enum { FEW_PICTURES = 5 };
 struct teaching {
 	struct learned *learned;
 	const struct teach_work *work;
+	bool (*stop)(void *);
+	void *stop_ctx;
 	size_t k; /* classes that have something new */
 	struct teaching_class {
 		struct label label;
@@ -24,22 +25,31 @@ struct teaching {
 		struct class_node *old; /* borrowed, NULL: new */
 		uint32_t samples;
 		struct learn_row *row; /* trained */
+		uint8_t *row_bytes;    /* and encoded */
 	} * classes;
 	size_t n; /* samples that are new, in order */
 	int8_t *q;
 	uint32_t *y;
 	uint8_t (*digests)[DIGEST_BYTES];
 	uint32_t already_known;
+	/* What the puts point to, beside the above. */
+	struct store_put *puts;
+	uint8_t *items;
+	char sample_format[STORE_FORMAT_MAX_BYTES];
 };
 
 static void teaching_deinit(struct teaching *t)
 {
-	for (size_t i = 0; i < t->k; i++)
+	for (size_t i = 0; i < t->k; i++) {
 		learn_row_free(t->classes[i].row);
+		free(t->classes[i].row_bytes);
+	}
 	free(t->classes);
 	free(t->q);
 	free(t->y);
 	free(t->digests);
+	free(t->puts);
+	free(t->items);
 }
 
 static bool taught_in_this_lesson(const struct teaching *t, uint32_t class, const uint8_t *digest)
@@ -123,7 +133,7 @@ static int teaching_check(struct teaching *t, struct err *err)
 	return r;
 }
 
-static int teaching_train(struct teaching *t, bool (*stop)(void *), void *stop_ctx, struct err *err)
+static int teaching_train(struct teaching *t, struct err *err)
 {
 	struct learned *learned = t->learned;
 	const struct learn_row **old = mem_zalloc(t->k, sizeof *old);
@@ -142,7 +152,7 @@ static int teaching_train(struct teaching *t, bool (*stop)(void *), void *stop_c
 		.old = old,
 		.n_known_others = learned->n_nodes - seen};
 	struct learn_report report;
-	int r = learn_train(&learned->config->learner, &lesson, stop, stop_ctx, rows, &report, err);
+	int r = learn_train(&learned->config->learner, &lesson, t->stop, t->stop_ctx, rows, &report, err);
 	for (size_t i = 0; r == 0 && i < t->k; i++)
 		t->classes[i].row = rows[i];
 	free(old);
@@ -174,49 +184,59 @@ static struct change_entry *teaching_entry(const struct teaching *t)
 	return entry;
 }
 
-/* Sample items: digest, then q unless learner.keep is none. */
-static int teaching_commit(
-	struct teaching *t, struct change_entry *entry, const struct change_guard *guard, struct err *err)
+/* What is written: rows, labels of new classes, and sample items: digest, then q unless learner.keep is none. */
+static void teaching_puts(struct teaching *t, struct store_change *write)
 {
 	struct learned *learned = t->learned;
 	size_t d = learned->d, item_bytes = DIGEST_BYTES + (learned->config->keep == CONFIG_KEEP_FEATURES ? d : 0),
 	       n = 0;
-	char sample_format[STORE_FORMAT_MAX_BYTES];
-	snprintf(sample_format, sizeof sample_format, item_bytes > DIGEST_BYTES ? "digest16 q8 d=%zu" : "digest16", d);
-	struct store_put *puts = mem_zalloc(2 * t->k + t->n, sizeof *puts);
-	uint8_t **rows = mem_zalloc(t->k, sizeof *rows), *items = mem_zalloc(t->n, item_bytes);
+	snprintf(t->sample_format, sizeof t->sample_format,
+		item_bytes > DIGEST_BYTES ? "digest16 q8 d=%zu" : "digest16", d);
+	t->puts = mem_zalloc(2 * t->k + t->n, sizeof *t->puts);
+	t->items = mem_zalloc(t->n, item_bytes);
 	for (size_t i = 0; i < t->k; i++) {
-		const struct teaching_class *c = &t->classes[i];
-		struct store_put *row = &puts[n++];
+		struct teaching_class *c = &t->classes[i];
+		struct store_put *row = &t->puts[n++];
 		*row = (struct store_put){.kind = STORE_ROW, .class_id = c->id, .format = learned->row_format};
-		learn_row_encode(c->row, &rows[i], &row->len_bytes);
-		row->data = rows[i];
+		learn_row_encode(c->row, &c->row_bytes, &row->len_bytes);
+		row->data = c->row_bytes;
 		if (!c->old && c->id != CLASS_ID_NONE)
-			puts[n++] = (struct store_put){.kind = STORE_LABEL,
+			t->puts[n++] = (struct store_put){.kind = STORE_LABEL,
 				.class_id = c->id,
 				.data = c->label.bytes,
 				.len_bytes = c->label.len_bytes,
 				.format = "utf8"};
 	}
 	for (size_t i = 0; i < t->n; i++) {
-		uint8_t *item = items + i * item_bytes;
+		uint8_t *item = t->items + i * item_bytes;
 		memcpy(item, t->digests[i], DIGEST_BYTES);
 		memcpy(item + DIGEST_BYTES, t->q + i * d, item_bytes - DIGEST_BYTES);
-		puts[n++] = (struct store_put){.kind = STORE_SAMPLE,
+		t->puts[n++] = (struct store_put){.kind = STORE_SAMPLE,
 			.class_id = t->classes[t->y[i]].id,
 			.data = item,
 			.len_bytes = item_bytes,
-			.format = sample_format};
+			.format = t->sample_format};
 	}
-	struct store_change change = {
-		.puts = puts, .n_puts = n, .samples_per_class = learned->config->samples_per_class};
-	int r = change_commit(learned, &change, entry, guard, err);
-	for (size_t i = 0; i < t->k; i++)
-		free(rows[i]);
-	free(rows);
-	free(items);
-	free(puts);
-	return r;
+	write->puts = t->puts;
+	write->n_puts = n;
+	write->samples_per_class = learned->config->samples_per_class;
+}
+
+static int teaching_compute(void *ctx, struct learned *learned, struct change_draft *draft, struct err *err)
+{
+	struct teaching *t = ctx;
+	t->learned = learned;
+	teaching_collect(t);
+	int r = teaching_check(t, err);
+	if (r == 0 && t->k)
+		r = teaching_train(t, err);
+	if (r != 0)
+		return r;
+	draft->entry = teaching_entry(t);
+	draft->empty = t->k == 0;
+	if (t->k)
+		teaching_puts(t, &draft->write);
+	return 0;
 }
 
 /* The class as the store has it now: its old digests and the new ones, the oldest above the limit left out. */
@@ -242,44 +262,22 @@ static struct class_node *teaching_node(struct teaching *t, size_t k, const stru
 	return node;
 }
 
-static void teaching_publish(struct teaching *t, const struct change_entry *entry)
+static int teaching_follow(void *ctx, struct learned *learned, const struct change_entry *entry, struct err *err)
 {
-	struct learned *learned = t->learned;
+	struct teaching *t = ctx;
+	(void)err;
 	for (size_t k = 0; k < t->k; k++)
 		learned_put(learned, teaching_node(t, k, entry));
-	history_push(learned, entry);
-	learned_publish(learned);
+	return 0;
 }
 
 int learned_teach(struct learned *learned, const struct teach_work *work, const struct change_guard *guard,
 	bool (*stop)(void *ctx), void *stop_ctx, struct change_outcome *ret_outcome, struct err *err)
 {
-	struct teaching t = {.learned = learned, .work = work, .already_known = work->already_known};
-	struct change_entry *entry = NULL;
-	uint64_t started = clock_us();
-	int r = change_begin(learned, guard, ret_outcome, err);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	teaching_collect(&t);
-	r = teaching_check(&t, err);
-	if (r == 0 && t.k)
-		r = teaching_train(&t, stop, stop_ctx, err);
-	if (r == 0) {
-		entry = teaching_entry(&t);
-		entry->us = clock_us() - started;
-		entry->seq = t.k || guard->dry_run ? 0 : store_seq(learned->store);
-		if (t.k)
-			r = teaching_commit(&t, entry, guard, err);
-	}
-	if (r == 0) {
-		entry->us = clock_us() - started;
-		bool written = t.k && !guard->dry_run;
-		if (written)
-			teaching_publish(&t, entry);
-		*ret_outcome = (struct change_outcome){.entry = entry, .written = written};
-	} else {
-		change_entry_free(entry);
-	}
+	struct teaching t = {.work = work, .stop = stop, .stop_ctx = stop_ctx, .already_known = work->already_known};
+	const struct change_plan plan = {
+		.ctx = &t, .compute = teaching_compute, .follow = teaching_follow, .timed = true};
+	int r = change_run(learned, &plan, guard, ret_outcome, err);
 	teaching_deinit(&t);
 	return r;
 }
