@@ -20,7 +20,7 @@ FASHION = "/usr/share/datasets/fashion-mnist"
 FASHION_NAMES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # What somebody's folder may hold beside pictures, without a word.
 ENDINGS = (".jpg", ".jpeg", ".png")
-# Folders that are no classes: of nothing in particular, or a system's own (client/ctl_file.c has the same).
+# Folders that are no classes: of nothing in particular, or a system's own (client/ctl/file.c has the same).
 NO_CLASS = ("none", "(none)", "background", "unknown", "(unknown)")
 OF_SYSTEMS = (
 	"@eaDir",

@@ -2,7 +2,7 @@
 /* bnnctl's command line: lines that mean something, and lines that are refused with a hint. */
 #include "tests/unit/client/tests.h"
 
-#include "client/args.h"
+#include "client/ctl/args.h"
 
 enum { WORDS_MAX = 16 };
 

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "client/conn.h"
+#include "client/lib/conn.h"
 
 static const struct bnnd_picture picture = {.data = "\xFF\xD8picture", .len_bytes = 9};
 static struct fake fake;

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "client/ctl.h"
-#include "client/picture_end.h"
+#include "client/ctl/ctl.h"
+#include "client/ctl/picture_end.h"
 
 static void check_text(const char *text, size_t n, const char *wanted)
 {

@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 
 static struct fake fake;
 static char file_a[64], file_b[64];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/picture_end.h: where one picture ends and another begins, for what comes through a pipe. */
+/* client/ctl/picture_end.h: where one picture ends and another begins, for what comes through a pipe. */
 #pragma once
 
 #include <stddef.h>

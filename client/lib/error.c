@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* client/error.c: sentences and codes for the caller. What a daemon says is escaped before anybody prints it. */
+/* client/lib/error.c: sentences and codes for the caller. What a daemon says is escaped before anybody prints it. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "client/conn.h"
+#include "client/lib/conn.h"
 #include "lib/base/err.h"
 #include "lib/base/label.h"
 #include "lib/base/text.h"

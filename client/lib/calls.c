@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* client/calls.c: one request, one reply: pictures, the learned state, its changes. Arguments that can only be wrong are
+/* client/lib/calls.c: one request, one reply: pictures, the learned state, its changes. Arguments that can only be wrong are
  * refused here, with the same code that the daemon would give, before a picture travels. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/conn.h"
-#include "client/result.h"
+#include "client/lib/conn.h"
+#include "client/lib/result.h"
 #include "proto/limits.h"
 
 int conn_picture_fill(const struct bnnd_conn *conn, const struct bnnd_picture *picture, struct conn_picture *parts,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_change.c: changes other than lessons: forget, rename, undo, rollback. Each carries a key, so that it is
+/* client/ctl/change.c: changes other than lessons: forget, rename, undo, rollback. Each carries a key, so that it is
  * asked again after a lost connection without being made twice. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 
 struct bnnd_change_options ctl_change_options(struct ctl *ctl, uint8_t key_memory[BNND_KEY_BYTES])
 {

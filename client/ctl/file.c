@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_file.c: files and folders into pictures. The daemon decides what a picture is; here only what cannot be
+/* client/ctl/file.c: files and folders into pictures. The daemon decides what a picture is; here only what cannot be
  * sent is refused: too large, empty, not the size that --raw says. */
 #include <dirent.h>
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/ctl.h"
-#include "client/picture_end.h"
+#include "client/ctl/ctl.h"
+#include "client/ctl/picture_end.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 

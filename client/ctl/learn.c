@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_learn.c: learn: files or folders into lessons.
+/* client/ctl/learn.c: learn: files or folders into lessons.
  *
  * A lesson has one key from its first try to its last, so a daemon that dies while it is committed is simply asked
  * again. A picture that the daemon refuses is left out and reported; a busy daemon gets it again later. */
@@ -10,7 +10,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 #include "lib/base/label.h"
 #include "lib/base/memory.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl.h: what bnnctl's verbs share. A verb is one function that returns the exit code. */
+/* client/ctl/ctl.h: what bnnctl's verbs share. A verb is one function that returns the exit code. */
 #pragma once
 
-#include "client/args.h"
+#include "client/ctl/args.h"
 #include "client/bnnd.h"
-#include "client/json_out.h"
-#include "client/term.h"
+#include "client/ctl/json_out.h"
+#include "client/ctl/term.h"
 
 enum ctl_exit {
 	CTL_DONE = 0,
@@ -28,7 +28,7 @@ struct ctl {
 	bool file_failed; /* a bad file was reported: exit 1 at the end */
 };
 
-/* ---- ctl_error.c: connection, errors ---- */
+/* ---- error.c: connection, errors ---- */
 
 /* Connects; on failure prints the sentence and the remedy. Returns 0 or the exit code. */
 int ctl_connect(struct ctl *ctl);
@@ -52,7 +52,7 @@ const char *ctl_yellow(const struct ctl *ctl);
 const char *ctl_red(const struct ctl *ctl);
 const char *ctl_plain(const struct ctl *ctl);
 
-/* ---- ctl_file.c: files into pictures ---- */
+/* ---- file.c: files into pictures ---- */
 
 enum { CTL_ERROR_BYTES = 900 };
 /* Reads a file ("-": standard input) as the command line says (--raw, --roi, --rotate). The bytes are free()d through
@@ -79,7 +79,7 @@ void ctl_names_free(struct ctl_names *names);
 /* The last part of a path. */
 const char *ctl_base_name(const char *path);
 
-/* ---- ctl_change.c: changes ---- */
+/* ---- change.c: changes ---- */
 
 typedef int ctl_change_fn(struct ctl *ctl, const struct bnnd_change_options *options, struct bnnd_change **ret_change,
 	struct bnnd_error *err);
@@ -95,7 +95,7 @@ const char *ctl_taught_text(char buffer[CTL_TAUGHT_BYTES], const struct bnnd_tau
 const char *ctl_label_shown(char buffer[TERM_SHOWN_BYTES], const char *label);
 const char *ctl_class_shown(char buffer[TERM_SHOWN_BYTES], const char *label, bool none);
 
-/* ---- the answer of one picture: ctl_infer.c, used by ctl_test.c ---- */
+/* ---- the answer of one picture: infer.c, used by test.c ---- */
 
 struct bnnd_infer_options ctl_infer_options(const struct ctl *ctl);
 /* Asks again over a new connection when this one is lost. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* client/term.c: see term.h. No locale: labels and file names are UTF-8 or escaped, numbers are in the C locale. */
-#include "client/term.h"
+/* client/ctl/term.c: see term.h. No locale: labels and file names are UTF-8 or escaped, numbers are in the C locale. */
+#include "client/ctl/term.h"
 
 #include <string.h>
 #include <time.h>

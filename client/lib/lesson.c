@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* client/lesson.c: a lesson as a conversation: begin, adds that travel many at once, commit or abort.
+/* client/lib/lesson.c: a lesson as a conversation: begin, adds that travel many at once, commit or abort.
  *
  * Invariant: accepted is the number of adds that the daemon took and will train on, which commit names as a check
  * against loss; outstanding is the number of adds without an answer. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/conn.h"
-#include "client/result.h"
+#include "client/lib/conn.h"
+#include "client/lib/result.h"
 
 enum { ABORT_WAIT_MS = 1000 };
 

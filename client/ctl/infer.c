@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_infer.c: one picture, one answer: infer, embed, look. A bad file is reported in its place and the others go
+/* client/ctl/infer.c: one picture, one answer: infer, embed, look. A bad file is reported in its place and the others go
  * on; a lost daemon ends it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 
 enum { SOURCE_COLUMNS_MAX = 48 };
 

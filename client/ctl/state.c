@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_state.c: what there is: status, classes, history. Reads only. */
+/* client/ctl/state.c: what there is: status, classes, history. Reads only. */
 #include <inttypes.h>
 #include <string.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 #include "lib/base/label.h"
 
 static void hex(const uint8_t *bytes, size_t n, char *ret_text)

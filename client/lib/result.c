@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* client/result.c: see result.h. Nothing here trusts a count of the daemon's beyond the memory that it sent. */
-#include "client/result.h"
+/* client/lib/result.c: see result.h. Nothing here trusts a count of the daemon's beyond the memory that it sent. */
+#include "client/lib/result.h"
 
 #include <stdlib.h>
 #include <string.h>

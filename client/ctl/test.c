@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_test.c: test DIR: how well does it know a folder of folders?
+/* client/ctl/test.c: test DIR: how well does it know a folder of folders?
  *
  *   correct   the best class is the folder's, refused or not          accuracy           correct / images
  *   refused   answered as unknown or none                             accuracy_answered  right among those not refused
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 #include "lib/base/label.h"
 #include "lib/base/memory.h"
 

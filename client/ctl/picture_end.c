@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* client/picture_end.c: see picture_end.h. Walks over the outer structure alone: markers of a JPEG, chunks of a PNG;
+/* client/ctl/picture_end.c: see picture_end.h. Walks over the outer structure alone: markers of a JPEG, chunks of a PNG;
  * whether a picture is sound is the daemon's to say. Every step is checked against the end. */
-#include "client/picture_end.h"
+#include "client/ctl/picture_end.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/term.h: text for people: columns, times, a progress bar. Whatever came from a file name or a daemon goes
+/* client/ctl/term.h: text for people: columns, times, a progress bar. Whatever came from a file name or a daemon goes
  * through term_shown before it reaches a terminal. */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/args.h: bnnctl's command line: one table of flags, one of verbs, what was said on this line.
+/* client/ctl/args.h: bnnctl's command line: one table of flags, one of verbs, what was said on this line.
  *
  * A verb takes the flags of its mask and nothing else; what it does not know is refused with the nearest thing that it
  * does know. Flags and operands may be mixed; "--" ends the flags; "--flag=value" and "--flag value" are the same. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* client/result.h: replies into the structures of bnnd.h. What comes back by pointer is one block (bnnd_free). Counts
+/* client/lib/result.h: replies into the structures of bnnd.h. What comes back by pointer is one block (bnnd_free). Counts
  * and lengths are the reply's; texts are made printable here, labels are left as they are (bytes to compare). */
 #pragma once
 
-#include "client/conn.h"
+#include "client/lib/conn.h"
 
 void result_hello(const Bnnd__HelloReply *hello, struct bnnd_hello *ret_hello);
 

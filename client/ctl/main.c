@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_main.c: bnnctl: the table of verbs, and nothing that one of them does. */
+/* client/ctl/main.c: bnnctl: the table of verbs, and nothing that one of them does. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 
 #define PICTURE_FLAGS (ARG_BIT(ARG_RAW) | ARG_BIT(ARG_ROI) | ARG_BIT(ARG_ROTATE))
 #define CHANGE_FLAGS  (ARG_BIT(ARG_KEY) | ARG_BIT(ARG_IF_SEQ))

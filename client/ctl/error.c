@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* client/ctl_error.c: bnnctl's connection, and every way in which it can fail, with what helps. */
+/* client/ctl/error.c: bnnctl's connection, and every way in which it can fail, with what helps. */
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl.h"
+#include "client/ctl/ctl.h"
 #include "lib/base/text.h"
 
 enum { RECONNECT_MS = 5000, RECONNECT_EVERY_MS = 100, SENTENCE_BYTES = 1024 };

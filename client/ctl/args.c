@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* client/args.c: see args.h. Parsing has no effects: nothing is opened, printed or connected here. */
-#include "client/args.h"
+/* client/ctl/args.c: see args.h. Parsing has no effects: nothing is opened, printed or connected here. */
+#include "client/ctl/args.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
-#include "proto/limits.h"
 
 enum { NAME_MAX_BYTES = 32, TIMEOUT_S_MAX = 86400, RAW_SIDE_MAX = 16384 };
 
@@ -255,7 +254,7 @@ static bool parse_value(enum arg_flag flag, const char *s, struct args *args)
 	case ARG_REFUSE:
 		return parse_refuse(s, args);
 	case ARG_TOP:
-		return parse_u32(s, TOP_MAX, &args->top) && args->top > 0;
+		return parse_u32(s, BNND_TOP_MAX, &args->top) && args->top > 0;
 	case ARG_LIMIT:
 		return parse_u32(s, 1000000, &args->limit) && args->limit > 0;
 	default:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/conn.h: the inside of a connection: requests that wait for their reply, bytes that wait to be a frame.
+/* client/lib/conn.h: the inside of a connection: requests that wait for their reply, bytes that wait to be a frame.
  *
  *   bnnd_... (calls.c, lesson.c, state.c) -> conn_call | conn_submit -> frames -> socket
  *                                            on_reply  <- dispatch  <- conn_pump <-

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* client/json_out.c: see json_out.h. */
-#include "client/json_out.h"
+/* client/ctl/json_out.c: see json_out.h. */
+#include "client/ctl/json_out.h"
 
 #include <inttypes.h>
 #include <math.h>

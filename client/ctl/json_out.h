@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/json_out.h: JSON to a stream: one object a line, always valid UTF-8, numbers in the C locale.
+/* client/ctl/json_out.h: JSON to a stream: one object a line, always valid UTF-8, numbers in the C locale.
  *
  *	struct json json = json_line(stdout);
  *	json_text(&json, "source", "a.jpg");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/exchange.c: frames out, frames in, each reply to the request it belongs to.
+/* client/lib/exchange.c: frames out, frames in, each reply to the request it belongs to.
  *
  * Invariant: pending[] has exactly the requests that were sent and have no final reply yet; the daemon answers each one
  * once, cancelled ones too. Anything that does not fit this (an unknown id, a second hello, a frame over the limits)
@@ -12,8 +12,8 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "client/conn.h"
-#include "client/result.h"
+#include "client/lib/conn.h"
+#include "client/lib/result.h"
 #include "proto/limits.h"
 
 int64_t conn_now_ms(void)

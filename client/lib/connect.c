@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* client/connect.c: a connection comes about, and ends. The path is looked up once; no descriptor is left behind when
+/* client/lib/connect.c: a connection comes about, and ends. The path is looked up once; no descriptor is left behind when
  * it fails. */
 #include <errno.h>
 #include <poll.h>
@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "client/conn.h"
+#include "client/lib/conn.h"
 #include "lib/base/text.h"
 #include "proto/limits.h"
 
