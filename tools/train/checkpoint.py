@@ -2,7 +2,7 @@
 """Files of a training run: checkpoints that resume, and latent weights to continue from.
 
 A checkpoint holds everything of a run and is replaced atomically. Latents are the network alone, float16 where it has
-many numbers: a few MB, kept beside each shipped .bnn (models/NAME.latent.npz).
+many numbers: a few MB, kept beside what is gone on from (models/NAME.latent.npz).
 """
 
 import io
