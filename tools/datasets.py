@@ -16,7 +16,7 @@ from PIL import Image
 from bnnfile import Evaluator
 
 CIFAR_SIDE = 32
-Q_RMS = 23  # LEARNER: q has this root mean square, whatever d is
+Q_RMS = 23  # doc/LEARNER.md: q has this root mean square, whatever d is
 Q_MAX = 127
 BATCH = 200
 
@@ -64,6 +64,6 @@ def features(model, pictures, engine=None, model_path=None, progress=True):
 
 
 def quantize(h):
-	"""LEARNER: q = clamp(rint(h * (float)(23 sqrt d))) of 8 bits; NaN gives 0."""
+	"""doc/LEARNER.md: q = clamp(rint(h * (float)(23 sqrt d))) of 8 bits; NaN gives 0."""
 	scaled = np.rint(np.asarray(h, "f4") * np.float32(Q_RMS * np.sqrt(h.shape[1])))
 	return np.clip(np.nan_to_num(scaled), -Q_MAX, Q_MAX).astype(np.int8)

@@ -17,7 +17,7 @@ struct config {
 	uint32_t socket_mode;   /* socket.mode: 0660 in the system daemon with its group, 0600 for an ordinary user */
 	char *socket_group;     /* socket.group: "bnnd" for root, NULL: leave */
 	char *state_dir;        /* state.dir: /var/lib/bnnd */
-	char *model;            /* model.path; NULL: as SERVICE.md's State chooses */
+	char *model;            /* model.path; NULL: model_choice.h chooses */
 	char *model_dir;        /* model.dir: where `current` and default.bnn are looked up */
 	uint32_t infer_threads; /* infer.threads; 0: max(1, cores - 1) */
 	double refuse;          /* answers.refuse: 0.01, 0.02, 0.05, 0.10, 0.20 */

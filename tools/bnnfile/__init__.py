@@ -10,7 +10,7 @@ here is needed at run time of the daemon, and nothing here shares code with lib/
   format.py   header, digest, data section; packed bits; read(), write()
   build.py    Builder: an operation at a time, shapes inferred
   identity.py feature_id
-  evaluate.py forward pass in float64, or with ENGINE's float32 order bit for bit
+  evaluate.py forward pass in float64, or as doc/NUMBERS.md defines it, bit for bit
 """
 
 from .build import Builder

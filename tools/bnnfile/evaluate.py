@@ -3,8 +3,8 @@
 
 Two kinds of arithmetic:
   double   float64 on the file's float32 constants, matrix products: the yardstick of golden files, and fast
-  exact    float32 with the order of sums and the fused multiply-adds that the format defines: equal to every kernel
-           of lib/bnn bit for bit
+  exact    float32 with the order of sums and the fused multiply-adds of doc/NUMBERS.md: equal to every kernel of
+           lib/bnn bit for bit
   single   like double, in float32: faster, for fitting constants on many pictures
 
 Activations are arrays N x H x W x C; bits are uint8 0/1 (1 means -1).
@@ -35,7 +35,7 @@ def fma32(x, w, acc):
 
 
 def sum8(terms):
-	"""ENGINE's long sum over axis 0 of an array of terms: 8 interleaved partial sums, then a fixed tree."""
+	"""sum8 of doc/NUMBERS.md over axis 0 of an array of terms: 8 interleaved partial sums, then a fixed tree."""
 	s = np.zeros((8,) + terms.shape[1:], F32)
 	for i, term in enumerate(terms):
 		s[i % 8] += term
@@ -109,7 +109,7 @@ class Double:
 
 
 class Exact:
-	"""float32 as the format defines it, to the bit."""
+	"""float32 as doc/NUMBERS.md defines it, to the bit."""
 
 	dtype = F32
 

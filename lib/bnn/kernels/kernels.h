@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/bnn/kernels/kernels.h: what a set of kernels computes, and in which shapes and layouts it wants its operands.
  *
- * Every set gives the same bits, floats included (NaN payloads aside); ref.c says which. Activations are
- * H x W x C floats without padding, or bits: per pixel (C + 63) / 64 words of 64, channel c is bit c % 64 of word
- * c / 64, pad bits 0 (in memory that is the file's run of 32-bit words, rounded up to an even number).
+ * Every set gives the same bits, floats included (NaN payloads aside): doc/NUMBERS.md says which, and what a kernel may
+ * do. Activations are H x W x C floats without padding, or bits: per pixel (C + 63) / 64 words of 64, channel c is bit
+ * c % 64 of word c / 64, pad bits 0 (in memory that is the file's run of 32-bit words, rounded up to an even number).
  * Kernels neither allocate nor fail, and touch nothing outside their operands: outputs never overlap inputs.
  * Constant vectors of a value a channel are padded with zeros to a multiple of KERNEL_PAD, and may be read to there.
  */
 #pragma once
 
+#include <float.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Each operation on floats is rounded to float by itself (16 says something of half floats alone). */
+_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "floats are computed with more digits here");
 
 enum { KERNEL_PAD = 64 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/bnn/kernels/ref.c: the plain oracle. Each operation as ENGINE's numbers define it, a loop a line of the
+/* lib/bnn/kernels/ref.c: the plain oracle. Each operation as doc/NUMBERS.md defines it, a loop a line of the
  * definition, no layout and no fusion. All other kernels are tested to give these bits.
  */
 #include <math.h>
