@@ -1,10 +1,10 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Compares a .bnn file, and the engine, with the golden files of the backbone that it was made from.
 
-  compare_golden.py steps    BACKBONE_DIR MODEL.bnn                     each operation, fed the golden input
-  compare_golden.py features BACKBONE_DIR MODEL.bnn [--engine PROGRAM]  end to end; the engine: also bit for bit
-  compare_golden.py answers  BACKBONE_DIR MODEL.bnn [--engine PROGRAM]  10,000 CIFAR-10 test pictures (minutes)
+  python3 -m tools.compare_golden steps|features|answers BACKBONE_DIR MODEL.bnn [--engine PROGRAM]
+
+steps: each operation, fed the golden input. features: end to end; the engine also bit for bit. answers: 10,000 CIFAR-10
+test pictures, which takes minutes.
 
 PROGRAM is bnnd-features of a build; without it the numpy evaluator speaks for the file. Ends with 0 when every bound
 holds. The golden files were computed in float64 by the training code; the bounds are those of their README:
@@ -20,9 +20,8 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import datasets  # noqa: E402
-from bnnfile import Evaluator, read  # noqa: E402
+from tools import datasets
+from tools.bnnfile import Evaluator, read
 
 FLOAT_BOUND = 1e-5  # of the largest |reference|
 SIGN_BOUND = 1e-5  # of the root mean square of x

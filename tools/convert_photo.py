@@ -1,10 +1,10 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Converts a trained backbone (backbone.npz and backbone.json, as tools/train/export.py writes them) to a .bnn file.
 
-  convert_photo.py BACKBONE_DIR NAME CARD.md ANSWERS.json OUT.bnn
+  python3 -m tools.convert_photo BACKBONE_DIR NAME CARD.md ANSWERS.json OUT.bnn
 
-ANSWERS.json holds the constants of fit_answers.py by model name. They and the card enter no feature_id. The same input gives the same bytes.
+ANSWERS.json holds the constants of fit_answers.py by model name. They and the card enter no feature_id. The same
+input gives the same bytes.
 """
 
 import json
@@ -13,8 +13,7 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from bnnfile import Builder, write  # noqa: E402
+from tools.bnnfile import Builder, write
 
 BACKGROUND = (118, 118, 118)  # the byte that the input table makes 0: padding that says nothing
 BYTE_ZERO, BYTE_SCALE = 118, 64

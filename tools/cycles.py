@@ -1,9 +1,10 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What one picture costs on a board, as a model of cycles says: the one place with its constants.
 
-  cycles.py MODEL.bnn...           prints each board's milliseconds
-  cycles.py --write MODEL.bnn...   puts them into the model's card, beside it and in the file; nothing else changes
+  python3 -m tools.cycles [--write] MODEL.bnn...
+
+Prints each board's milliseconds; --write puts them into the model's card, beside it and in the file, and changes nothing
+else.
 
 Estimates, not measurements: no board was at hand. The constants were fitted on 2026-11-27 to the passes of photo96-4 and
 nano64-2 as the portable NEON kernels make them (Debian's gcc 12, -O3): exact guest instructions of every step under
@@ -23,7 +24,7 @@ import math
 import pathlib
 import re
 
-from bnnfile import read, write
+from tools.bnnfile import read, write
 
 # Cycles: for 128 binary multiply-adds, for a result of a binary convolution, for a float multiply-add of the three kinds
 # of layers, for a result of any other step; and the clock in GHz.

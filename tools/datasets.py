@@ -13,7 +13,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from bnnfile import Evaluator
+from tools.bnnfile import Evaluator
 
 CIFAR_SIDE = 32
 Q_RMS = 23  # doc/LEARNER.md: q has this root mean square, whatever d is

@@ -1,8 +1,8 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Fits the constants of Answers (temperature T, deviations k, cosines s_0) of a model, and prints what they do.
 
-  fit_answers.py MODEL.bnn [--engine bnnd-features] [--features CACHE.npz] [--write models/answers.json NAME]
+  python3 -m tools.fit_answers MODEL.bnn [--engine bnnd-features] [--features CACHE.npz]
+           [--write models/answers.json NAME]
 
 Episodes on CIFAR-10's training part, and nothing else (BNND_SHARED_DATA): 1 to 8 classes are taught with 1 to 20
 pictures each, the other classes are foreign. Rows are class means of the int8 q, stored as lib/learn stores them (8/16)
@@ -22,9 +22,8 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import datasets  # noqa: E402
-from bnnfile import read  # noqa: E402
+from tools import datasets
+from tools.bnnfile import read
 
 SHARES = (0.01, 0.02, 0.05, 0.10, 0.20)
 DEFAULT_SHARE = 0.05

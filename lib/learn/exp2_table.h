@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/learn/exp2_table.h: 2^-(i / 256) in Q30, i in 0..256. Written by tests/vectors/make_learn.py --table. */
+/* lib/learn/exp2_table.h: 2^-(i / 256) in Q30, i in 0..256. Written by tests/vectors/make_learn.py. */
 #pragma once
 
 #include <stdint.h>

@@ -12,14 +12,12 @@ import sys
 import tempfile
 import time
 
+import bnnd
+import demo_pictures as pictures
+from demo_sheet import contact_sheet
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("BNND_BUILD_DIR") or os.path.join(ROOT, "build-demo")
-sys.path.insert(0, os.path.join(ROOT, "client", "python"))
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-import bnnd  # noqa: E402
-import demo_pictures as pictures  # noqa: E402
-from demo_sheet import contact_sheet  # noqa: E402
 
 OWN, FOREIGN, SHEET = 100, 500, 20
 START_S = 30

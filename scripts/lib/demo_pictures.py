@@ -8,10 +8,9 @@ import os
 import random
 import unicodedata
 
+import bnnd
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-
-import bnnd
 
 SEED = 20
 TAUGHT = 20  # pictures a class

@@ -10,13 +10,10 @@ be the sum of these lessons, to the picture.
 
 import os
 import random
-import sys
 import threading
 import time
-import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "integration"))
-from daemon import DaemonTest, SHAPES, SLOW, answer_key, bnnd, main, picture, pixels  # noqa: E402
+from tests.integration.daemon import SHAPES, SLOW, DaemonTest, answer_key, bnnd, main, picture, pixels
 
 ROUNDS = int(os.environ.get("BNND_CRASH_ROUNDS", "10"))
 SEED = int(os.environ.get("BNND_CRASH_SEED", "0")) or random.randrange(1, 1 << 30)

@@ -1,6 +1,7 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""make_corpus.py: writes the seeds of the corpora (corpus/TARGET/NAME.seed) and the words of config.dict.
+"""Writes the seeds of the corpora (corpus/TARGET/NAME.seed) and the words of config.dict.
+
+  python3 -m tests.fuzz.make_corpus
 
 Everything in them is made here, or is of this tree (tests/vectors, systemd/bnnd.yaml): no file of anybody else. What is in
 the corpora beside the seeds was found from them by the fuzzers; this script leaves it alone.
@@ -9,17 +10,16 @@ the corpora beside the seeds was found from them by the fuzzers; this script lea
 import io
 import pathlib
 import struct
-import sys
 
 from PIL import Image
 
+from tests.vectors.make_tiny import Splitmix64
+from tools.bnnfile import Builder
+from tools.bnnfile.build import window
+from tools.bnnfile.format import serialize
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-from bnnfile import Builder  # noqa: E402
-from bnnfile.build import window  # noqa: E402
-from bnnfile.format import serialize  # noqa: E402
-from make_tiny import Splitmix64  # noqa: E402
 
 
 # ---- pictures: fuzz_image.c --------------------------------------------------------------------------------------
@@ -488,17 +488,21 @@ CORPORA = {
 }
 
 
-def main():
-	(HERE / "config.dict").write_text(words())
+def files():
+	"""{path: bytes}."""
+	made = {HERE / "config.dict": words().encode()}
 	for name, seeds in CORPORA.items():
-		folder = HERE / "corpus" / name
-		folder.mkdir(parents=True, exist_ok=True)
-		for old in folder.glob("*.seed"):
-			old.unlink()
-		for seed, data in seeds():
-			(folder / (seed + ".seed")).write_bytes(data)
-		found = list(folder.iterdir())
-		print(f"{name}: {len(found)} inputs, {sum(f.stat().st_size for f in found)} bytes")
+		made |= {HERE / "corpus" / name / f"{seed}.seed": data for seed, data in seeds()}
+	return made
+
+
+def main():
+	made = files()
+	for old in set(HERE.glob("corpus/*/*.seed")) - set(made):
+		old.unlink()
+	for path, data in made.items():
+		path.parent.mkdir(parents=True, exist_ok=True)
+		path.write_bytes(data)
 
 
 if __name__ == "__main__":

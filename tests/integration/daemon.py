@@ -20,6 +20,7 @@ import tempfile
 import time
 import unittest
 
+import bnnd
 import numpy as np
 
 SOURCE = os.environ.get("BNND_SOURCE_DIR") or os.path.dirname(
@@ -28,10 +29,6 @@ SOURCE = os.environ.get("BNND_SOURCE_DIR") or os.path.dirname(
 BUILD = os.environ.get("BNND_BUILD_DIR") or os.path.join(SOURCE, "build")
 WRAPPER = shlex.split(os.environ.get("BNND_WRAPPER", ""))
 SLOW = float(os.environ.get("BNND_SLOW", "1"))
-sys.path.insert(0, os.path.join(SOURCE, "client", "python"))
-
-import bnnd  # noqa: E402
-
 BNND = os.path.join(BUILD, "daemon", "bnnd")
 BNND_FAULTY = os.path.join(BUILD, "tests", "integration", "bnnd-faulty")
 BNNCTL = os.path.join(BUILD, "client", "bnnctl")
@@ -348,6 +345,7 @@ def pictures(kind, n, start=0):
 def encoded(kind, seed, format="JPEG", width=160, height=120, **options):
 	"""The picture as the bytes of a JPEG or PNG file."""
 	import io
+
 	from PIL import Image
 
 	out = io.BytesIO()

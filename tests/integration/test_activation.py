@@ -9,7 +9,7 @@ import sys
 import time
 import unittest
 
-from daemon import Daemon, DaemonTest, MODEL, SLOW, WRAPPER, bnnd, main
+from tests.integration.daemon import MODEL, SLOW, WRAPPER, Daemon, DaemonTest, bnnd, main
 
 Code = bnnd.Code
 WRONG = "answers:\n  refuse: 0.3\n"

@@ -6,8 +6,9 @@ import os
 import socket
 import time
 
-from daemon import DaemonTest, SLOW, bnnd, encoded, main, picture, pictures, qemu_subset
 from bnnd.wire import HEADER, Kind, encode_frame
+
+from tests.integration.daemon import SLOW, DaemonTest, bnnd, encoded, main, picture, pictures, qemu_subset
 
 Code = bnnd.Code
 m = bnnd.messages()

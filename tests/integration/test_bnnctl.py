@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-from daemon import BNNCTL, DaemonTest, WRAPPER, bnnd, encoded, environment, main, pixels, qemu_subset
+from tests.integration.daemon import BNNCTL, WRAPPER, DaemonTest, bnnd, encoded, environment, main, pixels, qemu_subset
 
 DONE, FAILED, USAGE, NO_DAEMON, NOT_ALLOWED, NOT_FOUND, BUSY = range(7)
 VERBS = (

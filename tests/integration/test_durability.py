@@ -10,14 +10,14 @@ import threading
 import time
 import unittest
 
-from daemon import (
+from tests.integration.daemon import (
 	BNND,
 	BNND_FAULTY,
-	DaemonTest,
-	DidNotStart,
 	SLOW,
 	SOURCE,
 	WRAPPER,
+	DaemonTest,
+	DidNotStart,
 	answer_key,
 	bnnd,
 	environment,

@@ -7,7 +7,18 @@ import re
 import subprocess
 import sys
 
-from daemon import BUILD, DaemonTest, SLOW, SOURCE, WRAPPER, bnnd, encoded, environment, main, qemu_subset
+from tests.integration.daemon import (
+	BUILD,
+	SLOW,
+	SOURCE,
+	WRAPPER,
+	DaemonTest,
+	bnnd,
+	encoded,
+	environment,
+	main,
+	qemu_subset,
+)
 
 PROGRAM = os.path.join(BUILD, "tests", "integration", "header-examples")
 

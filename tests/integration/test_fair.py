@@ -14,9 +14,9 @@ import time
 import traceback
 import unittest
 
-from daemon import SLOW, DaemonTest, bnnd, encoded, main, picture, pictures
-
 from bnnd.wire import HEADER, Kind, encode_frame
+
+from tests.integration.daemon import SLOW, DaemonTest, bnnd, encoded, main, picture, pictures
 
 Code = bnnd.Code
 m = bnnd.messages()

@@ -13,7 +13,7 @@ import threading
 import time
 import tracemalloc
 
-from daemon import BNNCTL, DaemonTest, SANITIZER, SLOW, bnnd, encoded, environment, main, picture
+from tests.integration.daemon import BNNCTL, SANITIZER, SLOW, DaemonTest, bnnd, encoded, environment, main, picture
 
 HEADER = bnnd.wire.HEADER
 SESSIONS = 600  # of the Python client

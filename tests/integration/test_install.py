@@ -11,7 +11,18 @@ import stat
 import subprocess
 import unittest
 
-from daemon import BNNCTL, BNND, BUILD, DaemonTest, SLOW, SOURCE, WRAPPER, environment, main, qemu_subset
+from tests.integration.daemon import (
+	BNNCTL,
+	BNND,
+	BUILD,
+	SLOW,
+	SOURCE,
+	WRAPPER,
+	DaemonTest,
+	environment,
+	main,
+	qemu_subset,
+)
 
 
 def output(*command, **options):

@@ -4,7 +4,7 @@ no class are no class; and what is said of a word or a picture that would otherw
 
 import os
 
-from daemon import DaemonTest, bnnd, encoded, main, pictures
+from tests.integration.daemon import DaemonTest, bnnd, encoded, main, pictures
 
 Code = bnnd.Code
 DONE, FAILED, USAGE = 0, 1, 2

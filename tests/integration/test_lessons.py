@@ -4,7 +4,7 @@
 import os
 import time
 
-from daemon import DaemonTest, SLOW, answer_key, bnnd, main, picture, pictures, qemu_subset
+from tests.integration.daemon import SLOW, DaemonTest, answer_key, bnnd, main, picture, pictures, qemu_subset
 
 Code = bnnd.Code
 

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from daemon import DaemonTest, bnnd, main, pixels
+from tests.integration.daemon import DaemonTest, bnnd, main, pixels
 
 
 def save(image, format, **options):

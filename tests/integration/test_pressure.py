@@ -5,9 +5,9 @@ import os
 import threading
 import time
 
-from daemon import SLOW, DaemonTest, bnnd, main, picture, pictures
-
 from bnnd.wire import HEADER, Kind, encode_frame
+
+from tests.integration.daemon import SLOW, DaemonTest, bnnd, main, picture, pictures
 
 Code = bnnd.Code
 m = bnnd.messages()

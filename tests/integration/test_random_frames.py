@@ -8,9 +8,9 @@ import os
 import random
 import time
 
-from daemon import DaemonTest, bnnd, main, picture
-
 from bnnd.wire import Kind, encode_frame
+
+from tests.integration.daemon import DaemonTest, bnnd, main, picture
 
 m = bnnd.messages()
 SECONDS = float(os.environ.get("BNND_FUZZ_SECONDS", "4"))

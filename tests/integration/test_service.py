@@ -10,15 +10,14 @@ import sys
 import time
 import unittest
 
-from daemon import (
+from tests.integration.daemon import (
 	BNND,
-	DaemonTest,
-	DidNotStart,
 	MODEL,
 	SANITIZED,
 	SLOW,
-	SOURCE,
 	WRAPPER,
+	DaemonTest,
+	DidNotStart,
 	bnnd,
 	environment,
 	main,
@@ -130,7 +129,7 @@ class Configuration(DaemonTest):
 		code, err = run("--state", folder, "--model", model)
 		self.assertRegex(err, rf"user \w+ may not read {model}")
 		settings = os.path.join(folder, "own.yaml")
-		with open(settings, "w", encoding="utf-8") as f:
+		with open(settings, "w", encoding="utf-8"):
 			os.chmod(settings, 0o600)
 		code, err = run("--config", settings)
 		self.assertEqual(78, code, err)
@@ -253,8 +252,7 @@ class Configuration(DaemonTest):
 
 	def test_a_model_of_other_picture_rules(self):
 		"""It would see other pixels than it was made for."""
-		sys.path.insert(0, os.path.join(SOURCE, "tools"))
-		from bnnfile import format as model_file
+		from tools.bnnfile import format as model_file
 
 		model = model_file.read(MODEL)
 		model.graph.input.image_rules = 2
@@ -412,8 +410,6 @@ class Systemd(DaemonTest):
 		self.assertTrue(os.path.exists(path))
 
 	def test_a_wrong_descriptor_is_an_error(self):
-		import sys
-
 		folder = self.folder()
 		program = (
 			"import os,sys;"

@@ -5,7 +5,7 @@ import io
 import sqlite3
 import threading
 
-from daemon import DaemonTest, SHAPES, answer_key, bnnd, encoded, main, picture, pictures, qemu_subset
+from tests.integration.daemon import SHAPES, DaemonTest, answer_key, bnnd, encoded, main, picture, pictures, qemu_subset
 
 Code = bnnd.Code
 
@@ -96,7 +96,8 @@ class Spine(DaemonTest):
 		"""A raw picture of the network's own size comes back unchanged; rotated, it is turned clockwise."""
 		import numpy as np
 		from PIL import Image
-		from daemon import pixels
+
+		from tests.integration.daemon import pixels
 
 		daemon = self.daemon()
 		with daemon.client() as client:
@@ -146,7 +147,7 @@ class Spine(DaemonTest):
 			self.assertEqual(b"cross", client.infer(bnnd.Picture(encoded("cross", 40, quality=92))).top[0].label)
 			self.assertEqual(b"disc", client.infer(bnnd.Picture(encoded("disc", 40, "PNG"))).top[0].label)
 			# The same pixels as a PNG file and raw are one and the same to the network.
-			from daemon import pixels
+			from tests.integration.daemon import pixels
 
 			self.assertEqual(
 				client.embed(bnnd.Picture(encoded("disc", 7, "PNG"))).features,
@@ -155,7 +156,8 @@ class Spine(DaemonTest):
 
 	def test_grey_pictures(self):
 		import numpy as np
-		from daemon import pixels
+
+		from tests.integration.daemon import pixels
 
 		daemon = self.daemon()
 		with daemon.client() as client:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from daemon import BNND_FAULTY, DaemonTest, WRAPPER, answer_key, bnnd, main, picture, pictures
+from tests.integration.daemon import BNND_FAULTY, WRAPPER, DaemonTest, answer_key, bnnd, main, picture, pictures
 
 Code = bnnd.Code
 

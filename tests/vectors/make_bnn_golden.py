@@ -1,14 +1,14 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Golden files of the training code (.npz) -> a flat file that a C test can read.
 
-  make_bnn_golden.py GOLDEN.npz OUT            everything
-  make_bnn_golden.py --small GOLDEN.npz OUT    what may be committed of drawn pictures: features and raw features of
-                                               all, signs (packed) and the last binary layer's output of picture 0
+  python3 -m tests.vectors.make_bnn_golden [--small] GOLDEN.npz OUT
+
+--small: what may be committed of drawn pictures: features and raw features of all, signs (packed) and the last binary
+layer's output of picture 0.
 
 OUT, little-endian: "BNNGOLD1", u32 number of records; a record: 40 bytes name, u32 dtype ('f' float32, 'b' bytes, 'h'
-int16, 'p' bits packed eight a byte, lowest first), u32 rank, 4 x u32 sides (unused: 1), u32 bytes, the bytes, zeros up to a
-multiple of 8. tests/vectors/bnn/drawn-*.bin were made so; the pictures are those of tests/vectors/features/*.vec.
+int16, 'p' bits packed eight a byte, lowest first), u32 rank, 4 x u32 sides (unused: 1), u32 bytes, the bytes, zeros up
+to a multiple of 8. tests/vectors/bnn/drawn-*.bin were made so; the pictures are those of tests/vectors/features/*.vec.
 """
 
 import struct

@@ -1,10 +1,11 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Makes image.bin: small pictures, what was asked of them, and what Pillow makes of it (PNG types that Pillow reads
 otherwise: what the definition says). Every picture is drawn here from seeds; nothing is a photograph.
 
-Usage: make_image.py [OUTPUT]. Needs Debian's python3-pil and python3-numpy. The result depends on the JPEG encoder's
-version, so image.bin is committed and this runs only when the cases change.
+  python3 -m tests.vectors.make_image
+
+Needs Debian's python3-pil and python3-numpy. The result depends on the JPEG encoder's version (ENCODERS), so image.bin is
+committed and this runs only when the cases change.
 
 image.bin, little-endian: "BNNDIMG1", n; then n cases: name (length, bytes), source (0 file, 1 noise from a seed),
 seed u64, raw width, height, channels, rotate, has_roi, roi 4 x f64, input width, height, fit, background 4 bytes,
@@ -13,14 +14,15 @@ file (length, bytes; length 0xFFFFFFFF: the index of the case that has the same 
 
 import io
 import math
+import pathlib
 import struct
-import sys
 import zlib
-from pathlib import Path
 
 import numpy
 from PIL import Image, ImageFilter, ImageOps
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ENCODERS = {"libjpeg_turbo": "2.1.5", "zlib": "1.2.13"}  # of PIL.features.version: image.bin was made with them
 COVER, CONTAIN, STRETCH = 1, 2, 3
 WHOLE = 1e-6
 MASK = (1 << 64) - 1
@@ -156,8 +158,8 @@ class Cases:
 			+ blob(expected)
 		)
 
-	def write(self, path):
-		path.write_bytes(b"BNNDIMG1" + struct.pack("<I", len(self.packed)) + b"".join(self.packed))
+	def file(self):
+		return b"BNNDIMG1" + struct.pack("<I", len(self.packed)) + b"".join(self.packed)
 
 
 def add_raw(cases):
@@ -432,15 +434,15 @@ def add_png(cases):
 	)
 
 
-def main():
+def files():
+	"""{path: bytes}."""
 	cases = Cases()
 	add_raw(cases)
 	add_jpeg(cases)
 	add_png(cases)
-	path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("image.bin")
-	cases.write(path)
-	print(f"{path}: {len(cases.packed)} cases, {path.stat().st_size} bytes")
+	return {ROOT / "tests" / "vectors" / "image.bin": cases.file()}
 
 
 if __name__ == "__main__":
-	main()
+	for path, data in files().items():
+		path.write_bytes(data)

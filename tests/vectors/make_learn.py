@@ -1,23 +1,22 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """The learner's executable specification, ours, and the golden rows made with it.
 
-  make_learn.py            writes learn/*.bin beside this file (lib/learn must reproduce them bit for bit)
-  make_learn.py --table    writes lib/learn/exp2_table.h
-  make_learn.py --check    prints the integer loops against float on the same features and order
+  python3 -m tests.vectors.make_learn            writes learn/*.bin, which lib/learn must reproduce bit for bit, and
+                                                 lib/learn/exp2_table.h
+  python3 -m tests.vectors.make_learn --check    prints the integer loops against float on the same features and order
 
 The arithmetic is that of doc/LEARNER.md, with Python's integers of any size. Where lib/learn saturates at the end of
 its 64 bits (no default lesson comes near), the same bounds stand here: V_MAX below.
 """
 
 import math
-import os
+import pathlib
 import struct
 import sys
 
 import numpy as np
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TAB = [round(2**30 * 2.0 ** (-i / 256)) for i in range(257)]
 WIDTHS = {1: 8, 2: 16, 3: 32}  # enum learn_width: q_b
 FLOAT, QF = 4, 8
@@ -383,7 +382,7 @@ def features(rng, d, counts):
 	return h[o].astype(np.float32), y[o]
 
 
-def write_case(name, case, rng):
+def case_bytes(case, rng):
 	s, d, counts, old_spec, known_others = case
 	h, y = features(rng, d, counts)
 	q, k = quantize(h), len(counts)
@@ -409,7 +408,6 @@ def write_case(name, case, rng):
 		),
 	]
 	out += [h.astype("<f4").tobytes(), q.tobytes(), y.astype("<u4").tobytes()]
-	note = []
 	for width in (1, 2, 3, FLOAT):
 		old = [
 			None if o is None else (o[0], np.float32(r) if width == FLOAT else store_row(r, WIDTHS[width]), OLD_OWN)
@@ -419,34 +417,32 @@ def write_case(name, case, rng):
 		for o in old:
 			out += [b"\0" if o is None else b"\1" + encode(width, *o)]
 		out += [encode(width, *row) for row in rows]
-		updates, lost, steps, halved = counts_out or (0, 0, 0, 0)
+		updates, lost, steps, _ = counts_out or (0, 0, 0, 0)
 		out.append(struct.pack("<3Q", updates, lost, steps))
-		note.append("lost %.4f halved %d" % (lost / max(1, updates), halved) if counts_out else "float")
-	data = b"".join(out)
-	with open(os.path.join(HERE, "learn", name + ".bin"), "wb") as f:
-		f.write(data)
-	print("%-22s %7d bytes  %s" % (name, len(data), " | ".join(note)))
+	return b"".join(out)
 
 
-def write_vectors():
-	for i, (name, case) in enumerate(CASES.items()):
-		write_case(name, case, np.random.default_rng([20261122, i]))
-
-
-def write_table():
+def table():
 	lines = [
 		"/* SPDX-License-Identifier: MIT */",
-		"/* lib/learn/exp2_table.h: 2^-(i / 256) in Q30, i in 0..256. Written by "
-		"tests/vectors/make_learn.py --table. */",
+		"/* lib/learn/exp2_table.h: 2^-(i / 256) in Q30, i in 0..256. Written by tests/vectors/make_learn.py. */",
 		"#pragma once",
 		"",
 		"#include <stdint.h>",
 		"",
 		"static const int32_t exp2_table[257] = {",
 	]
-	lines += ["\t" + " ".join("%d," % v for v in TAB[i : i + 8]) for i in range(0, 257, 8)] + ["};", ""]
-	with open(os.path.join(HERE, "../../lib/learn/exp2_table.h"), "w") as f:
-		f.write("\n".join(lines))
+	return "\n".join([*lines, *(f"\t{v}," for v in TAB), "};", ""]).encode()
+
+
+def files():
+	"""{path: bytes}."""
+	folder = ROOT / "tests" / "vectors" / "learn"
+	made = {
+		folder / f"{name}.bin": case_bytes(case, np.random.default_rng([20261122, i]))
+		for i, (name, case) in enumerate(CASES.items())
+	}
+	return made | {ROOT / "lib" / "learn" / "exp2_table.h": table()}
 
 
 def check():
@@ -466,4 +462,8 @@ def check():
 
 
 if __name__ == "__main__":
-	{"--table": write_table, "--check": check}.get(sys.argv[1] if len(sys.argv) > 1 else "", write_vectors)()
+	if sys.argv[1:] == ["--check"]:
+		check()
+	else:
+		for path, data in files().items():
+			path.write_bytes(data)

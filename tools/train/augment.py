@@ -7,7 +7,7 @@ A view is (sx, sy, tx, ty): half sizes and centre of a rectangle in coordinates 
 import torch
 import torch.nn.functional as F
 
-from nets import prepare
+from tools.train.nets import prepare
 
 WHOLE = (1, 1, 0, 0)  # view
 LEAST_DETAIL = 0.4  # of the side, of pictures that lose detail

@@ -86,8 +86,8 @@ def lines_of(facts):
 	yield "## How to rebuild"
 	yield ""
 	yield (
-		"With the same data and options: tools/train/train.py DATA OUT, then tools/train/export.py OUT/checkpoint.pt "
-		"NAME.bnn; doc/TRAINING.md has the commands for the shipped ones."
+		"With the same data and options: python3 -m tools.train.train DATA OUT, then python3 -m tools.train.export "
+		"OUT/checkpoint.pt NAME.bnn; doc/TRAINING.md has the commands for the shipped ones."
 	)
 
 

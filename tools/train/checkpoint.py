@@ -14,7 +14,7 @@ import zipfile
 import numpy as np
 import torch
 
-import nets
+from tools.train import nets
 
 DESCRIPTION = "__net__"  # name and options of the network, as JSON
 HALF_SMALLEST = 2.0**-24

@@ -1,14 +1,13 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Compares the features of an exported file, computed by bnnd's engine, with those of the training code in double.
 
-  compare.py CHECKPOINT MODEL.bnn [--engine build/tools/bnnd-features] [--data DATA] [--most 100]
+  python3 -m tools.train.compare CHECKPOINT MODEL.bnn [--engine build/tools/bnnd-features] [--data DATA] [--most 100]
 
 Asks about held-out pictures and prints how far the two are apart. Exit status 0: the least cosine is 0.9999 or more.
 They are not equal to the last bit: the file's numbers are rounded once, and it is the file that defines them.
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin()
@@ -21,12 +20,9 @@ import subprocess
 import numpy as np
 import torch
 
-import checkpoint
-import graph  # noqa: F401, puts tools/ on the path
-import normalise
-import pictures
-from bnnfile import BadModel, read
-from datasets import engine_features
+from tools.bnnfile import BadModel, read
+from tools.datasets import engine_features
+from tools.train import checkpoint, normalise, pictures
 
 COSINE_LEAST = 0.9999
 ENGINE = pathlib.Path("build/tools/bnnd-features")

@@ -7,10 +7,9 @@ same names are said, and so are classes that are too small.
 
 import numpy as np
 
-import graph  # noqa: F401, puts tools/ on the path
-import fit_answers
-import pictures
-from datasets import quantize
+from tools import fit_answers
+from tools.datasets import quantize
+from tools.train import pictures
 
 EPISODES = 2000
 REPORT_EPISODES = 500

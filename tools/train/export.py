@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A checkpoint to a .bnn file: folded, whitened, with the constants of Answers, a prior and a card.
 
-  export.py CHECKPOINT OUT.bnn [--name NAME] [--side 64] [--episodes DATA] [--terms "whose pictures, under what terms"]
-            [--accuracy TABLE.md] [--licence MIT]
+  python3 -m tools.train.export CHECKPOINT OUT.bnn [--name NAME] [--side 64] [--episodes DATA]
+           [--terms "whose pictures, under what terms"] [--accuracy TABLE.md] [--licence MIT]
 
 The whitening and the prior covariance come from the training data: its held-out part, and where that has fewer pictures
 than --most, training pictures up to as many. How much the whitening is shrunk and the constants of Answers come from
@@ -12,7 +11,7 @@ CIFAR-10's training part); without it, the constants come from the held-out part
 alone. The latent weights go beside it, OUT.latent.npz, to continue training from.
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin()
@@ -23,17 +22,12 @@ import pathlib
 import numpy as np
 import torch
 
-import card
-import checkpoint
-import episodes
-import graph
-import normalise
-import pictures
-import cycles  # of tools/, which graph.py put on the path
-from bnnfile import BadModel, feature_id, proto, write
-from bnnfile.check import check_name, check_text
-from bnnfile.format import parse, serialize
-from run import top1
+from tools import cycles
+from tools.bnnfile import BadModel, feature_id, proto, write
+from tools.bnnfile.check import check_name, check_text
+from tools.bnnfile.format import parse, serialize
+from tools.train import card, checkpoint, episodes, graph, normalise, pictures
+from tools.train.run import top1
 
 FEW_FOR_WHITENING = 4  # pictures a direction: with fewer a line says so
 HELD_OUT_ENOUGH = 10  # with so many no training pictures are needed beside the held-out ones

@@ -5,16 +5,11 @@ Convolutions and batch norms are folded in double and rounded once, so the file,
 numbers. Weights O x I x ky x kx become O x ky x kx x I, as lib/bnn/model.proto has them.
 """
 
-import pathlib
-import sys
-
 import numpy as np
 import torch.nn as nn
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from bnnfile import Builder  # noqa: E402
-
-from nets import BYTE_SCALE, BYTE_ZERO  # noqa: E402
+from tools.bnnfile import Builder
+from tools.train.nets import BYTE_SCALE, BYTE_ZERO
 
 
 def double(tensor):
@@ -83,7 +78,7 @@ class Writer:
 		return self.g.op("prelu", [x] + [self.g.constant(vector(t), name=f"{name}.{n}") for n, t in constants], name)
 
 	def max_pool(self, x, layer, name):
-		from bnnfile.build import window
+		from tools.bnnfile.build import window
 
 		w = window(number(layer.kernel_size), number(layer.stride), number(layer.padding))
 		return self.g.op("max_pool", [x], name, window=w)

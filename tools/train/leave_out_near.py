@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Further pictures without those that are also in the held-out part: collections often draw from the same source.
 
-  leave_out_near.py MORE CACHE DATA OUT OUT_CACHE [--nearer 0.8] [--side 192] [--threads N]
+  python3 -m tools.train.leave_out_near MORE CACHE DATA OUT OUT_CACHE [--nearer 0.8] [--side 192] [--threads N]
 
 MORE, CACHE: pictures and what teacher.py made of them; DATA: what train.py trains on, whose held-out part is looked for.
 A picture is left out where the teacher's embedding of the whole of it lies nearer to one of the held-out pictures than
@@ -10,7 +9,7 @@ A picture is left out where the teacher's embedding of the whole of it lies near
 at another size or crop goes, and now and then a picture that is merely much alike.
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin("torch", "numpy", "PIL")
@@ -22,8 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import pictures
-import teacher
+from tools.train import pictures, teacher
 
 ROWS = 4000
 

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """How good a checkpoint's features are, for choosing between backbones, and once a release for reporting.
 
-  measure.py CHECKPOINT|efficientnet-lite0 --tiny DIR --shared DIR [--side 64] [--report [SET]]
+  python3 -m tools.train.measure CHECKPOINT|efficientnet-lite0 --tiny DIR --shared DIR [--side 64] [--report [SET]]
 
 Prints a Markdown table, for export.py --accuracy. efficientnet-lite0: the float network of teacher.py, for comparison.
 
@@ -12,7 +11,7 @@ accuracy on CIFAR-10's *training* part alone: n pictures of each class are taugh
 test parts: CIFAR-10, CIFAR-100 and Fashion-MNIST, which nothing may be chosen by.
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin("torch", "numpy", "PIL")
@@ -26,12 +25,8 @@ import pathlib
 import numpy as np
 import torch
 
-import checkpoint
-import nets
-import normalise
-import pictures
-import teacher
-from run import top1
+from tools.train import checkpoint, nets, normalise, pictures, teacher
+from tools.train.run import top1
 
 REFERENCE = "efficientnet-lite0"
 TAUGHT = (5, 20, 200)

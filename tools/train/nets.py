@@ -18,7 +18,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from binary import ClippedSign, SmoothSign, is_latent, latent_weights, sign_conv, WEIGHT_BOUND
+from tools.train.binary import WEIGHT_BOUND, ClippedSign, SmoothSign, is_latent, latent_weights, sign_conv
 
 BYTE_ZERO, BYTE_SCALE = 118.0, 64.0
 BATCH_NORM_EPS = 1e-5

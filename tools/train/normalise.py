@@ -8,8 +8,7 @@ pictures. The three heads are doc/LEARNER's: cosine class means, LDA with a prio
 import numpy as np
 import torch
 
-import nets
-import pictures
+from tools.train import nets, pictures
 
 SHRINK = 0.1  # least weight of the identity in the within-class scatter
 SHRINKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # see choose_shrinkage

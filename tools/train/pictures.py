@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-import folders
+from tools.train import folders
 
 CIFAR_SIDE = 32
 CIFAR_LABELS = {1: 10, 2: 100}  # bytes a label, classes

@@ -1,15 +1,14 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Folders of photographs, whatever their classes, to one array for a teacher to speak about.
 
-  prepare_pictures.py OUT FOLDER... [--side 64] [--leave-out NAMES.txt]
+  python3 -m tools.train.prepare_pictures OUT FOLDER... [--side 64] [--leave-out NAMES.txt]
 
 Writes OUT/train_x.npy (N x S x S x 3 bytes) for teacher.py and for train.py --also. A picture gives its central square;
 one that is longer than 1.4 gives the squares at both ends. --leave-out: names of sub-folders, one a line, that are not
 read: the classes of the validation part, where collections draw from the same source.
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin("torch", "numpy", "PIL")
@@ -20,7 +19,7 @@ import pathlib
 
 import numpy as np
 
-import folders
+from tools.train import folders
 
 LONG = 1.4
 LEAST_SIDE = 60  # smaller pictures are passed over

@@ -1,15 +1,14 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Tiny-ImageNet (64 x 64, 200 classes) to train_x, train_y, val_x, val_y.npy, bytes N x 64 x 64 x 3 and class numbers.
 
-  prepare_tiny_imagenet.py SOURCE OUT
+  python3 -m tools.train.prepare_tiny_imagenet SOURCE OUT
 
 SOURCE is an unpacked tiny-imagenet-200 folder, or a git directory that has one in its tree (the public repository
 seshuad/IMagenet: git clone --bare). The order is that of the names, so the same source gives the same bytes. The
 pictures are ImageNet's, for non-commercial research: keep them out of every repository.
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin("numpy", "PIL")

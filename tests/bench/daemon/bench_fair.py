@@ -1,7 +1,9 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""bench_fair.py [--rounds N] [--phase S] [KIND...]: what one user's flood costs another. Needs root: it starts a daemon of
-its own and clients of two uids, which talk to that daemon's socket and nothing else.
+"""What one user's flood costs another.
+
+  BNND_BUILD_DIR=BUILD python3 -m tests.bench.daemon.bench_fair [--rounds N] [--phase S] [KIND...]
+
+Needs root: it starts a daemon of its own and clients of two uids, which talk to that daemon's socket and nothing else.
 
 One user asks about a raw picture every few milliseconds. Another floods by turns: a phase of nothing, a phase of flood, so
 that both see the same machine. Prints machine, date and threads, then for each kind of flood the latencies of both phases
@@ -31,11 +33,10 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "integration"))
-import daemon as d  # noqa: E402
+from bnnd.wire import HEADER, Kind, encode_frame
 
-from bench_daemon import line, machine, quantile  # noqa: E402
-from bnnd.wire import HEADER, Kind, encode_frame  # noqa: E402
+from tests.bench.daemon.bench_daemon import line, machine, quantile
+from tests.integration import daemon as d
 
 m = d.bnnd.messages()
 FLOODER, VICTIM = 61001, 61002  # nobody's uids

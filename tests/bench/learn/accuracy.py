@@ -1,8 +1,8 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Ten one-class lessons of 20 pictures through lib/image, lib/bnn and lib/learn, and what they are measured against.
 
-  accuracy.py BUILD/tests/bench/learn/learn_bench models/default.bnn [--set cifar10|fashion] [--seeds 5] [--cache DIR]
+  python3 -m tests.bench.learn.accuracy BUILD/tests/bench/learn/learn_bench models/default.bnn
+           [--set cifar10|fashion] [--seeds 5] [--cache DIR]
 
 cifar10 (the training part, BNND_SHARED_DATA) is the tuning set; fashion is the report set and decides nothing. Prints
 a table, the mean over the seeds with its standard error, and what must be reached; exit 1 when that is missed.
@@ -13,8 +13,7 @@ import tempfile
 
 import numpy as np
 
-import sets
-import yardsticks
+from tests.bench.learn import sets, yardsticks
 
 TAUGHT = 20
 WITHIN_POINTS, OF_JOINT = 1.0, 0.92

@@ -1,9 +1,8 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Lessons of one picture more or less: does accuracy step where a minibatch is full?
 
-  sizes.py BUILD/tests/bench/learn/learn_bench models/default.bnn [--set cifar10|cifar100|fashion] [--seeds 20]
-           [--cache DIR]
+  python3 -m tests.bench.learn.sizes BUILD/tests/bench/learn/learn_bench models/default.bnn
+           [--set cifar10|cifar100|fashion] [--seeds 20] [--cache DIR]
 
 The first n pictures of each class, n around one and two minibatches, in lessons of one, two and ten classes; the asked
 pictures are the same for every n. Exit 1 when accuracy changes by more than 0.5 points for one picture more, when it
@@ -16,9 +15,7 @@ import tempfile
 
 import numpy as np
 
-import accuracy
-import sets
-import yardsticks
+from tests.bench.learn import accuracy, sets, yardsticks
 
 SIZES = (20, 31, 32, 33, 40, 63, 64, 65)
 STEP_MAX_POINTS = 0.5

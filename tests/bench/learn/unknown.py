@@ -1,8 +1,8 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """One class of 20 pictures taught, nothing else: how much of its own is refused, how much of the rest is claimed.
 
-  unknown.py BUILD/tests/bench/learn/learn_bench models/default.bnn [--set cifar10|fashion] [--seeds 5] [--cache DIR]
+  python3 -m tests.bench.learn.unknown BUILD/tests/bench/learn/learn_bench models/default.bnn
+           [--set cifar10|fashion] [--seeds 5] [--cache DIR]
 
 Each of the ten classes alone, in each seed, for each of the five shares that the model's constants were fitted for,
 and the area under the ROC curve of the cosine. Exit 1 when more than 15 % of the own are refused at 5 %.
@@ -13,9 +13,7 @@ import tempfile
 
 import numpy as np
 
-import accuracy
-import sets
-import yardsticks
+from tests.bench.learn import accuracy, sets, yardsticks
 
 SHARES = (0.01, 0.02, 0.05, 0.10, 0.20)
 DEFAULT_SHARE, OWN_REFUSED_MAX = 0.05, 0.15

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The features of committed models on committed pictures, bit for bit.
  *
- * tests/vectors/features/NAME.vec was made by tools/make_vectors.py with a numpy evaluator that shares no code with
+ * tests/vectors/features/NAME.vec was made by tests/vectors/make_features.py with a numpy evaluator that shares no code with
  * the engine, so equal floats mean that both understood the format in the same way. Runs with every set of kernels that
  * this machine can, the plain reference among them.
  */

@@ -1,28 +1,21 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """lib/image against the installed Pillow on seeded random pictures, sizes, regions, rotations and fits, where the
-committed vectors are few. Usage: test_pillow.py IMAGE_PIPE [ROUNDS [SEED]]; 77 (skipped) without Pillow or numpy."""
+committed vectors are few. Usage: python3 -m tests.unit.image.test_pillow IMAGE_PIPE [ROUNDS [SEED]]; 77 (skipped) without Pillow or numpy."""
 
-import importlib.util
 import io
-import os
 import random
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 try:
-	from PIL import Image, ImageOps, features
 	import numpy  # noqa: F401, make_image.py needs it
+	from PIL import Image, ImageOps, features
 except ImportError as e:
 	print(f"skipped: {e} (Debian packages python3-pil, python3-numpy)")
 	sys.exit(77)
 
-source_dir = Path(os.environ.get("BNND_SOURCE_DIR", Path(__file__).resolve().parents[3]))
-spec = importlib.util.spec_from_file_location("make_image", source_dir / "tests/vectors/make_image.py")
-make = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make)
+from tests.vectors import make_image as make
 
 TURN = {90: Image.ROTATE_270, 180: Image.ROTATE_180, 270: Image.ROTATE_90}
 

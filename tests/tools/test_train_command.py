@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Tests of the commands of tools/train, as a person runs them: test_train_command.py [CLASS]. Skips (77) without torch.
 
@@ -23,20 +22,12 @@ import tempfile
 import unittest
 from unittest import mock
 
-from drawn import TOOLS, drawn_set, torch, write_folder
 import numpy as np
 from PIL import Image
 
-import checkpoint
-import command
-import compare
-import episodes
-import export
-import nets
-import normalise
-import run
-import train
-from bnnfile import read
+from tests.tools.drawn import ROOT, drawn_set, torch, write_folder
+from tools.bnnfile import read
+from tools.train import checkpoint, command, compare, episodes, export, nets, normalise, run, train
 
 OPTIONS = {"channels": [8, 16], "layers": [1, 2], "stem": 8, "feat": 16}
 SHORT = ("--epochs", "1", "--sides", "1:32", "--batch", "16", "--threads", "1")
@@ -144,7 +135,7 @@ class Words(Case):
 		)
 
 	def test_shipped_latents_keep_their_options(self):
-		for path in sorted((TOOLS.parent / "models").glob("*.latent.npz")):
+		for path in sorted((ROOT / "models").glob("*.latent.npz")):
 			a = train.arguments(["mine", "run", "--init", str(path)])
 			options, state = train.latents_of(a)
 			net = nets.build(a.net, 200, a.options)
@@ -181,7 +172,7 @@ class Refusals(Case):
 		pathlib.Path("text.npz").write_text("no latents")
 		np.savez("other.npz", a=np.zeros(3))
 		np.savez("bad.npz", __net__=np.array('{"net"'), **{"fc.bias": np.zeros(3)})
-		model = TOOLS.parent / "models" / "nano64-2.bnn"
+		model = ROOT / "models" / "nano64-2.bnn"
 		for path, words in (
 			("run", "is a folder: give the file"),
 			("run/checkpoint.pt", "a checkpoint: give the latent"),
@@ -334,20 +325,20 @@ class Stops(Case):
 	def test_first_seconds(self):
 		"""Ctrl-C while torch is still being imported: one of its own that takes long stands in for it."""
 		pathlib.Path("torch.py").write_text('import time\nprint("importing", flush=True)\ntime.sleep(60)\n')
-		for name in ("train.py", "export.py", "teacher.py", "measure.py", "compare.py", "prepare_pictures.py"):
+		for name in ("train", "export", "teacher", "measure", "compare", "prepare_pictures"):
 			with subprocess.Popen(
-				[sys.executable, "-B", TOOLS / "train" / name, "a", "b"],
+				[sys.executable, "-B", "-m", "tools.train." + name, "a", "b"],
 				text=True,
-				env={**os.environ, "PYTHONPATH": "."},
+				env={**os.environ, "PYTHONPATH": f".:{ROOT}"},
 				stdout=subprocess.PIPE,
 				stderr=subprocess.PIPE,
 			) as process:
-				if name != "prepare_pictures.py":  # which needs none
+				if name != "prepare_pictures":  # which needs none
 					self.assertEqual(process.stdout.readline(), "importing\n")
 					process.send_signal(signal.SIGINT)
 				_, errors = process.communicate()
 			self.assertNotIn("Traceback", errors)
-			self.assertEqual(process.returncode, 1 if name == "prepare_pictures.py" else 130, name + errors)
+			self.assertEqual(process.returncode, 1 if name == "prepare_pictures" else 130, name + errors)
 
 	def test_in_the_middle(self):
 		"""It says so to the shell, and export.py does not take what is half trained for done."""
@@ -492,7 +483,8 @@ class Command(Case):
 			[
 				sys.executable,
 				"-B",
-				TOOLS / "train" / "train.py",
+				"-m",
+				"tools.train.train",
 				"mine",
 				"run",
 				*SHORT,
@@ -500,6 +492,7 @@ class Command(Case):
 				json.dumps(OPTIONS),
 			],
 			check=True,
+			env={**os.environ, "PYTHONPATH": str(ROOT)},
 			stdout=subprocess.PIPE,
 			text=True,
 		)

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Tests of the pictures of tools/train: test_train_data.py [CLASS]. Skips (77) where torch is not there.
 
@@ -13,16 +12,11 @@ import shutil
 import tempfile
 import unittest
 
-from drawn import STORED, drawn_set, torch, write_folder
 import numpy as np
 from PIL import Image
 
-import augment
-import folders
-import pictures
-import prepare_pictures
-import prepare_tiny_imagenet
-import teacher
+from tests.tools.drawn import STORED, drawn_set, torch, write_folder
+from tools.train import augment, folders, pictures, prepare_pictures, prepare_tiny_imagenet, teacher
 
 
 class Data(unittest.TestCase):

@@ -12,11 +12,9 @@ except ImportError:
 import numpy as np
 from PIL import Image
 
-TOOLS = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(TOOLS), str(TOOLS / "train")]
-import pictures  # noqa: E402
-import run  # noqa: E402
-import train  # noqa: E402
+from tools.train import pictures, run, train
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 N_CLASSES, N_EACH, STORED = 4, 24, 40
 SMALL = {

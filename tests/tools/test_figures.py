@@ -1,20 +1,16 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """The figures in README.md, doc/FIGURES.md and models/ agree with each other and with what they are taken from: the
 model of cycles, the cards, the networks."""
 
 import pathlib
 import re
-import sys
 import unittest
 
-TOOLS = pathlib.Path(__file__).resolve().parent
-ROOT = TOOLS.parent
-sys.path.insert(0, str(TOOLS))
-import cycles  # noqa: E402
-from bnnfile import read  # noqa: E402
-from make_vectors import SHIPPED, TRAINED  # noqa: E402
+from tests.vectors.make_features import SHIPPED, TRAINED
+from tools import cycles
+from tools.bnnfile import read
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 ESTIMATE = "{:.1f} / {:.1f} ms"
 # Of the two kinds of cards: taught, class means, LDA (not shown), joint.

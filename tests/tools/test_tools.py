@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Tests of tools/ and of the committed models: test_tools.py [CLASS].
 
@@ -24,20 +23,14 @@ from fractions import Fraction
 
 import numpy as np
 
-TOOLS = pathlib.Path(__file__).resolve().parent
-ROOT = TOOLS.parent
-sys.path.insert(0, str(TOOLS))
-import compare_golden  # noqa: E402
-import convert_photo  # noqa: E402
-import datasets  # noqa: E402
-import fit_answers  # noqa: E402
-import make_tiny  # noqa: E402
-import make_vectors  # noqa: E402
-from bnnfile import BadModel, Builder, Evaluator, feature_id, pack_bits, proto, read, unpack_bits, write  # noqa: E402
-from bnnfile.build import window  # noqa: E402
-from bnnfile.evaluate import fma32, sum8  # noqa: E402
-from bnnfile.format import HEADER, align, parse, serialize  # noqa: E402
+from tests.vectors import make_features, make_tiny
+from tools import compare_golden, convert_photo, datasets, fit_answers
+from tools.bnnfile import BadModel, Builder, Evaluator, feature_id, pack_bits, proto, read, unpack_bits, write
+from tools.bnnfile.build import window
+from tools.bnnfile.evaluate import fma32, sum8
+from tools.bnnfile.format import HEADER, align, parse, serialize
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "vectors" / "models" / "tiny.bnn"
 ODD = ROOT / "tests" / "vectors" / "models" / "odd.bnn"
 VECTORS = ROOT / "tests" / "vectors" / "features"
@@ -52,7 +45,7 @@ FEATURE_IDS = {
 	"nano64-2": "4bfcd5af9f5822a7f140b1810ec090a74cf9fe644dfbdd533718e867ad22ee88",
 	"photo96-4": "8b13187ee84beed0611b5850376eaf81fab26aabab765df2892a2bfa0ccd28e1",
 }
-TRAINED = {name: ROOT / "models" / f"{name}.bnn" for name in make_vectors.TRAINED}
+TRAINED = {name: ROOT / "models" / f"{name}.bnn" for name in make_features.TRAINED}
 SHIPPED = {FIRST.stem: FIRST, **TRAINED}
 PATHS = {"tiny": TINY, "odd": ODD, **SHIPPED}
 
@@ -353,7 +346,7 @@ class Reproduction(unittest.TestCase):
 
 	def test_vectors(self):
 		shared = datasets.shared_data()
-		for name, body in make_vectors.vectors(shared / "models" if shared else None).items():
+		for name, body in make_features.vectors(shared / "models" if shared else None).items():
 			self.assertEqual((VECTORS / name).read_bytes(), body, name)
 
 	def test_feature_ids(self):
@@ -418,7 +411,7 @@ class Reproduction(unittest.TestCase):
 				np.testing.assert_array_equal(bits == 1, latent.transpose(0, 2, 3, 1) < 0, name)  # 1 is -1
 
 	def test_default(self):
-		self.assertEqual(os.readlink(ROOT / "models" / "default.bnn"), make_vectors.SHIPPED[0] + ".bnn")
+		self.assertEqual(os.readlink(ROOT / "models" / "default.bnn"), make_features.SHIPPED[0] + ".bnn")
 
 
 @unittest.skipUnless(datasets.shared_data(), NEEDS_SHARED)

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Tests of tools/train: test_train.py [CLASS]. Skips (77) where torch is not there: nothing else needs it.
 
@@ -14,23 +13,14 @@ import pathlib
 import tempfile
 import unittest
 
-from drawn import N_CLASSES, SMALL, STORED, drawn_set, run_of, torch
 import numpy as np
 import torch.nn.functional as F
 
-import augment
-import binary
-import checkpoint
-import export
-import leave_out_near
-import nets
-import normalise
-import pictures
-import run as training
-import teacher
-import train
-from bnnfile import Evaluator, read, write
-from datasets import engine_features
+from tests.tools.drawn import N_CLASSES, SMALL, STORED, drawn_set, run_of, torch
+from tools.bnnfile import Evaluator, read, write
+from tools.datasets import engine_features
+from tools.train import augment, binary, checkpoint, export, leave_out_near, nets, normalise, pictures, teacher, train
+from tools.train import run as training
 
 COSINE = 0.9999
 

@@ -1,25 +1,21 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Makes the golden frames of this folder with Google's protobuf, which shares no code with ours.
+"""Makes the golden frames of tests/vectors/wire with Google's protobuf, which shares no code with ours.
 
-	make.py            writes NAME.hex for each frame of the table below
-	make.py --check    says what would change (exit 1), and whether PROTOCOL.md shows the same bytes
+  python3 -m tests.vectors.make_wire    writes NAME.hex for each frame of the table below
 
 A file is a comment (the message as text) and the bytes of one frame in hex, header first. Frames of a released version
 never change: add new ones.
 """
 
 import pathlib
-import re
 import struct
 import subprocess
-import sys
 import tempfile
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tests" / "vectors" / "wire"
 HELLO, REQUEST, REPLY, EVENT, CANCEL = 1, 2, 3, 4, 5
 KEY = '"' + "".join(f"\\x{i:02x}" for i in range(16)) + '"'
 FEATURE_ID = '"' + "".join(f"\\x{0xA0 + i % 16:02x}" for i in range(32)) + '"'
@@ -243,33 +239,11 @@ def frames():
 		yield name, note, data
 
 
-def shown_frames(text):
-	"""(name, bytes) of each block of PROTOCOL.md that names a frame of this folder."""
-	for name, block in re.findall(r"`([a-z-]+)\.hex`[^\n]*\n+```\n(.*?)```", text, re.S):
-		yield name, bytes.fromhex("".join(re.sub(r"#.*", "", line) for line in block.splitlines()))
+def files():
+	"""{path: bytes}."""
+	return {FOLDER / f"{name}.hex": (note + hex_lines(data)).encode() for name, note, data in frames()}
 
 
-def main():
-	check = sys.argv[1:] == ["--check"]
-	wrong = 0
-	made = {}
-	for name, note, data in frames():
-		made[name] = data
-		path = HERE / f"{name}.hex"
-		text = note + hex_lines(data)
-		if not check:
-			path.write_text(text)
-		elif not path.exists() or path.read_text() != text:
-			print(f"{path.name} is not what the table makes")
-			wrong += 1
-	protocol = ROOT / "proto" / "PROTOCOL.md"
-	examples = list(shown_frames(protocol.read_text())) if protocol.exists() else []
-	for name, data in examples:
-		if made.get(name) != data:
-			print(f"PROTOCOL.md shows other bytes for {name}:\n{hex_lines(made.get(name, b''))}")
-			wrong += 1
-	print(f"{len(made)} frames, {len(examples)} of them in PROTOCOL.md, {wrong} wrong")
-	return 1 if wrong or not examples else 0
-
-
-sys.exit(main())
+if __name__ == "__main__":
+	for path, data in files().items():
+		path.write_bytes(data)

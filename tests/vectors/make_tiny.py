@@ -1,9 +1,8 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Makes the tiny models that tests use: tests/vectors/models/*.bnn. Seeded, and made of numbers that every machine
 computes alike (integers and short binary fractions), so that a second run gives the same bytes.
 
-  make_tiny.py OUT_DIR
+  python3 -m tests.vectors.make_tiny
 
 tiny.bnn   16 x 16 pictures, 32 features: every operation of the default backbone once, in its order. Its weights are
            random, its whitening is fitted to drawn colours, so that differently coloured pictures lie apart.
@@ -12,12 +11,10 @@ odd.bnn    13 x 11 pictures, 37 features: channel counts that fill no word or ve
 """
 
 import pathlib
-import sys
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from bnnfile import Builder, Evaluator, write  # noqa: E402
+from tools.bnnfile import Builder, Evaluator, write
 
 TABLE = (np.arange(256) - 118) / 64
 MASK = (1 << 64) - 1
@@ -171,14 +168,7 @@ def fitted_tiny():
 	return tiny(mean, 1 / spread)
 
 
-def main():
-	out = pathlib.Path(sys.argv[1])
-	out.mkdir(parents=True, exist_ok=True)
-	for name, model in (("tiny", fitted_tiny()), ("odd", odd())):
-		print(f"{name}.bnn: {write(out / (name + '.bnn'), model)} bytes")
-
-
 if __name__ == "__main__":
-	if len(sys.argv) != 2:
-		sys.exit(__doc__)
-	main()
+	folder = pathlib.Path(__file__).resolve().parent / "models"
+	for name, model in (("tiny", fitted_tiny()), ("odd", odd())):
+		write(folder / f"{name}.bnn", model)

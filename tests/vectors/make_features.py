@@ -1,8 +1,7 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Makes tests/vectors/features/*.vec: pictures and the features that every kernel must give for them, bit for bit.
 
-  make_vectors.py OUT_DIR [BACKBONES_DIR]
+  python3 -m tests.vectors.make_features [BACKBONES_DIR]
 
 For the tiny models and the shipped ones (pictures drawn here), and with BACKBONES_DIR for models/photo96-1.bnn:
 the drawn pictures of its golden files.
@@ -17,11 +16,10 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import make_tiny  # noqa: E402
-from bnnfile import Evaluator, read  # noqa: E402
+from tests.vectors import make_tiny
+from tools.bnnfile import Evaluator, read
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIRST = "photo96-1"  # has golden files; the others are made by tools/train
 SHIPPED = (ROOT / "models" / "shipped.txt").read_text().split()
 TRAINED = [name for name in SHIPPED if name != FIRST]
@@ -64,15 +62,6 @@ def vectors(backbones=None):
 	return made
 
 
-def main():
-	out = pathlib.Path(sys.argv[1])
-	out.mkdir(parents=True, exist_ok=True)
-	for name, body in vectors(*sys.argv[2:]).items():
-		(out / name).write_bytes(body)
-		print(f"{name}: {len(body)} bytes")
-
-
 if __name__ == "__main__":
-	if len(sys.argv) not in (2, 3):
-		sys.exit(__doc__)
-	main()
+	for name, body in vectors(*sys.argv[1:]).items():
+		(ROOT / "tests" / "vectors" / "features" / name).write_bytes(body)
