@@ -17,39 +17,6 @@ struct bnnd_change_options ctl_change_options(struct ctl *ctl, uint8_t key_memor
 		.key = key_memory, .has_if_seq = args_has(&ctl->args, ARG_IF_SEQ), .if_seq = ctl->args.if_seq};
 }
 
-void ctl_taught_json(struct json *json, const struct bnnd_taught *classes, size_t n)
-{
-	json_array(json, "classes");
-	for (size_t i = 0; i < n; i++) {
-		json_object(json, NULL);
-		json_text(json, "label", classes[i].none ? NULL : classes[i].label);
-		if (classes[i].none)
-			json_bool(json, "none", true);
-		json_uint(json, "samples", classes[i].samples);
-		json_bool(json, "new", classes[i].is_new);
-		json_end(json);
-	}
-	json_end(json);
-}
-
-const char *ctl_taught_text(char buffer[CTL_TAUGHT_BYTES], const struct bnnd_taught *classes, size_t n)
-{
-	size_t used = 0;
-	buffer[0] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		char shown[TERM_SHOWN_BYTES], piece[TERM_SHOWN_BYTES + 32];
-		int len = snprintf(piece, sizeof piece, "%s%s (%u)", i ? ", " : "",
-			ctl_class_shown(shown, classes[i].label, classes[i].none), classes[i].samples);
-		if (used + (size_t)len + 32 > CTL_TAUGHT_BYTES) {
-			(void)snprintf(buffer + used, CTL_TAUGHT_BYTES - used, " and %zu more", n - i);
-			break;
-		}
-		memcpy(buffer + used, piece, (size_t)len + 1);
-		used += (size_t)len;
-	}
-	return buffer;
-}
-
 static void undid_json(struct json *json, const struct bnnd_history_entry *undid)
 {
 	char time[TERM_TIME_BYTES];
@@ -66,14 +33,12 @@ static void undid_json(struct json *json, const struct bnnd_history_entry *undid
 	json_end(json);
 }
 
-void ctl_change_json(struct json *json, const struct bnnd_change *change)
+static void change_json(struct json *json, const struct bnnd_change *change)
 {
 	json_text(json, "op", change->op);
 	json_uint(json, "seq", change->seq);
 	if (change->label[0] || change->none)
-		json_text(json, "label", change->none ? NULL : change->label);
-	if (change->none)
-		json_bool(json, "none", true);
+		ctl_label_json(json, change->label, change->none);
 	if (change->new_label[0])
 		json_text(json, "new_label", change->new_label);
 	if (strcmp(change->op, "undo") == 0 || strcmp(change->op, "rollback") == 0)
@@ -91,16 +56,8 @@ void ctl_change_json(struct json *json, const struct bnnd_change *change)
 
 static void undid_text(const struct bnnd_history_entry *undid)
 {
-	char shown[TERM_SHOWN_BYTES], other[TERM_SHOWN_BYTES], taught[CTL_TAUGHT_BYTES];
 	printf("undid change %" PRIu64 ": %s ", undid->seq, undid->op);
-	if (strcmp(undid->op, "learn") == 0)
-		printf("%s", ctl_taught_text(taught, undid->classes, undid->n_classes));
-	else if (strcmp(undid->op, "rename") == 0)
-		printf("%s -> %s", ctl_label_shown(shown, undid->label), ctl_label_shown(other, undid->new_label));
-	else if (strcmp(undid->op, "forget") == 0)
-		printf("%s", ctl_class_shown(shown, undid->label, undid->none));
-	else
-		printf("to change %" PRIu64, undid->restored_seq);
+	ctl_entry_text(undid, "to change");
 }
 
 static void change_text(const struct bnnd_change *change)
@@ -119,7 +76,10 @@ static void change_text(const struct bnnd_change *change)
 		change->undone ? ", and undone since" : "");
 }
 
-static int change_run(struct ctl *ctl, ctl_change_fn *fn)
+typedef int change_fn(struct ctl *ctl, const struct bnnd_change_options *options, struct bnnd_change **ret_change,
+	struct bnnd_error *err);
+
+static int change_run(struct ctl *ctl, change_fn *fn)
 {
 	int r = ctl_connect(ctl);
 	if (r != 0)
@@ -135,7 +95,7 @@ static int change_run(struct ctl *ctl, ctl_change_fn *fn)
 		return ctl_fail(ctl, &err);
 	if (args_has(&ctl->args, ARG_JSON)) {
 		struct json json = json_line(stdout);
-		ctl_change_json(&json, change);
+		change_json(&json, change);
 		json_end_line(&json);
 	} else {
 		change_text(change);

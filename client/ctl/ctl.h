@@ -79,25 +79,27 @@ void ctl_names_free(struct ctl_names *names);
 /* The last part of a path. */
 const char *ctl_base_name(const char *path);
 
-/* ---- change.c: changes ---- */
+/* ---- class.c: how a class is called, and what was done to it ---- */
 
-typedef int ctl_change_fn(struct ctl *ctl, const struct bnnd_change_options *options, struct bnnd_change **ret_change,
-	struct bnnd_error *err);
-/* Key and --if-seq of the command line; the key is random without --key. */
-struct bnnd_change_options ctl_change_options(struct ctl *ctl, uint8_t key_memory[BNND_KEY_BYTES]);
-/* The keys of a lesson's line. */
-void ctl_change_json(struct json *json, const struct bnnd_change *change);
-void ctl_taught_json(struct json *json, const struct bnnd_taught *classes, size_t n);
-/* "mug (5), cup (3)" into buffer. */
-enum { CTL_TAUGHT_BYTES = 2048 };
-const char *ctl_taught_text(char buffer[CTL_TAUGHT_BYTES], const struct bnnd_taught *classes, size_t n);
-/* How a class is called in tables: its label, in quotation marks where answers have that word, or "(none)". */
+/* In tables: its label, in quotation marks where answers have that word, or "(none)". */
 const char *ctl_label_shown(char buffer[TERM_SHOWN_BYTES], const char *label);
 const char *ctl_class_shown(char buffer[TERM_SHOWN_BYTES], const char *label, bool none);
+/* label, null with none, and then none. */
+void ctl_label_json(struct json *json, const char *label, bool none);
+/* What a lesson taught: an array of classes; "mug (5), cup (3)" into buffer. */
+void ctl_taught_json(struct json *json, const struct bnnd_taught *classes, size_t n);
+enum { CTL_TAUGHT_BYTES = 2048 };
+const char *ctl_taught_text(char buffer[CTL_TAUGHT_BYTES], const struct bnnd_taught *classes, size_t n);
+/* What a change did, printed: "mug (5)", "mug -> cup", "mug", or, of one that went back, `back` and the number. */
+void ctl_entry_text(const struct bnnd_history_entry *entry, const char *back);
+
+/* ---- change.c: changes ---- */
+
+/* Key and --if-seq of the command line; the key is random without --key. */
+struct bnnd_change_options ctl_change_options(struct ctl *ctl, uint8_t key_memory[BNND_KEY_BYTES]);
 
 /* ---- the answer of one picture: infer.c, used by test.c ---- */
 
-struct bnnd_infer_options ctl_infer_options(const struct ctl *ctl);
 /* Asks again over a new connection when this one is lost. */
 int ctl_infer(
 	struct ctl *ctl, const struct bnnd_picture *picture, struct bnnd_answer *ret_answer, struct bnnd_error *err);

@@ -10,7 +10,7 @@
 
 enum { SOURCE_COLUMNS_MAX = 48 };
 
-struct bnnd_infer_options ctl_infer_options(const struct ctl *ctl)
+static struct bnnd_infer_options infer_options(const struct ctl *ctl)
 {
 	return (struct bnnd_infer_options){.top = ctl->args.top, .refuse = ctl->args.refuse};
 }
@@ -18,7 +18,7 @@ struct bnnd_infer_options ctl_infer_options(const struct ctl *ctl)
 int ctl_infer(
 	struct ctl *ctl, const struct bnnd_picture *picture, struct bnnd_answer *ret_answer, struct bnnd_error *err)
 {
-	struct bnnd_infer_options options = ctl_infer_options(ctl);
+	struct bnnd_infer_options options = infer_options(ctl);
 	int r = bnnd_infer(ctl->conn, picture, &options, ret_answer, err);
 	if (r < 0 && ctl_reconnect(ctl, err) == 0)
 		r = bnnd_infer(ctl->conn, picture, &options, ret_answer, err);
@@ -28,9 +28,7 @@ int ctl_infer(
 static void scored_json(struct json *json, const struct bnnd_scored *scored)
 {
 	json_object(json, NULL);
-	json_text(json, "label", scored->none ? NULL : scored->label);
-	if (scored->none)
-		json_bool(json, "none", true);
+	ctl_label_json(json, scored->label, scored->none);
 	json_double(json, "score", scored->score);
 	json_end(json);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "client/ctl/ctl.h"
-#include "lib/base/label.h"
 
 static void hex(const uint8_t *bytes, size_t n, char *ret_text)
 {
@@ -96,25 +95,10 @@ int ctl_status(struct ctl *ctl)
 
 /* ---- classes --------------------------------------------------------------------------------------------------- */
 
-const char *ctl_label_shown(char buffer[TERM_SHOWN_BYTES], const char *label)
-{
-	term_shown(buffer, label);
-	if (label_is_reserved((const uint8_t *)label, strlen(label))) /* an old class, not an answer */
-		(void)snprintf(buffer, TERM_SHOWN_BYTES, "\"%s\"", label);
-	return buffer;
-}
-
-const char *ctl_class_shown(char buffer[TERM_SHOWN_BYTES], const char *label, bool none)
-{
-	return none ? "(none)" : ctl_label_shown(buffer, label);
-}
-
 static void class_keys(struct json *json, const struct bnnd_class *class)
 {
 	char time[TERM_TIME_BYTES];
-	json_text(json, "label", class->none ? NULL : class->label);
-	if (class->none)
-		json_bool(json, "none", true);
+	ctl_label_json(json, class->label, class->none);
 	json_uint(json, "samples", class->samples);
 	json_uint(json, "lessons", class->lessons);
 	json_text(json, "first", term_time_utc(time, class->first_ms));
@@ -231,9 +215,7 @@ static void entry_json(const struct bnnd_history_entry *entry)
 		ctl_taught_json(&json, entry->classes, entry->n_classes);
 	}
 	if (entry->label[0] || entry->none)
-		json_text(&json, "label", entry->none ? NULL : entry->label);
-	if (entry->none)
-		json_bool(&json, "none", true);
+		ctl_label_json(&json, entry->label, entry->none);
 	if (entry->new_label[0])
 		json_text(&json, "new_label", entry->new_label);
 	if (strcmp(entry->op, "undo") == 0 || strcmp(entry->op, "rollback") == 0)
@@ -243,16 +225,9 @@ static void entry_json(const struct bnnd_history_entry *entry)
 
 static void entry_text(const struct ctl *ctl, const struct bnnd_history_entry *entry)
 {
-	char shown[TERM_SHOWN_BYTES], other[TERM_SHOWN_BYTES], time[TERM_TIME_BYTES], taught[CTL_TAUGHT_BYTES];
+	char time[TERM_TIME_BYTES];
 	printf("%6" PRIu64 "  %s  %-8s  ", entry->seq, term_time_local(time, entry->time_ms), entry->op);
-	if (strcmp(entry->op, "learn") == 0)
-		printf("%s", ctl_taught_text(taught, entry->classes, entry->n_classes));
-	else if (strcmp(entry->op, "rename") == 0)
-		printf("%s -> %s", ctl_label_shown(shown, entry->label), ctl_label_shown(other, entry->new_label));
-	else if (strcmp(entry->op, "forget") == 0)
-		printf("%s", ctl_class_shown(shown, entry->label, entry->none));
-	else
-		printf("as after change %" PRIu64, entry->restored_seq);
+	ctl_entry_text(entry, "as after change");
 	printf("%s%s%s\n", entry->undone ? ctl_yellow(ctl) : "", entry->undone ? "  (undone)" : "",
 		entry->undone ? ctl_plain(ctl) : "");
 }

@@ -85,13 +85,6 @@ static void tally_answer(struct test_run *run, struct tally *tally, const struct
 	run->times_us[run->n_times++] = answer->us.total;
 }
 
-static void label_json(struct json *json, const struct tally *is)
-{
-	json_text(json, "label", is->none ? NULL : is->label);
-	if (is->none)
-		json_bool(json, "none", true);
-}
-
 static void each_print(struct ctl *ctl, const char *path, const struct tally *is, const struct bnnd_answer *answer)
 {
 	if (args_has(&ctl->args, ARG_JSON)) {
@@ -189,7 +182,7 @@ static void report_json(const struct test_run *run, const struct total *total)
 	json_array(&json, "per_class");
 	for (size_t i = 0; i < run->n_classes; i++) {
 		json_object(&json, NULL);
-		label_json(&json, &run->classes[i]);
+		ctl_label_json(&json, run->classes[i].label, run->classes[i].none);
 		json_bool(&json, "taught", run->classes[i].taught);
 		tally_json(&json, &run->classes[i]);
 		json_end(&json);
@@ -200,7 +193,7 @@ static void report_json(const struct test_run *run, const struct total *total)
 		for (size_t i = 0; i < run->n_confusions; i++) {
 			const struct confusion *c = &run->confusions[i];
 			json_object(&json, NULL);
-			label_json(&json, c->is);
+			ctl_label_json(&json, c->is->label, c->is->none);
 			json_text(&json, "answered", c->answered[0] ? c->answered : NULL);
 			json_uint(&json, "n", c->n);
 			json_end(&json);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* client/lib/conn.h: the inside of a connection: requests that wait for their reply, bytes that wait to be a frame.
  *
- *   bnnd_... (calls.c, lesson.c, state.c) -> conn_call | conn_submit -> frames -> socket
- *                                            on_reply  <- dispatch  <- conn_pump <-
+ *   bnnd_... (calls.c, lesson.c) -> conn_call -> conn_submit -> a frame -> socket
+ *                                   conn_reply_fn <- conn_pump <- frames <-
  *
  * Sending never blocks on its own: while the socket is full, replies are read. So neither side can wait for the other.
  */
