@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client/ctl/ctl.h"
+#include "lib/base/text.h"
 
 enum { SOURCE_COLUMNS_MAX = 48 };
 
@@ -128,7 +129,7 @@ static size_t source_columns(const struct args *args)
 	size_t columns = 0;
 	char shown[TERM_SHOWN_BYTES];
 	for (size_t i = 0; i < args->n_operands; i++) {
-		size_t c = term_columns(term_shown(shown, args->operands[i]));
+		size_t c = text_columns(term_shown(shown, args->operands[i]));
 		if (c > columns && c <= SOURCE_COLUMNS_MAX)
 			columns = c;
 	}

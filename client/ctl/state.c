@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/ctl/ctl.h"
+#include "lib/base/text.h"
 
 static void hex(const uint8_t *bytes, size_t n, char *ret_text)
 {
@@ -110,7 +111,7 @@ static void classes_text(const struct bnnd_class_list *list)
 	char shown[TERM_SHOWN_BYTES], time[TERM_TIME_BYTES];
 	size_t columns = strlen("class");
 	for (size_t i = 0; i < list->n; i++) {
-		size_t c = term_columns(ctl_class_shown(shown, list->classes[i].label, list->classes[i].none));
+		size_t c = text_columns(ctl_class_shown(shown, list->classes[i].label, list->classes[i].none));
 		columns = c > columns ? c : columns;
 	}
 	if (list->n == 0) {

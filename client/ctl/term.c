@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <utf8proc.h>
 
 #include "lib/base/text.h"
 
@@ -17,15 +16,6 @@ const char *term_shown(char buffer[TERM_SHOWN_BYTES], const char *text)
 	return buffer;
 }
 
-size_t term_columns(const char *text)
-{
-	struct text_walk walk = {.text = (const uint8_t *)text, .len_bytes = strlen(text)};
-	size_t columns = 0;
-	while (text_next(&walk))
-		columns += walk.n_bytes ? (size_t)utf8proc_charwidth((utf8proc_int32_t)walk.point) : 1;
-	return columns;
-}
-
 static void spaces(FILE *out, size_t used, size_t columns)
 {
 	for (; used < columns; used++)
@@ -35,12 +25,12 @@ static void spaces(FILE *out, size_t used, size_t columns)
 void term_left(FILE *out, const char *text, size_t columns)
 {
 	fputs(text, out);
-	spaces(out, term_columns(text), columns);
+	spaces(out, text_columns(text), columns);
 }
 
 void term_right(FILE *out, const char *text, size_t columns)
 {
-	spaces(out, term_columns(text), columns);
+	spaces(out, text_columns(text), columns);
 	fputs(text, out);
 }
 

@@ -13,8 +13,6 @@ enum { TERM_SHOWN_BYTES = 4 * 256 + 1, TERM_TIME_BYTES = 32 };
 /* text with everything unprintable escaped, cut to what fits; returns buffer. */
 const char *term_shown(char buffer[TERM_SHOWN_BYTES], const char *text);
 
-/* Columns that printable UTF-8 takes on a terminal: 2 for East Asian wide and emoji, 0 for combining marks. */
-size_t term_columns(const char *text);
 /* text and the spaces that fill `columns`; too long a text is printed whole. */
 void term_left(FILE *out, const char *text, size_t columns);
 void term_right(FILE *out, const char *text, size_t columns);

@@ -14,6 +14,7 @@
 #include "client/ctl/ctl.h"
 #include "lib/base/label.h"
 #include "lib/base/memory.h"
+#include "lib/base/text.h"
 
 struct tally {
 	const char *label; /* "" with none */
@@ -231,7 +232,7 @@ static void report_text(const struct test_run *run, const struct total *total)
 	char shown[TERM_SHOWN_BYTES];
 	size_t columns = strlen("total");
 	for (size_t i = 0; i < run->n_classes; i++) {
-		size_t c = term_columns(tally_shown(shown, &run->classes[i]));
+		size_t c = text_columns(tally_shown(shown, &run->classes[i]));
 		columns = c > columns ? c : columns;
 	}
 	term_left(stdout, "class", columns);

@@ -122,6 +122,15 @@ void text_escape(char *dest, size_t dest_bytes, const uint8_t *text, size_t len_
 		dest[used] = '\0';
 }
 
+size_t text_columns(const char *text)
+{
+	struct text_walk walk = {.text = (const uint8_t *)text, .len_bytes = strlen(text)};
+	size_t columns = 0;
+	while (text_next(&walk))
+		columns += walk.n_bytes ? (size_t)utf8proc_charwidth((utf8proc_int32_t)walk.point) : 1;
+	return columns;
+}
+
 void text_make_printable(char *text)
 {
 	uint8_t *s = (uint8_t *)text;

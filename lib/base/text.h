@@ -40,5 +40,8 @@ bool text_next(struct text_walk *walk);
  * A foreign text goes through here before it enters a log, a sentence or a terminal. */
 void text_escape(char *dest, size_t dest_bytes, const uint8_t *text, size_t len_bytes);
 
+/* Columns that printable UTF-8 takes on a terminal: 2 for East Asian wide and emoji, 0 for combining marks. */
+size_t text_columns(const char *text);
+
 /* In place: the bytes of what is not TEXT_SHOWN become '?', a character cut at the end is dropped. */
 void text_make_printable(char *text);

@@ -30,7 +30,7 @@ LAYERS = {
 FOREIGN = [
 	(r"uv\.h|uv/.*", r"daemon/.*"),
 	(r"yaml\.h", r"daemon/config/config_load\.c"),
-	(r"utf8proc\.h", r"lib/base/(label|text)\.c|client/ctl/term\.c"),
+	(r"utf8proc\.h", r"lib/base/(label|text)\.c"),
 	(r"sqlite3(ext)?\.h", r"lib/store/.*"),
 	(r"jpeglib\.h|jerror\.h|turbojpeg\.h|spng\.h", r"lib/image/.*"),
 	(r"(imm|x86|xmm|emm|smm|tmm|nmm|pmm|avx\w*)intrin\.h|arm_(neon|sve|acle)\.h", r"lib/bnn/kernels/.*"),

@@ -212,6 +212,19 @@ static void test_escape(void **state)
 	assert_string_equal(printed, "no class ???mug??");
 }
 
+static void test_columns(void **state)
+{
+	(void)state;
+	assert_int_equal(text_columns(""), 0);
+	assert_int_equal(text_columns("mug"), 3);
+	assert_int_equal(text_columns("gr\xC3\xB6\xC3\x9F"
+				      "e"),
+		5);
+	assert_int_equal(text_columns("\xE6\x97\xA5\xE6\x9C\xAC"), 4);
+	assert_int_equal(text_columns("o\xCC\x88"), 1); /* o and a combining diaeresis */
+	assert_int_equal(text_columns("\xF0\x9F\x98\x80"), 2);
+}
+
 static void test_sentences(void **state)
 {
 	(void)state;
@@ -299,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_label_random),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_error_about),
 		cmocka_unit_test(test_sizes),
