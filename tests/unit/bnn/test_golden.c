@@ -365,19 +365,20 @@ static void force_network(struct forced *f)
 	check_floats(f, &f->plan->steps[f->plan->n_steps - 1], &first);
 }
 
-/* Converts a golden file with numpy, into the build directory; false: it is not there. */
+/* Converts a golden file with numpy, into the build directory and never elsewhere: the source must not gain other
+ * people's photographs. False: the file or the directory is not there. */
 static bool convert(const char *name, struct blob *ret_golden)
 {
 	const char *shared = getenv("BNND_SHARED_DATA"), *build = getenv("BNND_BUILD_DIR");
 	char npz[PATH_BYTES], out[PATH_BYTES], command[4 * PATH_BYTES];
-	if (!shared || !*shared)
+	if (!shared || !*shared || !build || !*build)
 		return false;
 	snprintf(npz, sizeof npz, "%s/models/v1-96/%s.npz", shared, name);
 	FILE *f = fopen(npz, "rb");
 	if (!f)
 		return false;
 	fclose(f);
-	snprintf(out, sizeof out, "%s/tests/unit/bnn/%s-96.bin", build ? build : ".", name);
+	snprintf(out, sizeof out, "%s/tests/unit/bnn/%s-96.bin", build, name);
 	snprintf(command, sizeof command, "/usr/bin/python3 '%s/tests/vectors/make_bnn_golden.py' '%s' '%s'", root(),
 		npz, out);
 	assert_int_equal(system(command), 0);
@@ -389,7 +390,7 @@ static void check_file(const char *name, size_t below)
 {
 	struct blob golden;
 	if (!convert(name, &golden)) {
-		print_message("BNND_SHARED_DATA has no models/v1-96/%s.npz: skipped\n", name);
+		print_message("no models/v1-96/%s.npz in BNND_SHARED_DATA, or no BNND_BUILD_DIR: skipped\n", name);
 		skip();
 	}
 	struct record pictures = find(&golden, "pictures"), features = find(&golden, "features");
