@@ -210,7 +210,7 @@ static struct learn_head *head_of(const struct snapshot_box *box, const struct l
 		rows[i] = box->nodes[i]->row;
 		ids[i] = box->nodes[i]->entry.id;
 	}
-	struct learn_head *head = learn_head_new(settings, d, rows, ids, box->n_nodes);
+	struct learn_head *head = learn_head_new(settings, d, rows, ids, box->n_nodes, NULL);
 	free(rows);
 	free(ids);
 	return head;

@@ -2,10 +2,11 @@
 /* lib/learn/head.c: the published rows, ready to answer.
  *
  * A class's row answers as its forward side F (8 bits), so a cosine is one exact integer dot over two square roots;
- * float/float answers with its f32 row in double, in index order. Invariant: immutable once made, so any number of
- * threads may ask. A q of zeros and an empty head are answered unknown.
+ * float/float answers with its f32 row in double, in index order. Invariant: immutable once made but for the counts, so
+ * any number of threads may ask. A q of zeros and an empty head are answered unknown.
  */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,55 +16,115 @@
 #include "lib/learn/bounds.h"
 #include "lib/learn/row.h"
 
-enum { ROWS_AT_ONCE = 4, ID_NONE = 0 };
+enum { ROWS_AT_ONCE = 4, BLOCK_ROWS = 8, ID_NONE = 0 };
+
+/* Rows one after the other whose ids are neighbours: equal in id / BLOCK_ROWS. Heads share the blocks that they have in
+ * common, so that one row that changed costs a block, not all. */
+struct block {
+	atomic_uint refs;
+	uint32_t place; /* id / BLOCK_ROWS */
+	size_t n;
+	const struct learn_row *rows[BLOCK_ROWS]; /* what it was made of: compared, never read again */
+	uint32_t ids[BLOCK_ROWS];
+	int8_t *f;               /* n x d; NULL for float/float */
+	float *w;                /* n x d for float/float; NULL otherwise */
+	double norm[BLOCK_ROWS]; /* |F| or |w| */
+	double unit[BLOCK_ROWS]; /* what one step of F is worth in the raw logit; integer widths */
+	struct learn_own own[BLOCK_ROWS];
+};
 
 struct learn_head {
 	enum learn_preset preset;
 	size_t d, n;
-	uint32_t *ids;         /* n */
-	int8_t *f;             /* n x d; NULL for float/float */
-	float *w;              /* n x d for float/float; NULL otherwise */
-	double *norm;          /* n: |F| or |w| */
-	double *unit;          /* n: what one step of F is worth in the raw logit; integer widths */
-	struct learn_own *own; /* n */
+	uint32_t *ids; /* n */
+	size_t n_blocks;
+	struct block **blocks; /* in the order of the rows */
 };
 
-struct learn_head *learn_head_new(const struct learn_settings *settings, size_t d, const struct learn_row *const *rows,
-	const uint32_t *ids, size_t n)
+/* ---- blocks ---- */
+
+static struct block *block_new(
+	bool is_float, size_t d, const struct learn_row *const *rows, const uint32_t *ids, size_t n)
 {
-	const bool is_float = settings->width == LEARN_FLOAT;
-	REQUIRE(d >= 1 && d <= LEARN_FEATURES_MAX);
-	size_t values;
-	REQUIRE(size_mul(n, d, &values));
-	struct learn_head *head = mem_zalloc(1, sizeof *head);
-	*head = (struct learn_head){
-		.preset = settings->preset,
-		.d = d,
-		.n = n,
-		.ids = mem_zalloc(n + 1, sizeof *head->ids),
-		.f = is_float ? NULL : mem_aligned(values + 1),
-		.w = is_float ? mem_zalloc(values + 1, sizeof *head->w) : NULL,
-		.norm = mem_zalloc(n + 1, sizeof *head->norm),
-		.unit = mem_zalloc(n + 1, sizeof *head->unit),
-		.own = mem_zalloc(n + 1, sizeof *head->own),
-	};
-	for (size_t c = 0; c < n; c++) {
-		const struct learn_row *row = rows[c];
-		REQUIRE(row->d == d && row->width == settings->width);
-		head->ids[c] = ids[c];
-		head->own[c] = row->own;
+	struct block *block = mem_zalloc(1, sizeof *block);
+	atomic_init(&block->refs, 1);
+	block->place = ids[0] / BLOCK_ROWS;
+	block->n = n;
+	block->f = is_float ? NULL : mem_aligned(n * d);
+	block->w = is_float ? mem_zalloc(n * d, sizeof *block->w) : NULL;
+	for (size_t j = 0; j < n; j++) {
+		const struct learn_row *row = rows[j];
+		block->rows[j] = row;
+		block->ids[j] = ids[j];
+		block->own[j] = row->own;
 		if (is_float) {
 			double sum = 0;
 			for (size_t i = 0; i < d; i++)
 				sum += (double)row->master.f32[i] * (double)row->master.f32[i];
-			memcpy(head->w + c * d, row->master.f32, d * sizeof *head->w);
-			head->norm[c] = sqrt(sum);
+			memcpy(block->w + j * d, row->master.f32, d * sizeof *block->w);
+			block->norm[j] = sqrt(sum);
 			continue;
 		}
-		int8_t *f = head->f + c * d;
+		int8_t *f = block->f + j * d;
 		learn_row_forward(row, f);
-		head->norm[c] = sqrt((double)dot_i8(f, f, d));
-		head->unit[c] = row->zero ? 0 : learn_pow2(learn_width_bits(row->width) - 8 - row->e);
+		block->norm[j] = sqrt((double)dot_i8(f, f, d));
+		block->unit[j] = row->zero ? 0 : learn_pow2(learn_width_bits(row->width) - 8 - row->e);
+	}
+	return block;
+}
+
+static void block_unref(struct block *block)
+{
+	if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	free(block->f);
+	free(block->w);
+	free(block);
+}
+
+/* How many of the first of n rows make a block. */
+static size_t block_rows(const uint32_t *ids, size_t n)
+{
+	size_t rows = 1;
+	while (rows < n && rows < BLOCK_ROWS && ids[rows] / BLOCK_ROWS == ids[0] / BLOCK_ROWS)
+		rows++;
+	return rows;
+}
+
+/* The block of these rows in a head, from *at on (places ascend as ids do), or NULL. */
+static struct block *block_find(
+	const struct learn_head *head, size_t *at, const struct learn_row *const *rows, const uint32_t *ids, size_t n)
+{
+	uint32_t place = ids[0] / BLOCK_ROWS;
+	while (*at < head->n_blocks && head->blocks[*at]->place < place)
+		++*at;
+	struct block *block = *at < head->n_blocks ? head->blocks[*at] : NULL;
+	bool same = block && block->n == n && memcmp(block->rows, rows, n * sizeof *rows) == 0 &&
+		    memcmp(block->ids, ids, n * sizeof *ids) == 0;
+	return same ? block : NULL;
+}
+
+/* ---- heads ---- */
+
+struct learn_head *learn_head_new(const struct learn_settings *settings, size_t d, const struct learn_row *const *rows,
+	const uint32_t *ids, size_t n, const struct learn_head *before)
+{
+	REQUIRE(d >= 1 && d <= LEARN_FEATURES_MAX);
+	struct learn_head *head = mem_zalloc(1, sizeof *head);
+	*head = (struct learn_head){.preset = settings->preset,
+		.d = d,
+		.n = n,
+		.ids = mem_dup(ids, n * sizeof *ids),
+		.blocks = mem_zalloc(n, sizeof(struct block *))};
+	size_t at = 0;
+	for (size_t c = 0, k = 0; c < n; c += k) {
+		k = block_rows(ids + c, n - c);
+		struct block *block = before ? block_find(before, &at, rows + c, ids + c, k) : NULL;
+		if (block)
+			atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+		else
+			block = block_new(settings->width == LEARN_FLOAT, d, rows + c, ids + c, k);
+		head->blocks[head->n_blocks++] = block;
 	}
 	return head;
 }
@@ -72,12 +133,10 @@ void learn_head_free(struct learn_head *head)
 {
 	if (!head)
 		return;
+	for (size_t i = 0; i < head->n_blocks; i++)
+		block_unref(head->blocks[i]);
+	free(head->blocks);
 	free(head->ids);
-	free(head->f);
-	free(head->w);
-	free(head->norm);
-	free(head->unit);
-	free(head->own);
 	free(head);
 }
 
@@ -87,29 +146,52 @@ size_t learn_head_classes(const struct learn_head *head)
 }
 
 /* ret_dots[n] = row . q in index order; exact for the integer widths. */
-static void dots(const struct learn_head *head, const int8_t *q, double *ret_dots)
+static void dots(const struct block *block, size_t d, const int8_t *q, double *ret_dots)
 {
-	const size_t d = head->d;
 	size_t c = 0;
-	if (head->f) {
-		for (; c < head->n; c++)
-			ret_dots[c] = dot_i8(head->f + c * d, q, d);
+	if (block->f) {
+		for (; c < block->n; c++)
+			ret_dots[c] = dot_i8(block->f + c * d, q, d);
 		return;
 	}
-	for (; c + ROWS_AT_ONCE <= head->n; c += ROWS_AT_ONCE) {
-		const float *w = head->w + c * d;
+	for (; c + ROWS_AT_ONCE <= block->n; c += ROWS_AT_ONCE) {
+		const float *w = block->w + c * d;
 		double sum[ROWS_AT_ONCE] = {0};
 		for (size_t i = 0; i < d; i++)
 			for (size_t j = 0; j < ROWS_AT_ONCE; j++)
 				sum[j] += (double)w[j * d + i] * q[i];
 		memcpy(ret_dots + c, sum, sizeof sum);
 	}
-	for (; c < head->n; c++) {
+	for (; c < block->n; c++) {
 		double sum = 0;
 		for (size_t i = 0; i < d; i++)
-			sum += (double)head->w[c * d + i] * q[i];
+			sum += (double)block->w[c * d + i] * q[i];
 		ret_dots[c] = sum;
 	}
+}
+
+/* ret_cosine[n] and ret_logit[n] of every row. */
+static void compare(
+	const struct learn_head *head, const int8_t *q, double q_norm, double *ret_cosine, double *ret_logit)
+{
+	size_t c = 0;
+	for (size_t i = 0; i < head->n_blocks; i++) {
+		const struct block *block = head->blocks[i];
+		dots(block, head->d, q, ret_cosine + c);
+		for (size_t j = 0; j < block->n; j++, c++) {
+			double length = block->norm[j] * q_norm, dot = ret_cosine[c];
+			ret_logit[c] = block->f ? dot * block->unit[j] : dot; /* exact: a power of two */
+			ret_cosine[c] = length > 0 ? dot / length : 0;
+		}
+	}
+}
+
+static const struct learn_own *own_of(const struct learn_head *head, size_t c)
+{
+	size_t i = 0;
+	while (c >= head->blocks[i]->n)
+		c -= head->blocks[i++]->n;
+	return &head->blocks[i]->own[c];
 }
 
 /* The best LEARN_TOP_MAX classes by key, the greatest first; of equals the smaller id first. Returns how many. */
@@ -147,16 +229,12 @@ void learn_head_answer(const struct learn_head *head, const int8_t *q, const str
 	const double t = constants->temperature;
 	const double q_norm = sqrt((double)dot_i8(q, q, head->d));
 	double *cosine = mem_zalloc(head->n + 1, sizeof *cosine), *logit = mem_zalloc(head->n + 1, sizeof *logit);
-	dots(head, q, cosine);
-	for (size_t c = 0; c < head->n; c++) {
-		double length = head->norm[c] * q_norm;
-		logit[c] = head->f ? cosine[c] * head->unit[c] : cosine[c]; /* exact: a power of two */
-		cosine[c] = length > 0 ? cosine[c] / length : 0;
-	}
+	compare(head, q, q_norm, cosine, logit);
 	struct learn_answer answer = {0};
 	size_t best[LEARN_TOP_MAX];
 	answer.n_top = rank(head, head->preset == LEARN_REFERENCE ? logit : cosine, best);
-	answer.threshold = answer.n_top > 0 ? threshold_of(&head->own[best[0]], constants) : constants->unknown_cosine;
+	answer.threshold =
+		answer.n_top > 0 ? threshold_of(own_of(head, best[0]), constants) : constants->unknown_cosine;
 
 	double largest = answer.threshold;
 	for (size_t c = 0; c < head->n; c++)

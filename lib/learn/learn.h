@@ -85,9 +85,11 @@ int learn_train(const struct learn_settings *settings, const struct learn_lesson
 
 /* The forward side of rows, ready to answer. Immutable once made. */
 struct learn_head;
-/* rows[n] are borrowed for the call alone. ids[n] come back in answers. */
+/* rows[n] are borrowed for the call alone. ids[n] come back in answers. before: another head of the same settings and d,
+ * all of whose rows still live, or NULL: what both have in common (rows at the same addresses) is shared, and costs little
+ * where ids ascend. Heads may be freed in any order, on any thread. */
 struct learn_head *learn_head_new(const struct learn_settings *settings, size_t d, const struct learn_row *const *rows,
-	const uint32_t *ids, size_t n);
+	const uint32_t *ids, size_t n, const struct learn_head *before);
 void learn_head_free(struct learn_head *head);
 
 /* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own

@@ -91,7 +91,7 @@ static void local_teach(struct local *local, size_t d)
 		.seq = 1, .d = d, .n = CLASSES * SAMPLES, .k = CLASSES, .q = q, .y = y, .old = old};
 	if (learn_train(&settings, &lesson, NULL, NULL, rows, &report, &err) < 0)
 		die("lesson", err.text);
-	local->head = learn_head_new(&settings, d, (const struct learn_row *const *)rows, ids, CLASSES);
+	local->head = learn_head_new(&settings, d, (const struct learn_row *const *)rows, ids, CLASSES, NULL);
 	for (size_t i = 0; i < CLASSES; i++)
 		learn_row_free(rows[i]);
 	free(q);

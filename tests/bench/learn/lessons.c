@@ -153,7 +153,7 @@ static struct learn_head *make_head(const struct bench *b)
 		rows[n] = b->rows[c];
 		ids[n++] = c + 1;
 	}
-	return learn_head_new(&b->settings, b->q.shape[0], rows, ids, n);
+	return learn_head_new(&b->settings, b->q.shape[0], rows, ids, n, NULL);
 }
 
 static void answer_all(const struct bench *b, const char *asked_path, const char *out_path)

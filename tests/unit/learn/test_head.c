@@ -32,7 +32,7 @@ static struct learn_head *make_head(
 	struct learn_row **rows = calloc(n + 1, sizeof *rows);
 	for (size_t c = 0; c < n; c++)
 		assert_int_equal(learn_row_from_values(s->width, d, w + c * d, 1, &rows[c], NULL), 0);
-	struct learn_head *head = learn_head_new(s, d, (const struct learn_row *const *)rows, ids, n);
+	struct learn_head *head = learn_head_new(s, d, (const struct learn_row *const *)rows, ids, n, NULL);
 	for (size_t c = 0; c < n; c++)
 		learn_row_free(rows[c]);
 	free(rows);
@@ -123,7 +123,8 @@ static void test_own_threshold(void **state)
 	for (size_t c = 0; c < 2; c++)
 		assert_int_equal(learn_row_from_values(s.width, D, w + c * D, 5, &rows[c], NULL), 0);
 	rows[0]->own = (struct learn_own){.n = 5, .mean = 0.8, .squares = 0.04};
-	struct learn_head *head = learn_head_new(&s, D, (const struct learn_row *const *)rows, (uint32_t[]){1, 2}, 2);
+	struct learn_head *head =
+		learn_head_new(&s, D, (const struct learn_row *const *)rows, (uint32_t[]){1, 2}, 2, NULL);
 	const double sd = sqrt((0.04 + 4 * 0.1 * 0.1) / (5 - 1 + 4)), threshold = 0.8 - 2 * sd * sqrt(1.2);
 	struct learn_answer a;
 	/* 60 / 100 with either: above the first class's own threshold, below s_0 */
@@ -255,6 +256,57 @@ static void test_many(void **state)
 	free(ids);
 }
 
+/* A head that shares with the one before answers as one made anew, bit by bit; heads end in any order. */
+static void test_shared(void **state)
+{
+	enum { IDS = 40, WIDE = 24, STEPS = 300, HEADS = 4 };
+	(void)state;
+	for (enum learn_width width = LEARN_8_16; width <= LEARN_FLOAT; width += LEARN_FLOAT - LEARN_8_16) {
+		struct learn_settings s = settings_of(LEARN_DEFAULT, width);
+		struct learn_row *living[IDS] = {0}, *gone[STEPS] = {0};
+		struct learn_head *heads[HEADS] = {0}, *newest = NULL;
+		uint64_t seed = width;
+		for (size_t step = 0; step < STEPS; step++) {
+			uint32_t id = (uint32_t)splitmix64_below(&seed, IDS), ids[IDS];
+			double w[WIDE];
+			for (size_t i = 0; i < WIDE; i++)
+				w[i] = (double)splitmix64_below(&seed, 2001) / 1000 - 1;
+			gone[step] = living[id];
+			living[id] = NULL;
+			if (splitmix64_below(&seed, 4) != 0)
+				assert_int_equal(learn_row_from_values(width, WIDE, w, 1, &living[id], NULL), 0);
+			const struct learn_row *rows[IDS];
+			size_t n = 0;
+			for (uint32_t i = 0; i < IDS; i++) {
+				rows[n] = living[i];
+				ids[n] = i;
+				n += living[i] != NULL;
+			}
+			struct learn_head *fresh = learn_head_new(&s, WIDE, rows, ids, n, NULL);
+			struct learn_head *head = learn_head_new(&s, WIDE, rows, ids, n, newest);
+			int8_t q[WIDE];
+			for (size_t i = 0; i < WIDE; i++)
+				q[i] = (int8_t)((int)splitmix64_below(&seed, 255) - 127);
+			struct learn_answer a, b;
+			memset(&a, 0, sizeof a);
+			memset(&b, 0, sizeof b);
+			learn_head_answer(fresh, q, &constants, &a);
+			learn_head_answer(head, q, &constants, &b);
+			assert_memory_equal(&a, &b, sizeof a);
+			learn_head_free(fresh);
+			size_t at = splitmix64_below(&seed, HEADS); /* one of the last ones ends, perhaps the newest */
+			learn_head_free(heads[at]);
+			newest = heads[at] = head;
+		}
+		for (size_t i = 0; i < HEADS; i++)
+			learn_head_free(heads[i]);
+		for (size_t i = 0; i < IDS; i++)
+			learn_row_free(living[i]);
+		for (size_t i = 0; i < STEPS; i++)
+			learn_row_free(gone[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_ties),
 		cmocka_unit_test(test_reference),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_shared),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -283,8 +283,8 @@ static void test_damaged_rows(void **state)
 			assert_true(r == 0 || r == -ERR_INVALID_ARGUMENT);
 			const struct learn_answer_constants constants = {20, 0.3};
 			struct learn_answer answer;
-			struct learn_head *head = learn_head_new(
-				&s, D, (const struct learn_row *const *)(r == 0 ? rows : &old), &(uint32_t){1}, 1);
+			struct learn_head *head = learn_head_new(&s, D,
+				(const struct learn_row *const *)(r == 0 ? rows : &old), &(uint32_t){1}, 1, NULL);
 			learn_head_answer(head, q, &constants, &answer);
 			assert_true(isfinite(answer.top[0].cosine) && isfinite(answer.unknown_score));
 			learn_head_free(head);
