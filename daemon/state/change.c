@@ -86,12 +86,10 @@ static int change_check(
 	if (store_mode(learned->store) != STORE_READ_WRITE)
 		return err_set(
 			err, ERR_UNAVAILABLE, "nothing can be learned or changed: %s", store_why(learned->store));
-	if (guard->has_if_seq && guard->if_seq != seq) {
-		int r = err_set(err, ERR_ABORTED, "the newest change is %llu, not %llu", (unsigned long long)seq,
+	if (guard->has_if_seq && guard->if_seq != seq)
+		return err_set_about(err, ERR_ABORTED, (struct err_about){.field = "guard.if_seq"},
+			"the newest change is %llu, not %llu", (unsigned long long)seq,
 			(unsigned long long)guard->if_seq);
-		err->field = "guard.if_seq";
-		return r;
-	}
 	return 0;
 }
 

@@ -18,10 +18,9 @@ static int no_such_class(const struct label *label, struct err *err)
 {
 	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
 	text_escape(name, sizeof name, label->bytes, label->len_bytes);
-	int r = label->len_bytes ? err_set(err, ERR_NOT_FOUND, "there is no class '%s'", name)
-				 : err_set(err, ERR_NOT_FOUND, "no negatives were taught");
-	err->field = "label";
-	return r;
+	const struct err_about about = {.field = "label"};
+	return label->len_bytes ? err_set_about(err, ERR_NOT_FOUND, about, "there is no class '%s'", name)
+				: err_set_about(err, ERR_NOT_FOUND, about, "no negatives were taught");
 }
 
 /* The class, and the entry of a change of it alone. */
@@ -68,9 +67,8 @@ static int rename_check(const struct edit *edit, const struct learned *learned, 
 		return 0;
 	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
 	text_escape(name, sizeof name, label->bytes, label->len_bytes);
-	int r = err_set(err, ERR_ALREADY_EXISTS, "there is a class '%s' already: forget it first", name);
-	err->field = "new_label";
-	return r;
+	return err_set_about(err, ERR_ALREADY_EXISTS, (struct err_about){.field = "new_label"},
+		"there is a class '%s' already: forget it first", name);
 }
 
 static int rename_compute(void *ctx, struct learned *learned, struct change_draft *draft, struct err *err)

@@ -126,11 +126,9 @@ static int teaching_check(struct teaching *t, struct err *err)
 	}
 	if (total <= config->max_classes)
 		return 0;
-	int r = err_set(err, ERR_RESOURCE_EXHAUSTED, "there would be %zu classes: the limit learner.max_classes is %u",
-		total, config->max_classes);
-	err->field = "learner.max_classes";
-	err->limit = config->max_classes;
-	return r;
+	return err_set_about(err, ERR_RESOURCE_EXHAUSTED,
+		(struct err_about){.field = "learner.max_classes", .limit = config->max_classes},
+		"there would be %zu classes: the limit learner.max_classes is %u", total, config->max_classes);
 }
 
 static int teaching_train(struct teaching *t, struct err *err)
