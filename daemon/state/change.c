@@ -12,16 +12,16 @@
 
 void change_outcome_deinit(struct change_outcome *outcome)
 {
-	change_entry_free(outcome->entry);
-	change_entry_free(outcome->undid);
+	change_entry_unref(outcome->entry);
+	change_entry_unref(outcome->undid);
 	*outcome = (struct change_outcome){0};
 }
 
 struct change_entry *change_undone_by(const struct learned *learned, uint64_t target)
 {
 	for (size_t i = 0; i < learned->n_history; i++)
-		if (learned->history[i]->entry->seq == target + 1)
-			return change_entry_dup(learned->history[i]->entry);
+		if (learned->history[i].entry->seq == target + 1)
+			return change_entry_ref(learned->history[i].entry);
 	return NULL;
 }
 
@@ -54,7 +54,7 @@ int learned_find_key(struct learned *learned, const uint8_t key[STORE_KEY_BYTES]
 		r = labels_find(&finding.labels, learned->store, err);
 	if (r != 0) {
 		label_wants_drop(&finding.labels);
-		change_entry_free(outcome.entry);
+		change_entry_unref(outcome.entry);
 		return r;
 	}
 	if (outcome.entry->op == STORE_OP_UNDO)
@@ -128,9 +128,9 @@ static int change_write(
 static int change_follow(
 	struct learned *learned, const struct change_plan *plan, const struct change_draft *draft, struct err *err)
 {
-	history_push(learned, draft->entry);
+	learned_history_push(learned, draft->entry);
 	for (size_t i = 0; i < draft->write.n_drop_classes; i++)
-		class_node_unref(learned_take(learned, draft->write.drop_classes[i]));
+		class_node_unref(roster_take(&learned->classes, draft->write.drop_classes[i]));
 	if (plan->follow && plan->follow(plan->ctx, learned, draft->entry, err) < 0)
 		return learned_reload(learned, err);
 	learned_publish(learned);
@@ -160,8 +160,8 @@ int change_run(struct learned *learned, const struct change_plan *plan, const st
 	if (r == 0 && writes)
 		r = change_follow(learned, plan, &draft, err);
 	if (r < 0) {
-		change_entry_free(entry);
-		change_entry_free(draft.undid);
+		change_entry_unref(entry);
+		change_entry_unref(draft.undid);
 		return r;
 	}
 	*ret_outcome = (struct change_outcome){.entry = entry, .undid = draft.undid, .written = writes};

@@ -33,5 +33,5 @@ struct change_plan {
 int change_run(struct learned *learned, const struct change_plan *plan, const struct change_guard *guard,
 	struct change_outcome *ret_outcome, struct err *err);
 
-/* What an undo to `target` takes back: a copy of the first change after it. NULL: it is folded or cannot be read. */
+/* What an undo to `target` takes back: the first change after it. NULL: it is folded or cannot be read. */
 struct change_entry *change_undone_by(const struct learned *learned, uint64_t target);

@@ -101,7 +101,7 @@ static int see_entry(void *ctx, const struct store_entry *stored)
 	struct change_entry *entry = record_decode(stored, NULL);
 	for (size_t i = 0; i < entry->n_classes; i++)
 		touched_see(touches, entry, &entry->classes[i]);
-	change_entry_free(entry);
+	change_entry_unref(entry);
 	return 0;
 }
 
@@ -117,7 +117,7 @@ void lessons_give(struct learned *learned, struct touches *touches)
 {
 	for (size_t i = 0; i < touches->n; i++) {
 		struct touched *touched = &touches->list[i];
-		struct class_node *node = class_node_find(learned->nodes, learned->n_nodes, touched->id);
+		struct class_node *node = roster_find(&learned->classes, touched->id);
 		if (!node)
 			continue;
 		node->entry.newest = touched->newest;
@@ -127,9 +127,9 @@ void lessons_give(struct learned *learned, struct touches *touches)
 
 int class_lessons_load(struct learned *learned, struct err *err)
 {
-	struct touches touches = {.n_unknown = learned->n_nodes};
-	for (size_t i = 0; i < learned->n_nodes; i++)
-		touches_add(&touches, learned->nodes[i]->entry.id);
+	struct touches touches = {.n_unknown = learned->classes.n};
+	for (size_t i = 0; i < learned->classes.n; i++)
+		touches_add(&touches, learned->classes.by_id[i]->id);
 	int r = lessons_count(learned, &touches, err);
 	lessons_give(learned, &touches);
 	touches_deinit(&touches);

@@ -105,7 +105,7 @@ static int rename_follow(void *ctx, struct learned *learned, const struct change
 	int r = learn_row_decode(learned->config->learner.width, learned->d, bytes, len_bytes, &node->row, NULL);
 	REQUIRE(r == 0);
 	free(bytes);
-	learned_put(learned, node);
+	roster_put(&learned->classes, node);
 	(void)entry, (void)err;
 	return 0;
 }

@@ -17,7 +17,6 @@ int learned_open(const struct learned_options *options, struct learned **ret_lea
 	learned->config = options->config;
 	learned->d = options->n_features;
 	learned->history = mem_zalloc(SNAPSHOT_HISTORY, sizeof *learned->history);
-	learned->undone = mem_zalloc(SNAPSHOT_HISTORY, sizeof *learned->undone);
 	learn_row_format(options->config->learner.width, learned->d, learned->row_format, sizeof learned->row_format);
 
 	struct store_options store = {
@@ -41,9 +40,7 @@ void learned_close(struct learned *learned)
 	learned_forget_all(learned);
 	snapshot_unref(learned->snapshot);
 	store_close(learned->store);
-	free(learned->nodes);
 	free(learned->history);
-	free(learned->undone);
 	free(learned);
 }
 

@@ -19,7 +19,7 @@ static int touches_gather(struct learned *learned, uint64_t seq, struct touches 
 	touches_sort(touches);
 	for (size_t i = 0; i < touches->n; i++) {
 		struct touched *touched = &touches->list[i];
-		touched->old = learned_take(learned, touched->id);
+		touched->old = roster_take(&learned->classes, touched->id);
 		touched->newest = touched->old ? class_lesson_ref(touched->old->entry.newest) : NULL;
 	}
 	return r;
@@ -62,7 +62,7 @@ static int fork_entry(void *ctx, const struct store_entry *stored)
 		touched_unlearn(fork->touches, entry);
 	for (size_t i = 0; is && i < entry->n_classes; i++)
 		touched_see(fork->touches, entry, &entry->classes[i]);
-	change_entry_free(entry);
+	change_entry_unref(entry);
 	return 0;
 }
 
@@ -84,7 +84,7 @@ static int lessons_follow(
 	touches->n_unknown = 0;
 	for (size_t i = 0; i < touches->n; i++) {
 		struct touched *touched = &touches->list[i];
-		bool lives = class_node_find(learned->nodes, learned->n_nodes, touched->id);
+		bool lives = roster_find(&learned->classes, touched->id);
 		touched->is_known = touched->is_known || lessons_suffice(touched) || !lives;
 		if (touched->is_known)
 			continue;
@@ -100,14 +100,14 @@ static int lessons_follow(
 
 static int mark_entry(void *ctx, const struct store_entry *stored)
 {
-	bool **mark = ctx;
-	*(*mark)++ = stored->undone;
+	struct history_item **item = ctx;
+	(*item)++->undone = stored->undone;
 	return 0;
 }
 
 static int follow(struct learned *learned, const struct change_entry *entry, struct touches *touches, struct err *err)
 {
-	bool *mark = learned->undone;
+	struct history_item *item = learned->history;
 	int r = touches_gather(learned, entry->seq, touches, err);
 	if (r == 0)
 		r = learned_load_classes(learned, entry->seq, err);
@@ -116,7 +116,7 @@ static int follow(struct learned *learned, const struct change_entry *entry, str
 	if (r != 0)
 		return r;
 	lessons_give(learned, touches);
-	return store_history(learned->store, 0, learned->n_history, mark_entry, &mark, err);
+	return store_history(learned->store, 0, learned->n_history, mark_entry, &item, err);
 }
 
 int learned_follow(struct learned *learned, const struct change_entry *entry, struct err *err)

@@ -5,52 +5,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/memory.h"
-
-void learned_put(struct learned *learned, struct class_node *node)
+static struct history_item item_of(struct learned *learned, const struct change_entry *entry, bool undone)
 {
-	size_t at = class_node_place(learned->nodes, learned->n_nodes, node->entry.id);
-	if (at < learned->n_nodes && learned->nodes[at]->entry.id == node->entry.id) {
-		class_node_unref(learned->nodes[at]);
-		learned->nodes[at] = node;
-		return;
+	change_entry_ref(entry);
+	shared_set_add(&learned->entries, entry->seq, change_entry_shared(entry));
+	return (struct history_item){.entry = entry, .undone = undone};
+}
+
+void learned_history_push(struct learned *learned, const struct change_entry *entry)
+{
+	if (learned->n_history == SNAPSHOT_HISTORY) {
+		const struct change_entry *oldest = learned->history[--learned->n_history].entry;
+		shared_set_remove(&learned->entries, oldest->seq, change_entry_shared(oldest));
 	}
-	learned->nodes = mem_realloc(learned->nodes, learned->n_nodes + 1, sizeof *learned->nodes);
-	memmove(learned->nodes + at + 1, learned->nodes + at, (learned->n_nodes - at) * sizeof *learned->nodes);
-	learned->nodes[at] = node;
-	learned->n_nodes++;
+	memmove(learned->history + 1, learned->history, learned->n_history++ * sizeof *learned->history);
+	learned->history[0] = item_of(learned, entry, false);
 }
 
-struct class_node *learned_take(struct learned *learned, uint32_t class_id)
+void learned_history_add(struct learned *learned, const struct change_entry *entry, bool undone)
 {
-	size_t at = class_node_place(learned->nodes, learned->n_nodes, class_id);
-	if (at == learned->n_nodes || learned->nodes[at]->entry.id != class_id)
-		return NULL;
-	struct class_node *node = learned->nodes[at];
-	memmove(learned->nodes + at, learned->nodes + at + 1, (--learned->n_nodes - at) * sizeof *learned->nodes);
-	return node;
-}
-
-void history_push(struct learned *learned, const struct change_entry *entry)
-{
-	if (learned->n_history == SNAPSHOT_HISTORY)
-		history_node_unref(learned->history[--learned->n_history]);
-	memmove(learned->history + 1, learned->history, learned->n_history * sizeof *learned->history);
-	memmove(learned->undone + 1, learned->undone, learned->n_history * sizeof *learned->undone);
-	learned->history[0] = history_node_new(change_entry_dup(entry));
-	learned->undone[0] = false;
-	learned->n_history++;
+	learned->history[learned->n_history++] = item_of(learned, entry, undone);
 }
 
 void learned_forget_all(struct learned *learned)
 {
-	for (size_t i = 0; i < learned->n_nodes; i++)
-		class_node_unref(learned->nodes[i]);
-	for (size_t i = 0; i < learned->n_history; i++)
-		history_node_unref(learned->history[i]);
+	roster_deinit(&learned->classes);
+	shared_set_deinit(&learned->entries);
 	for (size_t i = 0; i < learned->n_reasons; i++)
 		free(learned->reasons[i]);
-	learned->n_nodes = learned->n_history = learned->n_reasons = 0;
+	learned->n_history = learned->n_reasons = 0;
 }
 
 void learned_publish(struct learned *learned)
@@ -67,16 +50,16 @@ void learned_publish(struct learned *learned)
 		reasons[n++] = learned->reasons[i];
 	struct snapshot_parts parts = {
 		.seq = store_seq(learned->store),
-		.n_nodes = learned->n_nodes,
-		.nodes = learned->nodes,
+		.before = learned->snapshot,
+		.classes = &learned->classes,
 		.n_history = learned->n_history,
 		.history = learned->history,
-		.undone = learned->undone,
+		.entries = &learned->entries,
 		.n_reasons = n,
 		.reasons = reasons,
 		.writable = mode == STORE_READ_WRITE,
 		.mends = store_mends(learned->store),
 	};
-	snapshot_unref(learned->snapshot);
 	learned->snapshot = snapshot_new(&parts, &learned->config->learner, learned->d);
+	snapshot_unref((struct snapshot *)parts.before);
 }

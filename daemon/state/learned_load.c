@@ -72,7 +72,7 @@ static void loading_finish(struct loading *l)
 			memcpy((void *)node->entry.digests, l->digests, l->n_digests * DIGEST_BYTES);
 		class_node_name(node, &l->label);
 		node->row = l->row;
-		learned_put(learned, node);
+		roster_put(&learned->classes, node);
 	} else {
 		trouble_add(l, &(struct trouble){.class_id = l->id, .has_no = l->row ? "label" : "row"});
 		learn_row_free(l->row);
@@ -181,9 +181,9 @@ struct reading {
 static int reading_entry(void *ctx, const struct store_entry *stored)
 {
 	struct reading *r = ctx;
-	struct learned *learned = r->learned;
-	learned->history[learned->n_history] = history_node_new(record_decode(stored, &r->labels));
-	learned->undone[learned->n_history++] = stored->undone;
+	struct change_entry *entry = record_decode(stored, &r->labels);
+	learned_history_add(r->learned, entry, stored->undone);
+	change_entry_unref(entry);
 	return 0;
 }
 
@@ -197,6 +197,7 @@ static int history_load(struct learned *learned, struct err *err)
 
 static int load_all(struct learned *learned, struct err *err)
 {
+	roster_begin_many(&learned->classes);
 	int r = learned_load_classes(learned, 0, err);
 	if (r == 0)
 		r = history_load(learned, err);

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/state/change_entry.h"
 #include "daemon/state/record.pb-c.h"
-#include "daemon/state/snapshot_make.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
 #include "proto/limits.h"

@@ -148,7 +148,7 @@ static int teaching_train(struct teaching *t, struct err *err)
 		.q = t->q,
 		.y = t->y,
 		.old = old,
-		.n_known_others = learned->n_nodes - seen};
+		.n_known_others = learned->classes.n - seen};
 	struct learn_report report;
 	int r = learn_train(&learned->config->learner, &lesson, t->stop, t->stop_ctx, rows, &report, err);
 	for (size_t i = 0; r == 0 && i < t->k; i++)
@@ -265,7 +265,7 @@ static int teaching_follow(void *ctx, struct learned *learned, const struct chan
 	struct teaching *t = ctx;
 	(void)err;
 	for (size_t k = 0; k < t->k; k++)
-		learned_put(learned, teaching_node(t, k, entry));
+		roster_put(&learned->classes, teaching_node(t, k, entry));
 	return 0;
 }
 
