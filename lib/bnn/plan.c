@@ -47,7 +47,7 @@ static int new_buffer(struct builder *b, size_t bytes, bool scratch)
 {
 	struct plan *plan = b->plan;
 	uint32_t step = (uint32_t)plan->n_steps;
-	plan->buffers = mem_realloc(plan->buffers, plan->n_buffers + 1, sizeof *plan->buffers);
+	plan->buffers = mem_grow(plan->buffers, plan->n_buffers, sizeof *plan->buffers);
 	plan->buffers[plan->n_buffers] =
 		(struct plan_buffer){.bytes = bytes, .first = step, .last = step, .scratch = scratch};
 	return (int)plan->n_buffers++;
