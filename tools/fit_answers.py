@@ -6,7 +6,7 @@
 
 Episodes on CIFAR-10's training part, and nothing else (BNND_SHARED_DATA): 1 to 8 classes are taught with 1 to 20
 pictures each, the other classes are foreign. Rows are class means of the int8 q, stored as lib/learn stores them (8/16)
-and compared by their 8-bit forward side; a class's own cosines are measured as lib/learn/own.c does, each picture left
+and compared by their 8-bit forward side; a class's own cosines are measured as lib/learn/likeness.c does, each picture left
 out of the row. Two seeds: one fits, the other reports.
 
 k of a share refuses that share of the pictures of a class that is taught alone with 2 to 20 pictures; s_0 that of a
@@ -53,7 +53,7 @@ def cosines(q, rows):
 
 
 def own_cosines(q):
-	"""Cosines of n x d pictures with the sum of the others (lib/learn/own.c for a new class)."""
+	"""Cosines of n x d pictures with the sum of the others (lib/learn/likeness.c for a new class)."""
 	x = q / np.linalg.norm(q, axis=1, keepdims=True)
 	s = x.sum(0)
 	along = x @ s

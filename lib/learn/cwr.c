@@ -10,7 +10,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 #include "lib/learn/bounds.h"
-#include "lib/learn/own.h"
+#include "lib/learn/likeness.h"
 #include "lib/learn/row.h"
 #include "lib/learn/train.h"
 
@@ -146,7 +146,7 @@ int learn_train(const struct learn_settings *settings, const struct learn_lesson
 	else
 		r = consolidate_all(settings, lesson, cur, tw, ret_rows, err);
 	for (size_t c = 0; r == 0 && c < lesson->k; c++)
-		own_measure(settings, lesson, c, cur[c], ret_rows[c]);
+		likeness_measure(settings, lesson, c, cur[c], ret_rows[c]);
 	if (r == 0 && ret_report)
 		*ret_report = report;
 	free(tw);

@@ -30,7 +30,7 @@ struct block {
 	float *w;                /* n x d for float/float; NULL otherwise */
 	double norm[BLOCK_ROWS]; /* |F| or |w| */
 	double unit[BLOCK_ROWS]; /* what one step of F is worth in the raw logit; integer widths */
-	struct learn_own own[BLOCK_ROWS];
+	struct learn_likeness likeness[BLOCK_ROWS];
 };
 
 struct learn_head {
@@ -56,7 +56,7 @@ static struct block *block_new(
 		const struct learn_row *row = rows[j];
 		block->rows[j] = row;
 		block->ids[j] = ids[j];
-		block->own[j] = row->own;
+		block->likeness[j] = row->likeness;
 		if (is_float) {
 			double sum = 0;
 			for (size_t i = 0; i < d; i++)
@@ -186,12 +186,12 @@ static void compare(
 	}
 }
 
-static const struct learn_own *own_of(const struct learn_head *head, size_t c)
+static const struct learn_likeness *likeness_of(const struct learn_head *head, size_t c)
 {
 	size_t i = 0;
 	while (c >= head->blocks[i]->n)
 		c -= head->blocks[i++]->n;
-	return &head->blocks[i]->own[c];
+	return &head->blocks[i]->likeness[c];
 }
 
 /* The best LEARN_TOP_MAX classes by key, the greatest first; of equals the smaller id first. Returns how many. */
@@ -214,13 +214,14 @@ static size_t rank(const struct learn_head *head, const double *key, size_t ret_
 }
 
 /* t_c, see learn_answer_constants. */
-static double threshold_of(const struct learn_own *own, const struct learn_answer_constants *constants)
+static double threshold_of(const struct learn_likeness *likeness, const struct learn_answer_constants *constants)
 {
-	double weight = constants->deviation_weight, n = own->n;
-	if (own->n == 0 || n - 1 + weight <= 0)
+	double weight = constants->deviation_weight, n = likeness->n;
+	if (likeness->n == 0 || n - 1 + weight <= 0)
 		return constants->unknown_cosine;
-	double variance = (own->squares + weight * (constants->deviation * constants->deviation)) / (n - 1 + weight);
-	return own->mean - constants->deviations * sqrt(variance * (1 + 1 / n));
+	double variance =
+		(likeness->squares + weight * (constants->deviation * constants->deviation)) / (n - 1 + weight);
+	return likeness->mean - constants->deviations * sqrt(variance * (1 + 1 / n));
 }
 
 void learn_head_answer(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
@@ -234,7 +235,7 @@ void learn_head_answer(const struct learn_head *head, const int8_t *q, const str
 	size_t best[LEARN_TOP_MAX];
 	answer.n_top = rank(head, head->preset == LEARN_REFERENCE ? logit : cosine, best);
 	answer.threshold =
-		answer.n_top > 0 ? threshold_of(own_of(head, best[0]), constants) : constants->unknown_cosine;
+		answer.n_top > 0 ? threshold_of(likeness_of(head, best[0]), constants) : constants->unknown_cosine;
 
 	double largest = answer.threshold;
 	for (size_t c = 0; c < head->n; c++)

@@ -48,14 +48,14 @@ void learn_row_free(struct learn_row *row); /* NULL allowed */
 uint32_t learn_row_past(const struct learn_row *row);
 /* How alike the class's own pictures are to its row: cosines of pictures that did not make the row (by leaving each
  * out), of which answers make the class's own threshold. n 0: nothing is known (one picture was taught). */
-struct learn_own {
+struct learn_likeness {
 	uint32_t n;
 	double mean;
 	double squares; /* sum of squared differences from the mean */
 };
-const struct learn_own *learn_row_own(const struct learn_row *row);
-/* The stored form: little-endian {past u32, e i32, own.n u32, 0 u32, own.mean f64, own.squares f64, master values}; its meaning is named by learn_row_format(width),
- * "cwr1 8/16 d=512". *ret_bytes belongs to the caller (free). */
+const struct learn_likeness *learn_row_likeness(const struct learn_row *row);
+/* The stored form: little-endian {past u32, e i32, likeness.n u32, 0 u32, likeness.mean f64, likeness.squares f64, master
+ * values}; its meaning is named by learn_row_format(width), "cwr1 8/16 d=512". *ret_bytes belongs to the caller (free). */
 void learn_row_encode(const struct learn_row *row, uint8_t **ret_bytes, size_t *ret_len_bytes);
 int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
 	struct learn_row **ret_row, struct err *err);
@@ -93,7 +93,7 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 void learn_head_free(struct learn_head *head);
 
 /* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own
- * threshold on: t_c = mean - k sd sqrt(1 + 1/n), sd^2 = (squares + w sd_0^2) / (n - 1 + w), of its learn_own;
+ * threshold on: t_c = mean - k sd sqrt(1 + 1/n), sd^2 = (squares + w sd_0^2) / (n - 1 + w), of its learn_likeness;
  * t_c = s_0 where that is not known. */
 struct learn_answer_constants {
 	double temperature;      /* T */

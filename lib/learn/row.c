@@ -19,11 +19,11 @@
 #include "lib/learn/bounds.h"
 
 enum {
-	STORED_HEADER_BYTES = 32,  /* past u32, e i32, own: n u32, 0 u32, mean f64, squares f64 */
+	STORED_HEADER_BYTES = 32,  /* past u32, e i32, likeness: n u32, 0 u32, mean f64, squares f64 */
 	STORED_E_ZERO = INT32_MIN, /* a row of zeros */
 };
 
-#define OWN_MEAN_READ_MAX (1 + 0x1p-40)
+#define LIKENESS_MEAN_READ_MAX (1 + 0x1p-40)
 
 int learn_width_bits(enum learn_width width)
 {
@@ -63,9 +63,9 @@ uint32_t learn_row_past(const struct learn_row *row)
 	return row->past;
 }
 
-const struct learn_own *learn_row_own(const struct learn_row *row)
+const struct learn_likeness *learn_row_likeness(const struct learn_row *row)
 {
-	return &row->own;
+	return &row->likeness;
 }
 
 static int32_t master_at(const struct learn_row *row, size_t i)
@@ -171,9 +171,9 @@ void learn_row_encode(const struct learn_row *row, uint8_t **ret_bytes, size_t *
 	uint8_t *bytes = mem_zalloc(1, STORED_HEADER_BYTES + values_bytes);
 	store_le32(bytes, row->past);
 	store_le32(bytes + 4, (uint32_t)(row->zero ? STORED_E_ZERO : row->e));
-	store_le32(bytes + 8, row->own.n);
-	memcpy(bytes + 16, &row->own.mean, sizeof row->own.mean);
-	memcpy(bytes + 24, &row->own.squares, sizeof row->own.squares);
+	store_le32(bytes + 8, row->likeness.n);
+	memcpy(bytes + 16, &row->likeness.mean, sizeof row->likeness.mean);
+	memcpy(bytes + 24, &row->likeness.squares, sizeof row->likeness.squares);
 	memcpy(bytes + STORED_HEADER_BYTES, row->master.any, values_bytes);
 	*ret_bytes = bytes;
 	*ret_len_bytes = STORED_HEADER_BYTES + values_bytes;
@@ -184,7 +184,8 @@ static const char *row_fault(const struct learn_row *row)
 {
 	if (row->past == 0)
 		return "it was taught with no picture";
-	if (!(row->own.mean >= -1 && row->own.mean <= 1 && row->own.squares >= 0 && isfinite(row->own.squares)))
+	if (!(row->likeness.mean >= -1 && row->likeness.mean <= 1 && row->likeness.squares >= 0 &&
+		    isfinite(row->likeness.squares)))
 		return "its own cosines are out of range";
 	if (row->width == LEARN_FLOAT) {
 		for (size_t i = 0; i < row->d; i++)
@@ -215,11 +216,11 @@ int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, siz
 	int32_t e = (int32_t)load_le32(bytes + 4);
 	row->zero = e == STORED_E_ZERO;
 	row->e = row->zero ? 0 : e;
-	row->own.n = load_le32(bytes + 8);
-	memcpy(&row->own.mean, bytes + 16, sizeof row->own.mean);
-	if (fabs(row->own.mean) <= OWN_MEAN_READ_MAX) /* a rounding of 1, as older versions stored it */
-		row->own.mean = fmax(-1, fmin(1, row->own.mean));
-	memcpy(&row->own.squares, bytes + 24, sizeof row->own.squares);
+	row->likeness.n = load_le32(bytes + 8);
+	memcpy(&row->likeness.mean, bytes + 16, sizeof row->likeness.mean);
+	if (fabs(row->likeness.mean) <= LIKENESS_MEAN_READ_MAX) /* a rounding of 1, as older versions stored it */
+		row->likeness.mean = fmax(-1, fmin(1, row->likeness.mean));
+	memcpy(&row->likeness.squares, bytes + 24, sizeof row->likeness.squares);
 	memcpy(row->master.any, bytes + STORED_HEADER_BYTES, values_bytes);
 	const char *fault = row_fault(row);
 	if (fault) {

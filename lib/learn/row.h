@@ -10,7 +10,7 @@ struct learn_row {
 	uint32_t past;
 	bool zero; /* an integer row of zeros: it has no exponent */
 	int32_t e; /* integer widths: w = m 2^-e */
-	struct learn_own own;
+	struct learn_likeness likeness;
 	union {
 		int8_t *m8;
 		int16_t *m16;

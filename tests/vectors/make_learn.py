@@ -249,8 +249,8 @@ def cosine(w, x):
 	return dot(w[0], x) / w[1] if w[1] > 0 else 0.0
 
 
-def own_measure(width, s, X, cur, past, old, old_own, row):
-	"""lib/learn/own.c: X the class's unit pictures in order; (n, mean, squares) of the new row's own cosines."""
+def likeness_measure(width, s, X, cur, past, old, old_own, row):
+	"""lib/learn/likeness.c: X the class's unit pictures in order; (n, mean, squares) of the new row's own cosines."""
 	if old is None and cur < 2:
 		return 0, 0.0, 0.0
 	total = [0.0] * len(X[0])
@@ -299,7 +299,7 @@ def lesson(width, s, q, y, k, old, n_known_others=0):
 	for c in range(k):
 		X = [[float(v) / math.sqrt(sum(int(v) ** 2 for v in r)) for v in r] for r in q[np.asarray(y) == c]]
 		own.append(
-			own_measure(
+			likeness_measure(
 				width, s, X, cur[c], past[c], old[c] and old[c][1], old[c][2] if old[c] else (0, 0.0, 0.0), stored[c]
 			)
 		)

@@ -112,7 +112,7 @@ static void test_unknown(void **state)
 }
 
 /* A class that knows its own cosines has a threshold of its own; one that does not has s_0. */
-static void test_own_threshold(void **state)
+static void test_threshold_of_likeness(void **state)
 {
 	(void)state;
 	const double w[2 * D] = {1, 0, 0, 0, 0, 1, 0, 0};
@@ -122,7 +122,7 @@ static void test_own_threshold(void **state)
 	struct learn_row *rows[2];
 	for (size_t c = 0; c < 2; c++)
 		assert_int_equal(learn_row_from_values(s.width, D, w + c * D, 5, &rows[c], NULL), 0);
-	rows[0]->own = (struct learn_own){.n = 5, .mean = 0.8, .squares = 0.04};
+	rows[0]->likeness = (struct learn_likeness){.n = 5, .mean = 0.8, .squares = 0.04};
 	struct learn_head *head =
 		learn_head_new(&s, D, (const struct learn_row *const *)rows, (uint32_t[]){1, 2}, 2, NULL);
 	const double sd = sqrt((0.04 + 4 * 0.1 * 0.1) / (5 - 1 + 4)), threshold = 0.8 - 2 * sd * sqrt(1.2);
@@ -312,7 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranking),
 		cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_own_threshold),
+		cmocka_unit_test(test_threshold_of_likeness),
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_ties),
 		cmocka_unit_test(test_reference),

@@ -172,7 +172,7 @@ static void test_row_round_trip(void **state)
 }
 
 /* A class's own cosines are kept with its row, and numbers that are none are refused. */
-static void test_own_refusals(void **state)
+static void test_likeness_refusals(void **state)
 {
 	(void)state;
 	const double bad[][2] = {{1.5, 0}, {-1.5, 0}, {NAN, 0}, {0, -1}, {0, NAN}, {0, INFINITY}};
@@ -183,8 +183,8 @@ static void test_own_refusals(void **state)
 	memcpy(form + 16, &(double){0.5}, sizeof(double));
 	memcpy(form + 24, &(double){0.25}, sizeof(double));
 	assert_int_equal(learn_row_decode(LEARN_8_8, 2, form, sizeof form, &row, NULL), 0);
-	assert_true(
-		learn_row_own(row)->n == 7 && learn_row_own(row)->mean == 0.5 && learn_row_own(row)->squares == 0.25);
+	assert_true(learn_row_likeness(row)->n == 7 && learn_row_likeness(row)->mean == 0.5 &&
+		    learn_row_likeness(row)->squares == 0.25);
 	learn_row_free(row);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		memcpy(form + 16, bad[i], sizeof bad[i]);
@@ -561,7 +561,7 @@ int main(void)
 		cmocka_unit_test(test_integer),
 		cmocka_unit_test(test_row_round_trip),
 		cmocka_unit_test(test_row_refusals),
-		cmocka_unit_test(test_own_refusals),
+		cmocka_unit_test(test_likeness_refusals),
 		cmocka_unit_test(test_damaged_rows),
 		cmocka_unit_test(test_lesson_stop),
 		cmocka_unit_test(test_lesson_refusals),

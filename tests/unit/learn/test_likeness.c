@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/learn/own.c: the cosines of a class's own pictures, at the ends of their range. */
+/* lib/learn/likeness.c: the cosines of a class's own pictures, at the ends of their range. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/learn/own.c: the cosines that a class's own pictures have with its row, so that the class has a threshold of its
+/* lib/learn/likeness.c: the cosines that a class's own pictures have with its row, so that the class has a threshold of its
  * own (doc/LEARNER.md, "Unknown").
  *
  * One cosine that is right for all classes does not exist: photographs of many things have class means a third of whose
@@ -15,7 +15,7 @@
 #include "lib/base/memory.h"
 #include "lib/learn/bounds.h"
 #include "lib/learn/integer.h"
-#include "lib/learn/own.h"
+#include "lib/learn/likeness.h"
 #include "lib/learn/row.h"
 
 /* A row as it answers: the forward side of integer widths, the row itself for float/float. */
@@ -69,21 +69,21 @@ static void unit_of(const int8_t *q, size_t d, double *ret_x)
 		ret_x[i] = norm > 0 ? q[i] / norm : 0;
 }
 
-static void own_add(struct learn_own *own, double value) /* Welford 1962 */
+static void likeness_add(struct learn_likeness *likeness, double value) /* Welford 1962 */
 {
-	double before = value - own->mean;
-	own->n++;
-	own->mean += before / own->n;
-	own->squares += before * (value - own->mean);
+	double before = value - likeness->mean;
+	likeness->n++;
+	likeness->mean += before / likeness->n;
+	likeness->squares += before * (value - likeness->mean);
 }
 
 /* Two sets as one (Chan, Golub, LeVeque 1979); at most cap pictures, if it is not 0, so that a class can change. */
-static struct learn_own own_merge(struct learn_own a, struct learn_own b, uint32_t cap)
+static struct learn_likeness likeness_merge(struct learn_likeness a, struct learn_likeness b, uint32_t cap)
 {
 	if (a.n == 0 || b.n == 0)
 		return a.n ? a : b;
 	double n = (double)a.n + b.n, apart = b.mean - a.mean;
-	struct learn_own both = {.n = a.n + b.n,
+	struct learn_likeness both = {.n = a.n + b.n,
 		.mean = a.mean + apart * (b.n / n),
 		.squares = a.squares + b.squares + apart * apart * (a.n * (b.n / n))};
 	if (cap && both.n > cap) {
@@ -107,11 +107,11 @@ static double *sum_of_class(const struct learn_lesson *lesson, size_t c, double 
 	return s;
 }
 
-void own_measure(const struct learn_settings *settings, const struct learn_lesson *lesson, size_t c, uint32_t cur,
+void likeness_measure(const struct learn_settings *settings, const struct learn_lesson *lesson, size_t c, uint32_t cur,
 	struct learn_row *row)
 {
 	const struct learn_row *old = lesson->old[c];
-	struct learn_own own = {0}, before = old ? old->own : (struct learn_own){0};
+	struct learn_likeness fresh = {0}, before = old ? old->likeness : (struct learn_likeness){0};
 	if (!old && cur < 2)
 		return; /* one picture tells nothing of its like */
 	double *x = mem_zalloc(lesson->d, sizeof *x), *s = sum_of_class(lesson, c, x);
@@ -133,10 +133,10 @@ void own_measure(const struct learn_settings *settings, const struct learn_lesso
 			value = cosine(&then, x);
 		else if (s2 > 0 && rest2 > 0)
 			value -= share * (along / sqrt(s2) - (along - 1) / sqrt(rest2));
-		own_add(&own, at_most_1(value));
+		likeness_add(&fresh, at_most_1(value));
 	}
-	row->own = own_merge(before, own, settings->past_cap);
-	row->own.mean = at_most_1(row->own.mean);
+	row->likeness = likeness_merge(before, fresh, settings->past_cap);
+	row->likeness.mean = at_most_1(row->likeness.mean);
 	free(now.w);
 	free(then.w);
 	free(s);
