@@ -5,6 +5,7 @@ that has grown out of reading, nothing that only exists at the place where it wa
 Reads the source folder alone (BNND_SOURCE_DIR or two folders up); build folders are left out.
 """
 
+import ast
 import os
 import re
 import unittest
@@ -24,11 +25,28 @@ LAYERS = {
 	"client": set(),  # bnnd.h, which stands alone
 	"client/lib": {"client", "proto", "lib/base"},
 	"client/ctl": {"client", "lib/base"},
-	"daemon": {"proto", "lib/base", "lib/image", "lib/bnn", "lib/learn", "lib/store"},
+	# Of the daemon's rooms (doc/DESIGN.md); the folder itself, where they are put together, may include them all.
+	"daemon/config": {"proto", "lib/base", "lib/image", "lib/bnn", "lib/learn", "lib/store"},
+	"daemon/host": {"daemon/config", "proto", "lib/base"},
+	"daemon/state": {"daemon/config", "proto", "lib/base", "lib/learn", "lib/store"},
+	"daemon/shares": {"lib/base"},
+	"daemon/lesson": {"daemon/state", "lib/base", "lib/store"},
+	"daemon/wire": {"daemon/state", "proto", "lib/base", "lib/image", "lib/bnn"},
+	"daemon/session": {"daemon/host", "daemon/wire", "daemon/shares", "proto", "lib/base"},
+	"daemon/work": {"daemon/state", "daemon/lesson", "daemon/shares", "lib/base", "lib/image", "lib/bnn"},
+	"daemon/ops": {
+		*("daemon/session", "daemon/wire", "daemon/work", "daemon/lesson", "daemon/state", "daemon/config"),
+		*("proto", "lib/base", "lib/bnn"),
+	},
+	"daemon": {
+		*("daemon/config", "daemon/host", "daemon/state", "daemon/shares", "daemon/lesson", "daemon/wire"),
+		*("daemon/session", "daemon/work", "daemon/ops"),
+		*("proto", "lib/base", "lib/image", "lib/bnn", "lib/learn", "lib/store"),
+	},
 }
 # Headers of other people's libraries, and the only places that may know them.
 FOREIGN = [
-	(r"uv\.h|uv/.*", r"daemon/.*"),
+	(r"uv\.h|uv/.*", r"daemon/(session/.*|ops/lesson\.c|server\.c)"),
 	(r"yaml\.h", r"daemon/config/config_load\.c"),
 	(r"utf8proc\.h", r"lib/base/(label|text)\.c"),
 	(r"sqlite3(ext)?\.h", r"lib/store/.*"),
@@ -73,6 +91,13 @@ def layer_of(path):
 	return max(fits, key=len) if fits else None
 
 
+def target_of(path, name):
+	"""The file of ours that an include in `path` means, whether or not it is there; None: it is somebody else's."""
+	if "/" in name and not name.startswith("."):
+		return name
+	return os.path.normpath(os.path.join(os.path.dirname(path), name))
+
+
 def include_faults(path, text):
 	"""What is wrong with the includes of one C file."""
 	faults = []
@@ -83,14 +108,85 @@ def include_faults(path, text):
 				faults.append(f"{path}: <{name}> belongs to {home} alone")
 		if kind == "<" or layer is None:
 			continue
-		beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
-		target = layer_of(name) or (layer_of(beside) if "/" not in name or name.startswith(".") else None)
+		target = layer_of(target_of(path, name))
 		if target is None:
 			if name.startswith(("tests/", "tools/", "systemd/")):
 				faults.append(f'{path}: "{name}" is no part of the product')
 		elif target != layer and target not in LAYERS[layer]:
 			faults.append(f'{path}: {layer} may not include "{name}" of {target}')
 	return faults
+
+
+def c_module(path):
+	"""A header and the file behind it are one, with the header for those who help it: x.h, x.c, x_inside.h, x_make.h."""
+	return re.sub(r"_(inside|make)$", "", os.path.splitext(path)[0])
+
+
+def c_edges(texts):
+	"""module -> modules that it includes, of the C files in {path: text}."""
+	modules = {c_module(path) for path in texts}
+	edges = {module: set() for module in modules}
+	for path, text in texts.items():
+		for kind, name in INCLUDE.findall(text):
+			module = c_module(target_of(path, name))
+			if kind == '"' and module in modules and module != c_module(path):
+				edges[c_module(path)].add(module)
+	return edges
+
+
+def imported(path, text):
+	"""What a Python file imports, each as dotted names of which the first that is a file counts."""
+	package = path.split("/")[:-1]
+	for node in ast.walk(ast.parse(text)):
+		if isinstance(node, ast.Import):
+			yield from ([alias.name] for alias in node.names)
+		elif isinstance(node, ast.ImportFrom):
+			base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+			name = ".".join(filter(None, (base, node.module)))
+			yield from ([f"{name}.{alias.name}", name] for alias in node.names)
+
+
+def python_file(texts, path, name):
+	"""By its path from the top, from client/python, or beside the importing file; None: somebody else's."""
+	for folder in ("", "client/python/", os.path.dirname(path) + "/"):
+		stem = folder + name.replace(".", "/")
+		for found in (stem + ".py", stem + "/__init__.py"):
+			if found in texts:
+				return found
+	return None
+
+
+def python_edges(texts):
+	"""file -> files that it imports, of the Python files in {path: text}."""
+	edges = {path: set() for path in texts}
+	for path, text in texts.items():
+		for names in imported(path, text):
+			found = filter(None, (python_file(texts, path, name) for name in names))
+			edges[path] |= set(list(found)[:1]) - {path}
+	return edges
+
+
+def circles(edges):
+	"""Sets of nodes of which each reaches every other (Tarjan)."""
+	order, low, stack, found = {}, {}, [], []
+
+	def visit(node):
+		order[node] = low[node] = len(order)
+		stack.append(node)
+		for other in sorted(edges[node]):
+			if other not in order:
+				visit(other)
+			if other in stack:
+				low[node] = min(low[node], low[other])
+		if low[node] == order[node]:
+			at = stack.index(node)
+			found.append(sorted(stack[at:]))
+			del stack[at:]
+
+	for node in sorted(edges):
+		if node not in order:
+			visit(node)
+	return [circle for circle in found if len(circle) > 1]
 
 
 class Rules(unittest.TestCase):
@@ -132,12 +228,19 @@ class Rules(unittest.TestCase):
 			("daemon/a.c", '"lib/bnn/kernels/choose.h"'),
 			("lib/bnn/plan.c", '"lib/bnn/model.pb-c.h"'),
 			("daemon/a.c", '"tests/testlib/faulty_vfs.h"'),
+			("daemon/session/a.c", '"daemon/ops/ops.h"'),
+			("daemon/work/a.c", '"daemon/wire/views.h"'),
+			("daemon/state/a.c", '"../lesson/lesson.h"'),
+			("daemon/ops/a.c", '"daemon/server.h"'),
+			("daemon/ops/a.c", "<uv.h>"),
 		):
 			with self.subTest(path=path, include=include):
 				self.assertEqual(1, len(include_faults(path, f"#include {include}\n")))
 		for path, include in (
 			("daemon/a.c", '"lib/bnn/bnn.h"'),
 			("daemon/config/config_load.c", "<yaml.h>"),
+			("daemon/ops/a.c", '"daemon/session/session.h"'),
+			("daemon/ops/lesson.c", "<uv.h>"),
 			("lib/bnn/kernels/avx2.c", "<immintrin.h>"),
 			("lib/bnn/graph_unpack.c", '"lib/bnn/model.pb-c.h"'),
 			("lib/learn/a.c", '"learn.h"'),
@@ -147,6 +250,23 @@ class Rules(unittest.TestCase):
 		):
 			with self.subTest(path=path, include=include):
 				self.assertEqual([], include_faults(path, f"#include {include}\n"))
+
+	def texts(self, *endings):
+		return {path: read(path).decode("utf-8") for path in files() if path.endswith(endings)}
+
+	def test_no_circles(self):
+		found = circles(c_edges(self.texts(".c", ".h", ".S"))) + circles(python_edges(self.texts(".py")))
+		self.no_faults([" <-> ".join(circle) for circle in found])
+
+	def test_circles_are_seen(self):
+		c = {"a/x.h": "", "a/x.c": '#include "a/x.h"\n#include "b/y.h"\n', "b/y.h": '#include "b/z.h"\n', "b/z.h": ""}
+		self.assertEqual([], circles(c_edges(c)))
+		c["b/z.c"] = '#include "../a/x.h"\n'
+		self.assertEqual([["a/x", "b/y", "b/z"]], circles(c_edges(c)))
+		python = {"p/__init__.py": "", "p/a.py": "import p.b\n", "p/b.py": "import json\n", "p/c.py": "from .a import b\n"}
+		self.assertEqual([], circles(python_edges(python)))
+		python["p/b.py"] = "def later():\n\tfrom p import c\n"
+		self.assertEqual([["p/a.py", "p/b.py", "p/c.py"]], circles(python_edges(python)))
 
 	def test_every_file_names_its_licence(self):
 		self.no_faults(
