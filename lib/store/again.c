@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/store/again.c: what stood in the way may pass: another process ends, a disk gets room, a directory that was moved
- * away comes back. Looked for when somebody asks (store_look, before each change; store_try_again, now and then).
+ * away comes back. Looked for when somebody asks (store_try_again, now and then; before each change store_look does).
  *
  * Never passes: a file that is not ours, newer or damaged, a failed sync, a file that something else has written to. */
 #include "lib/store/internal.h"
@@ -12,33 +12,14 @@
 
 enum { ROOM_BYTES = 64 << 10 /* about what a lesson of 20 pictures writes */ };
 
-bool store_look(struct store *store)
-{
-	struct err err = {0};
-	if (!store->db || store->mode != STORE_READ_WRITE)
-		return false;
-	int found = place_check(store, &err);
-	if (found == PLACE_GONE)
-		open_gone(store, &err);
-	else if (found == PLACE_WRITTEN)
-		open_written(store, &err);
-	return found != 0;
-}
-
-bool store_mends(const struct store *store)
-{
-	return store->trouble == TROUBLE_AT_OPEN || store->trouble == TROUBLE_GONE ||
-	       store->trouble == TROUBLE_HINDERED;
-}
-
 /* Whatever is served of it meanwhile stays until something better is there. */
 static int open_anew(struct store *store, struct err *err)
 {
 	if (store->db && !open_can_write(store))
 		return 0;
-	open_close(store);
+	connection_close(store);
 	if (open_at_path(store, err) < 0)
-		open_degrade(store, STORE_CLOSED, err);
+		mode_degrade(store, STORE_CLOSED, err);
 	return store->mode == STORE_CLOSED ? 0 : STORE_E_OPENED;
 }
 
@@ -69,9 +50,9 @@ int store_try_again(struct store *store, struct err *err)
 		return place_check(store, err) == 0 ? open_anew(store, err) : 0;
 	case TROUBLE_HINDERED:
 		if (!store->db && fresh_lock(store, err) != 0)
-			open_degrade(store, STORE_CLOSED, err);
+			mode_degrade(store, STORE_CLOSED, err);
 		else if (has_room(store))
-			open_unhinder(store);
+			mode_unhinder(store);
 		return 0;
 	case TROUBLE_NONE:
 	case TROUBLE_FINAL:

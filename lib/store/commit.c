@@ -143,7 +143,7 @@ static int transact(struct store *store, const struct store_change *change, stru
 	if (!sqlite3_get_autocommit(store->db))
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	if (broken) {
-		open_fail(store, err);
+		mode_fail(store, err);
 		r = err_set(err, ERR_UNAVAILABLE, "%s", store->why);
 	}
 	return r;
@@ -161,7 +161,7 @@ static int prepare(struct store *store, struct err *err)
 	if (r == 0)
 		r = sync_dirs(store, &fault, err);
 	if (r != 0 && fault == FILE_FAULT_IO) {
-		open_fail(store, err);
+		mode_fail(store, err);
 		r = err_set(err, ERR_UNAVAILABLE, "%s", store->why);
 	}
 	return r;
@@ -175,16 +175,16 @@ static void finish(struct store *store)
 	enum file_fault fault = FILE_FAULT_NONE;
 	if (!store->current_is_ours && current_publish(store, &fault, &err) != 0) {
 		if (fault == FILE_FAULT_IO)
-			open_fail(store, &err);
+			mode_fail(store, &err);
 		else
-			open_hinder(store, &err); /* written again with the next change */
+			mode_hinder(store, &err); /* written again with the next change */
 	}
 	if (store->wal_pages < CHECKPOINT_PAGES || store->mode != STORE_READ_WRITE)
 		return;
 	if (sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK &&
 		sql_is_io_error(store->db)) {
 		sql_error(store->db, &err);
-		open_fail(store, &err);
+		mode_fail(store, &err);
 	}
 }
 
@@ -193,7 +193,7 @@ static int commit_written(struct store *store, const struct store_change *change
 {
 	int r = check_writable(store, err);
 	bool known = false;
-	open_begin(store);
+	read_begin(store);
 	store->budget.left += (uint64_t)BUDGET_STEPS_PER_PUT * change->n_puts;
 	if (r == 0 && change->key && store->db)
 		r = key_known(store, change->key, &known, err);
@@ -219,14 +219,14 @@ static int commit_written(struct store *store, const struct store_change *change
 	r = transact(store, change, &row, apply, err);
 	/* What went into a file that is nobody's any more is not acknowledged. */
 	if (r == 0 && place_check_files(store, err) != 0) {
-		open_gone(store, err);
+		mode_gone(store, err);
 		r = -ERR_UNAVAILABLE;
 	}
 	if (r == 0) {
 		store->seq = row.entry.seq;
 		store->class_id_next = (uint32_t)row.class_next;
 		store->committed = true;
-		open_unhinder(store);
+		mode_unhinder(store);
 		finish(store);
 		*ret_seq = row.entry.seq;
 	}
@@ -242,7 +242,7 @@ int commit_change(struct store *store, const struct store_change *change, int64_
 	int r = commit_written(store, change, undo_to, restored, apply, ret_seq, err);
 	if (r < 0 && store->mode == STORE_READ_WRITE &&
 		(err->code == ERR_RESOURCE_EXHAUSTED || err->code == ERR_UNAVAILABLE))
-		open_hinder(store, err);
+		mode_hinder(store, err);
 	return r;
 }
 

@@ -56,7 +56,7 @@ static int place_file(struct store *store, const char *from, enum file_fault *re
 			err_set(err, ERR_UNAVAILABLE, "cannot create %s: %s", store->path, strerror(errno));
 		file_delete(from);
 		if (*ret_fault == FILE_FAULT_OTHER && access(store->path, F_OK) == 0)
-			open_degrade(store, STORE_CLOSED, err); /* to be opened as it is */
+			mode_degrade(store, STORE_CLOSED, err); /* to be opened as it is */
 		return -err->code;
 	}
 	store->created = true;
@@ -105,7 +105,7 @@ int create_state(struct store *store, enum file_fault *ret_fault, struct err *er
 	if (r == 0 && !store->created)
 		r = write_new(store, ret_fault, err);
 	if (r == 0)
-		r = open_connection(store, err);
+		r = connection_open(store, err);
 	if (r != 0)
 		return r;
 	r = open_read_state(store, err);

@@ -68,7 +68,7 @@ static int give(struct store *store, const char *which, size_t n_args, const int
 	struct walk walk = {0};
 	sqlite3_stmt *stmt = NULL;
 	int answer = 0;
-	open_begin(store);
+	read_begin(store);
 	snprintf(sql, sizeof sql, "SELECT " CHANGE_COLUMNS " FROM change %s", which);
 	int r = sql_prepare(store->db, sql, &stmt, err);
 	if (r == 0)
@@ -91,7 +91,7 @@ static int give(struct store *store, const char *which, size_t n_args, const int
 	}
 	sqlite3_finalize(walk.restores);
 	sqlite3_finalize(stmt);
-	return open_finish_read(store, r, answer, err);
+	return read_finish(store, r, answer, err);
 }
 
 int store_history(struct store *store, uint64_t before_seq, size_t n, store_entry_fn *fn, void *ctx, struct err *err)
@@ -135,7 +135,7 @@ int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
-	open_begin(store);
+	read_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(
 		store->db, "SELECT key, seq FROM change WHERE seq > ?1 AND key IS NOT NULL ORDER BY seq", &stmt, err);
@@ -147,7 +147,7 @@ int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err
 		r = 0;
 	}
 	sqlite3_finalize(stmt);
-	return open_finish_read(store, r, 0, err);
+	return read_finish(store, r, 0, err);
 }
 
 int history_count_lessons(sqlite3 *db, uint64_t newest, uint64_t *ret_n, struct err *err)

@@ -244,32 +244,33 @@ int image_read(const char *path, uint8_t **ret_bytes, size_t *ret_n, struct err 
 void counted_attach(struct store *store); /* after the first read: db and -wal are open */
 
 /* open.c */
-int open_connection(struct store *store, struct err *err); /* of an existing file, read-write */
+int connection_open(struct store *store, struct err *err); /* of an existing file, read-write */
 int open_read_state(struct store *store, struct err *err); /* seq, class ids, identity, row format */
-void open_degrade(struct store *store, enum store_mode mode, const struct err *why);
 /* Positive outcome of check_row_format: a living row (of those with ids from first_id on) has another format than the
  * caller's; err says so. */
 enum { ROW_FORMAT_OTHER = 1 };
 int check_row_format(struct store *store, int64_t first_id, struct err *err);
+/* The way from nothing to the state at the path, whatever is there; also the second time. Negative: rows of another
+ * format. */
+int open_at_path(struct store *store, struct err *err);
+bool open_can_write(const struct store *store);
 
+/* mode.c */
+void mode_degrade(struct store *store, enum store_mode mode, const struct err *why);
+/* No more commits until restart; what is learned is still served. */
+void mode_fail(struct store *store, const struct err *why);
+/* A change failed, the next may work: said until it does. */
+void mode_hinder(struct store *store, const struct err *why);
+void mode_unhinder(struct store *store);
+/* The open file is not at its path. Fills in the rest of the sentence. */
+void mode_gone(struct store *store, struct err *why);
+void mode_written(struct store *store, struct err *why);
+void connection_close(struct store *store); /* of SQLite; the rest stays */
+/* Before each operation: what it may read. */
+void read_begin(struct store *store);
 /* The end of a read: r negative (the tree of the file is broken, the disk cannot be read): the file is touched no more,
  * STORE_CLOSED; else the caller's answer. Statements are finalized. */
-int open_finish_read(struct store *store, int r, int answer, const struct err *err);
-/* Before each operation: what it may read. */
-void open_begin(struct store *store);
-/* No more commits until restart; what is learned is still served. */
-void open_fail(struct store *store, const struct err *why);
-/* A change failed, the next may work: said until it does. */
-void open_hinder(struct store *store, const struct err *why);
-void open_unhinder(struct store *store);
-/* The open file is not at its path. Fills in the rest of the sentence. */
-void open_gone(struct store *store, struct err *why);
-void open_written(struct store *store, struct err *why);
-/* open.c: the way from nothing to the state at the path, whatever is there; also the second time. Negative: rows of
- * another format. */
-int open_at_path(struct store *store, struct err *err);
-void open_close(struct store *store); /* the connection alone */
-bool open_can_write(const struct store *store);
+int read_finish(struct store *store, int r, int answer, const struct err *err);
 
 /* place.c */
 enum { PLACE_GONE = 1, PLACE_WRITTEN };

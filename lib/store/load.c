@@ -261,14 +261,14 @@ static int load(struct store *store, uint64_t touched_by, store_item_fn *fn, sto
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
-	open_begin(store);
+	read_begin(store);
 	struct verdicts verdicts = {0};
 	struct delivery delivery = {.fn = fn, .ctx = ctx};
 	int r = judge(store, touched_by, damage, ctx, &verdicts, err);
 	if (r == 0)
 		r = deliver(store, touched_by, damage, verdicts, &delivery, err);
 	free(verdicts.list);
-	return open_finish_read(store, r, delivery.answer, err);
+	return read_finish(store, r, delivery.answer, err);
 }
 
 int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err)
@@ -288,7 +288,7 @@ int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *c
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
-	open_begin(store);
+	read_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int64_t class_id = 0;
 	int r = sql_prepare(store->db, TOUCHED, &stmt, err);
@@ -302,7 +302,7 @@ int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *c
 			fn(ctx, (uint32_t)class_id);
 	}
 	sqlite3_finalize(stmt);
-	return open_finish_read(store, r, 0, err);
+	return read_finish(store, r, 0, err);
 }
 
 int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
@@ -311,7 +311,7 @@ int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *
 	err = err ? err : &own;
 	if (!store->db)
 		return 0;
-	open_begin(store);
+	read_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int answer = 0;
 	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE kind = 2 ORDER BY id DESC", &stmt, err);
@@ -323,5 +323,5 @@ int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *
 			answer = fn(ctx, &row.item);
 	}
 	sqlite3_finalize(stmt);
-	return open_finish_read(store, r, answer, err);
+	return read_finish(store, r, answer, err);
 }

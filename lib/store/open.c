@@ -16,123 +16,6 @@
 #include "lib/base/memory.h"
 #include "lib/base/require.h"
 
-const char *store_op_name(enum store_op op)
-{
-	static const char *const names[] = {"", "learn", "forget", "rename", "undo", "rollback"};
-	return op >= STORE_OP_LEARN && op <= STORE_OP_ROLLBACK ? names[op] : "unknown";
-}
-
-const char *store_kind_name(enum store_kind kind)
-{
-	static const char *const names[] = {"item", "row", "label", "sample", "note"};
-	return kind >= STORE_ROW && kind <= STORE_NOTE ? names[kind] : names[0];
-}
-
-enum store_mode store_mode(const struct store *store)
-{
-	return store->mode;
-}
-
-const char *store_why(const struct store *store)
-{
-	return store->why;
-}
-
-const char *store_flaw(const struct store *store)
-{
-	return store->flaw;
-}
-
-uint64_t store_seq(const struct store *store)
-{
-	return store->seq;
-}
-
-uint32_t store_class_id_next(const struct store *store)
-{
-	return store->class_id_next;
-}
-
-void open_close(struct store *store)
-{
-	sqlite3_close_v2(store->db); /* a statement of a caller may be open */
-	store->db = NULL;
-	store->counted_db = store->counted_wal = (struct counted_file){0};
-	store->place.noted = false;
-}
-
-/* What another process, the disk or the administrator did may be undone by them; what is in a file stays. */
-static bool may_pass(const struct err *why)
-{
-	return why->code == ERR_UNAVAILABLE || why->code == ERR_RESOURCE_EXHAUSTED || why->code == ERR_NOT_FOUND;
-}
-
-void open_degrade(struct store *store, enum store_mode mode, const struct err *why)
-{
-	store->mode = mode;
-	memcpy(store->why, why->text, sizeof store->why);
-	if (store->trouble != TROUBLE_FINAL)
-		store->trouble = may_pass(why) ? TROUBLE_AT_OPEN : TROUBLE_FINAL;
-	if (mode == STORE_CLOSED) {
-		open_close(store);
-		store->seq = 0;
-		store->class_id_next = 1;
-	}
-}
-
-void open_begin(struct store *store)
-{
-	sql_budget_refill(&store->budget, store->n_bytes + store->io.bytes_written);
-}
-
-int open_finish_read(struct store *store, int r, int answer, const struct err *err)
-{
-	if (r < 0)
-		open_degrade(store, STORE_CLOSED, err);
-	return r < 0 ? r : answer;
-}
-
-void open_fail(struct store *store, const struct err *why)
-{
-	store->mode = STORE_READ_ONLY;
-	store->trouble = TROUBLE_FINAL;
-	snprintf(store->why, sizeof store->why, "%.300s: lessons are refused until restart", why->text);
-}
-
-void open_hinder(struct store *store, const struct err *why)
-{
-	store->trouble = TROUBLE_HINDERED;
-	snprintf(store->why, sizeof store->why, "%.300s: lessons fail until that has passed", why->text);
-}
-
-void open_unhinder(struct store *store)
-{
-	if (store->trouble != TROUBLE_HINDERED)
-		return;
-	store->trouble = TROUBLE_NONE;
-	store->why[0] = '\0';
-}
-
-static void lose(struct store *store, enum trouble trouble, const char *remedy, struct err *why)
-{
-	char found[300];
-	snprintf(found, sizeof found, "%.299s", why->text);
-	err_set(why, ERR_UNAVAILABLE, "%s: lessons are refused %s", found, remedy);
-	store->mode = STORE_READ_ONLY;
-	store->trouble = trouble;
-	memcpy(store->why, why->text, sizeof store->why);
-}
-
-void open_gone(struct store *store, struct err *why)
-{
-	lose(store, TROUBLE_GONE, "until it is back in its place or bnnd is restarted", why);
-}
-
-void open_written(struct store *store, struct err *why)
-{
-	lose(store, TROUBLE_WRITTEN, "until restart; a copy is put back, -wal and all, while bnnd is stopped", why);
-}
-
 static int keep_wal_pages(void *ctx, sqlite3 *db, const char *name, int n_pages)
 {
 	(void)db, (void)name;
@@ -140,7 +23,7 @@ static int keep_wal_pages(void *ctx, sqlite3 *db, const char *name, int n_pages)
 	return SQLITE_OK;
 }
 
-int open_connection(struct store *store, struct err *err)
+int connection_open(struct store *store, struct err *err)
 {
 	sqlite3 *db = NULL;
 	if (sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
@@ -258,13 +141,13 @@ static void serve_copy(struct store *store, struct err *err)
 	if (r == 0)
 		r = read_existing(store, err);
 	if (r != 0)
-		open_degrade(store, STORE_CLOSED, err);
+		mode_degrade(store, STORE_CLOSED, err);
 	if (r != 0 || store->trouble == TROUBLE_FINAL)
 		return;
 	err_set(err, ERR_UNAVAILABLE,
 		"the state directory %s cannot be written: a copy in memory is served and lessons are refused",
 		store->dir);
-	open_degrade(store, STORE_READ_ONLY, err);
+	mode_degrade(store, STORE_READ_ONLY, err);
 }
 
 static void say_locked(const struct store *store, const struct file_probe *probe, struct err *err)
@@ -287,7 +170,7 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 {
 	if (probe->locked) {
 		say_locked(store, probe, err);
-		open_degrade(store, STORE_CLOSED, err);
+		mode_degrade(store, STORE_CLOSED, err);
 		return;
 	}
 	int r = schema_check_header(probe->header, file_base(store->path), err);
@@ -298,14 +181,14 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 	if (r == 0)
 		r = check_wal_kind(store, err);
 	if (r != 0) {
-		open_degrade(store, STORE_CLOSED, err);
+		mode_degrade(store, STORE_CLOSED, err);
 		return;
 	}
 	if (!open_can_write(store)) {
 		serve_copy(store, err);
 		return;
 	}
-	r = open_connection(store, err);
+	r = connection_open(store, err);
 	if (r == 0)
 		r = read_existing(store, err);
 	if (r == 0) {
@@ -314,11 +197,11 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 		return;
 	}
 	bool busy = store->db && (sqlite3_errcode(store->db) & 0xFF) == SQLITE_BUSY;
-	open_degrade(store, STORE_CLOSED, err);
+	mode_degrade(store, STORE_CLOSED, err);
 	struct file_probe again;
 	if (busy && file_probe(store->path, &again, NULL) == 0 && again.locked) { /* somebody came between */
 		say_locked(store, &again, err);
-		open_degrade(store, STORE_CLOSED, err);
+		mode_degrade(store, STORE_CLOSED, err);
 	}
 }
 
@@ -375,7 +258,7 @@ static void look_into(struct store *store, const struct file_probe *probe, struc
 	struct stat st;
 	store->n_bytes = probe->n_bytes + (stat(store->wal_path, &st) == 0 ? (uint64_t)st.st_size : 0);
 	store->wal_lost = !probe->locked && image_wal_lost(store->path);
-	open_begin(store);
+	read_begin(store);
 	open_existing(store, probe, err);
 }
 
@@ -390,7 +273,7 @@ static void open_found(struct store *store, struct err *err)
 			r = file_probe(store->path, &probe, err);
 	}
 	if (r != 0)
-		open_degrade(store, STORE_CLOSED, err);
+		mode_degrade(store, STORE_CLOSED, err);
 	else if (probe.exists)
 		look_into(store, &probe, err);
 	if (store->db || store->mode == STORE_CLOSED)
@@ -410,13 +293,13 @@ int open_at_path(struct store *store, struct err *err)
 	if (r < 0)
 		return r;
 	if (r == 1)
-		open_degrade(store, STORE_READ_ONLY, err);
+		mode_degrade(store, STORE_READ_ONLY, err);
 	open_found(store, err);
 	int format = store->db ? check_row_format(store, 0, err) : 0;
 	if (format == ROW_FORMAT_OTHER)
 		return -err->code;
 	if (format < 0)
-		open_degrade(store, STORE_CLOSED, err);
+		mode_degrade(store, STORE_CLOSED, err);
 	store->current_is_ours = current_names(store->dir, store->feature_id, store->model_name);
 	return 0;
 }
@@ -457,7 +340,7 @@ void store_close(struct store *store)
 	/* So that the db alone is whole and a backup that forgets the -wal loses nothing; not after a failed write. */
 	if (store->db && store->mode == STORE_READ_WRITE && store->committed)
 		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	open_close(store);
+	connection_close(store);
 	fresh_tidy(store);
 	free(store->dir);
 	free(store->path);

@@ -55,7 +55,7 @@ static int undo_to_of(struct store *store, uint64_t seq, int64_t *ret_undo_to, s
 {
 	sqlite3_stmt *stmt = NULL;
 	struct change_row row = {.undo_to = NO_SEQ, .good = true};
-	open_begin(store);
+	read_begin(store);
 	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE seq = ?1", &stmt, err);
 	if (r == 0) {
 		sqlite3_bind_int64(stmt, 1, (int64_t)seq);
@@ -64,7 +64,7 @@ static int undo_to_of(struct store *store, uint64_t seq, int64_t *ret_undo_to, s
 			change_row_read(stmt, store->file_id, &row);
 	}
 	sqlite3_finalize(stmt);
-	r = open_finish_read(store, r < 0 ? r : 0, 0, err);
+	r = read_finish(store, r < 0 ? r : 0, 0, err);
 	if (r == 0 && !row.good)
 		r = err_set(err, ERR_DATA_LOSS,
 			"change %llu is damaged: where an undo leads is not known; roll back instead",

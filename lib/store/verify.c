@@ -224,7 +224,7 @@ int verify_opened(struct store *store, struct err *err)
 	}
 	if (findings.n[FINDING_CONTRADICTION]) {
 		say_damaged(store, &findings, FINDING_CONTRADICTION, "lessons are refused", err);
-		open_degrade(store, STORE_READ_ONLY, err);
+		mode_degrade(store, STORE_READ_ONLY, err);
 	}
 	return 0;
 }
