@@ -6,8 +6,11 @@ Reads the source folder alone (BNND_SOURCE_DIR or two folders up); build folders
 """
 
 import ast
+import json
 import os
 import re
+import shutil
+import subprocess
 import unittest
 
 ROOT = os.environ.get("BNND_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -118,8 +121,8 @@ def include_faults(path, text):
 
 
 def c_module(path):
-	"""A header and the file behind it are one, with the header for those who help it: x.h, x.c, x_inside.h, x_make.h."""
-	return re.sub(r"_(inside|make)$", "", os.path.splitext(path)[0])
+	"""A header and the file behind it are one."""
+	return os.path.splitext(path)[0]
 
 
 def c_edges(texts):
@@ -131,6 +134,32 @@ def c_edges(texts):
 			module = c_module(target_of(path, name))
 			if kind == '"' and module in modules and module != c_module(path):
 				edges[c_module(path)].add(module)
+	return edges
+
+
+def symbol_edges(build):
+	"""module -> modules whose functions it calls or whose data it uses, from the objects of a build; what is called
+	through a pointer is no edge."""
+	with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
+		commands = json.load(f)
+	home, wants = {}, {}
+	for command in commands:
+		path = os.path.relpath(os.path.join(build, command["file"]), ROOT)
+		if not path.startswith(tuple(LAYERS)) or not os.path.exists(os.path.join(build, command["output"])):
+			continue
+		module = c_module(path)
+		names = subprocess.run(
+			["nm", "-g", "-P", command["output"]], cwd=build, capture_output=True, text=True, check=True
+		).stdout
+		for line in names.splitlines():
+			name, kind = line.split()[:2]
+			if kind == "U":
+				wants.setdefault(module, set()).add(name)
+			elif home.setdefault(name, module) != module:
+				home[name] = None  # in two programs, such as main
+	edges = {module: set() for module in set(home.values()) | set(wants) if module}
+	for module, names in wants.items():
+		edges[module] = {home[name] for name in names if home.get(name)} - {module}
 	return edges
 
 
@@ -257,6 +286,15 @@ class Rules(unittest.TestCase):
 	def test_no_circles(self):
 		found = circles(c_edges(self.texts(".c", ".h", ".S"))) + circles(python_edges(self.texts(".py")))
 		self.no_faults([" <-> ".join(circle) for circle in found])
+
+	@unittest.skipUnless(shutil.which("nm"), "there is no nm")
+	def test_no_circles_of_calls(self):
+		build = os.environ.get("BNND_BUILD_DIR")
+		if not build:
+			self.skipTest("BNND_BUILD_DIR is not set: only a build knows who calls whom")
+		edges = symbol_edges(build)
+		self.assertIn("lib/base/err", edges["daemon/ops/ops"])
+		self.no_faults([" <-> ".join(circle) for circle in circles(edges)])
 
 	def test_circles_are_seen(self):
 		c = {"a/x.h": "", "a/x.c": '#include "a/x.h"\n#include "b/y.h"\n', "b/y.h": '#include "b/z.h"\n', "b/z.h": ""}
