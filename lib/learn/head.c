@@ -111,11 +111,7 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 {
 	REQUIRE(d >= 1 && d <= LEARN_FEATURES_MAX);
 	struct learn_head *head = mem_zalloc(1, sizeof *head);
-	*head = (struct learn_head){.preset = settings->preset,
-		.d = d,
-		.n = n,
-		.ids = mem_dup(ids, n * sizeof *ids),
-		.blocks = mem_zalloc(n, sizeof(struct block *))};
+	*head = (struct learn_head){.preset = settings->preset, .d = d, .n = n, .ids = mem_dup(ids, n * sizeof *ids)};
 	size_t at = 0;
 	for (size_t c = 0, k = 0; c < n; c += k) {
 		k = block_rows(ids + c, n - c);
@@ -124,6 +120,7 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 			atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
 		else
 			block = block_new(settings->width == LEARN_FLOAT, d, rows + c, ids + c, k);
+		head->blocks = mem_grow(head->blocks, head->n_blocks, sizeof(struct block *));
 		head->blocks[head->n_blocks++] = block;
 	}
 	return head;
