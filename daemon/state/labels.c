@@ -39,7 +39,7 @@ struct finding {
 	size_t n_left;
 };
 
-enum { ALL_FOUND = 1 };
+enum { ALL_FOUND = 1, FEW = 256 };
 
 /* The walk comes from the newest: a label is that of every time from its birth on that has none yet. */
 static int found_label(void *ctx, const struct store_item *item)
@@ -68,13 +68,26 @@ static int found_label(void *ctx, const struct store_item *item)
 	return finding->n_left > 0 ? 0 : ALL_FOUND;
 }
 
+/* Of a few, the living labels first: most classes are still called what they were called then. */
+static int find_living(struct finding *finding, struct store *store, struct err *err)
+{
+	const struct label_wants *wants = finding->wants;
+	int r = 0;
+	for (size_t i = 0; r == 0 && wants->n <= FEW && i < wants->n; i++)
+		if (i == 0 || wants->list[i].class_id != wants->list[i - 1].class_id)
+			r = store_label(store, wants->list[i].class_id, found_label, finding, err);
+	return r;
+}
+
 int labels_find(struct label_wants *wants, struct store *store, struct err *err)
 {
 	struct finding finding = {.wants = wants, .n_left = wants->n};
 	int r = 0;
 	if (wants->n > 0) {
 		qsort(wants->list, wants->n, sizeof *wants->list, by_class_then_newest);
-		r = store_labels(store, found_label, &finding, err);
+		r = find_living(&finding, store, err);
+		if (r == 0)
+			r = store_labels(store, found_label, &finding, err);
 	}
 	label_wants_drop(wants);
 	return r < 0 ? r : 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* daemon/state/labels.h: what classes were called when, for entries that are read back from the store: changes keep class ids,
- * never labels. Wanted labels are gathered and found together, by one walk over the labels from the newest back that ends
- * with the last one found: the cost is that of how far back they lie, not their number times that of all labels. */
+ * never labels. Wanted labels are gathered and found together: a few by what their classes are called now, where that was so
+ * then; the others by one walk over the labels from the newest back that ends with the last one found. The cost is that of
+ * how far back they lie, not their number times that of all labels. */
 #pragma once
 
 #include "daemon/state/snapshot.h"

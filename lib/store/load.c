@@ -305,8 +305,11 @@ int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *c
 	return read_finish(store, r, 0, err);
 }
 
-int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
+/* Gives fn the labels that `which` (what follows WHERE) selects; class_id is its ?1, where there is one. */
+static int give_labels(
+	struct store *store, const char *which, const uint32_t *class_id, store_item_fn *fn, void *ctx, struct err *err)
 {
+	char sql[256];
 	struct err own;
 	err = err ? err : &own;
 	if (!store->db)
@@ -314,7 +317,10 @@ int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *
 	read_begin(store);
 	sqlite3_stmt *stmt = NULL;
 	int answer = 0;
-	int r = sql_prepare(store->db, "SELECT " ITEM_COLUMNS " FROM item WHERE kind = 2 ORDER BY id DESC", &stmt, err);
+	snprintf(sql, sizeof sql, "SELECT " ITEM_COLUMNS " FROM item WHERE %s ORDER BY id DESC", which);
+	int r = sql_prepare(store->db, sql, &stmt, err);
+	if (r == 0 && class_id)
+		sql_bind(stmt, SQL_ARGS(*class_id, ALIVE));
 	while (r == 0 && answer == 0 && (r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
 		r = 0;
@@ -324,4 +330,14 @@ int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *
 	}
 	sqlite3_finalize(stmt);
 	return read_finish(store, r, answer, err);
+}
+
+int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
+{
+	return give_labels(store, "kind = 2", NULL, fn, ctx, err);
+}
+
+int store_label(struct store *store, uint32_t class_id, store_item_fn *fn, void *ctx, struct err *err)
+{
+	return give_labels(store, "class_id = ?1 AND died = ?2 AND kind = 2", &class_id, fn, ctx, err);
 }

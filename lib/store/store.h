@@ -149,6 +149,8 @@ int store_undo_target(struct store *store, uint64_t *ret_target, struct err *err
 /* Every label item ever, living or dead, the newest first: so that a history can name a class that is forgotten now, and
  * stop (fn) when it has what it wants. Only kind, class_id, born, data and len_bytes are filled. Bad ones are left out. */
 int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err);
+/* The living label of a class alone, if it has one that is good: the one that it has had since its birth. */
+int store_label(struct store *store, uint32_t class_id, store_item_fn *fn, void *ctx, struct err *err);
 
 struct store_entry { /* of the history */
 	uint64_t seq;
