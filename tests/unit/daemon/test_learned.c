@@ -396,6 +396,48 @@ static void test_old_labels(void **state)
 	assert_same_after_reopening();
 }
 
+static void assert_key_names(const uint8_t *key, const char *label)
+{
+	struct change_outcome outcome;
+	struct err err;
+	struct label want = label_of(label);
+	assert_int_equal(learned_find_key(learned, key, &outcome, &err), 0);
+	assert_true(outcome.repeated && outcome.entry->n_classes == 1);
+	assert_true(label_equal(&outcome.entry->classes[0].label, &want));
+	change_outcome_deinit(&outcome);
+}
+
+/* Whatever became of the class since: a result is told again as it was told first. */
+static void test_a_key_names_the_class_of_its_time(void **state)
+{
+	static const uint8_t first[STORE_KEY_BYTES] = {1}, second[STORE_KEY_BYTES] = {2};
+	const struct change_guard guards[] = {{.key = first}, {.key = second}, {.key = NULL}};
+	struct change_outcome outcome;
+	struct err err;
+	(void)state;
+	assert_int_equal(teach("mug", 0, EACH, &guards[0], &outcome, &err), 0);
+	change_outcome_deinit(&outcome);
+	assert_key_names(first, "mug");
+	rename_to("mug", "cup", 0);
+	assert_int_equal(teach("cup", 50, EACH, &guards[1], &outcome, &err), 0);
+	change_outcome_deinit(&outcome);
+	assert_key_names(first, "mug");
+	assert_key_names(second, "cup");
+	struct label cup = label_of("cup");
+	assert_int_equal(learned_forget(learned, &cup, &guards[2], &outcome, &err), 0);
+	change_outcome_deinit(&outcome);
+	assert_key_names(first, "mug");
+	assert_key_names(second, "cup");
+	for (size_t i = 0; i < 3; i++) { /* the forgetting, the second lesson, the renaming: it is mug again */
+		assert_int_equal(learned_undo(learned, &guards[2], &outcome, &err), 0);
+		change_outcome_deinit(&outcome);
+		assert_key_names(first, "mug");
+		assert_key_names(second, "cup");
+	}
+	assert_same_after_reopening();
+	assert_key_names(second, "cup");
+}
+
 /* Two classes of one key, from a time without keys: each is found by its own bytes, another spelling finds the first. */
 static void test_twins(void **state)
 {
@@ -505,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_guards, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forget_rename_undo, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_labels, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_key_names_the_class_of_its_time, setup, teardown),
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test_setup_teardown(test_any_sequence_of_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lessons_in_memory_are_bounded, setup, teardown),

@@ -265,6 +265,10 @@ static void test_labels_living_and_dead(void **state)
 	char text[64] = "";
 	assert_int_equal(store_labels(f->store, add_label, text, NULL), 0);
 	assert_string_equal(text, "2=jug@4 2=mug@2 1=cup@1 ");
+	text[0] = '\0';
+	for (uint32_t class_id = 1; class_id <= 3; class_id++) /* forgotten, renamed, never there */
+		assert_int_equal(store_label(f->store, class_id, add_label, text, NULL), 0);
+	assert_string_equal(text, "2=jug@4 ");
 }
 
 static void test_current(void **state)
