@@ -15,12 +15,12 @@ if __name__ == "__main__":
 
 import io
 import pathlib
-import subprocess
 import sys
-import threading
 
 import numpy as np
 from PIL import Image
+
+from tools.git_tree import GitTree, NoTree
 
 SIDE = 64
 ROOT = "tiny-imagenet-200/"
@@ -39,37 +39,6 @@ class Folder:
 			yield (self.root / name).read_bytes()
 
 
-class Git:
-	"""The same files in the tree of a git directory's HEAD, read through one process."""
-
-	def __init__(self, path):
-		self.git = ["git", f"--git-dir={path}"]
-		try:
-			lines = subprocess.check_output(self.git + ["ls-tree", "-r", "HEAD"]).decode().splitlines()
-		except (OSError, subprocess.CalledProcessError):
-			raise SystemExit(f"{path}: neither an unpacked {ROOT} nor a git directory that can be read") from None
-		at = [(line.split("\t")[1], line.split()[2]) for line in lines]
-		self.ids = {name[len(ROOT) :]: i for name, i in at if name.startswith(ROOT)}
-		self.names = sorted(self.ids)
-
-	def read(self, names):
-		process = subprocess.Popen(self.git + ["cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-		def feed():  # beside the reader: a full pipe would stop both
-			for name in names:
-				process.stdin.write((self.ids[name] + "\n").encode())
-			process.stdin.close()
-
-		feeder = threading.Thread(target=feed)
-		feeder.start()
-		for _ in names:
-			size = int(process.stdout.readline().split()[2])
-			yield process.stdout.read(size)
-			process.stdout.read(1)
-		feeder.join()
-		process.wait()
-
-
 def label_lists(source):
 	"""{'train': ([name], [class]), 'val': ...} and the classes' names."""
 	train = [n for n in source.names if n.startswith("train/") and n.endswith(".JPEG")]
@@ -84,12 +53,20 @@ def label_lists(source):
 	}, classes
 
 
+def open_source(path):
+	if (path / "train").is_dir() or (path / ROOT).is_dir():
+		return Folder(path)
+	try:
+		return GitTree(path, below=ROOT)
+	except NoTree:
+		raise SystemExit(f"{path}: neither an unpacked {ROOT} nor a git directory that can be read") from None
+
+
 def main(path, out):
 	path, out = pathlib.Path(path), pathlib.Path(out)
-	unpacked = (path / "train").is_dir() or (path / ROOT).is_dir()
 	if not path.is_dir():
 		raise SystemExit(f"{path}: no such folder")
-	source = Folder(path) if unpacked else Git(path)
+	source = open_source(path)
 	if ANNOTATIONS not in source.names or not any(n.startswith("train/") for n in source.names):
 		raise SystemExit(f"{path}: no {ROOT} with train and {ANNOTATIONS} in it")
 	parts, classes = label_lists(source)
