@@ -26,11 +26,11 @@ def skip(why):
 	sys.exit(77)
 
 
-def cifar_train(name):
-	"""name: cifar10 or cifar100 (by its 100 fine classes)."""
-	path = pathlib.Path(os.environ.get("BNND_SHARED_DATA", "")) / "data" / (name + "-train.bin.xz")
+def cifar(name, part):
+	"""name: cifar10 or cifar100 (by its 100 fine classes); part: train or test."""
+	path = pathlib.Path(os.environ.get("BNND_SHARED_DATA", "")) / "data" / ("%s-%s.bin.xz" % (name, part))
 	if not os.environ.get("BNND_SHARED_DATA") or not path.exists():
-		skip("BNND_SHARED_DATA does not name the folder with data/%s-train.bin.xz" % name)
+		skip("BNND_SHARED_DATA does not name the folder with data/%s" % path.name)
 	labels = {"cifar10": 1, "cifar100": 2}[name]
 	rows = np.frombuffer(lzma.open(path).read(), np.uint8).reshape(-1, labels + 3072)
 	return rows[:, labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, labels - 1].astype(int)
@@ -152,7 +152,7 @@ def draws(name, seeds, taught):
 		pictures, labels = fashion("train")
 		asked, asked_labels = fashion("t10k")
 	else:
-		pictures, labels = asked, asked_labels = cifar_train(name)
+		pictures, labels = asked, asked_labels = cifar(name, "train")
 	classes, plans = labels.max() + 1, []
 	others = 500 if name == "cifar10" else 40
 	for seed in range(seeds):
