@@ -174,9 +174,13 @@ struct bnnd_picture {
 	double roi_x, roi_y, roi_width, roi_height;
 };
 
+#define BNND_REFUSE_NEVER (-1.0)
+
 struct bnnd_infer_options {
-	uint32_t top;  /* labels wanted, 0: 3; at most BNND_TOP_MAX */
-	double refuse; /* share of known pictures refused: 0.01, 0.02, 0.05, 0.10, 0.20; 0: the daemon's default */
+	uint32_t top; /* labels wanted, 0: 3; at most BNND_TOP_MAX */
+	/* Share of known pictures refused: 0.01, 0.02, 0.05, 0.10, 0.20; BNND_REFUSE_NEVER: the class ranked first is always
+	 * the answer; 0: the daemon's default. */
+	double refuse;
 };
 
 struct bnnd_scored {
@@ -392,7 +396,7 @@ struct bnnd_status {
 	char widths[16]; /* "8/16" */
 	char preset[16];
 	uint64_t memory_bound_bytes;
-	double refuse;
+	double refuse;     /* a share; 0: never */
 	char waiting[512]; /* a sentence, where classes that another model was taught wait in the state directory; "" */
 };
 /* Never waits for an inference or a lesson; bnnd_free it. */

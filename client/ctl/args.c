@@ -42,7 +42,7 @@ static const struct {
 	[ARG_ROTATE] = {"rotate", 0, "DEG", "turn each picture clockwise first: 0, 90, 180 or 270",
 		"0, 90, 180 or 270"},
 	[ARG_REFUSE] = {"refuse", 0, "SHARE",
-		"strictness: refuse this share of known pictures: 0.01, 0.02, 0.05, 0.10 or 0.20",
+		"strictness: refuse this share of known pictures: 0.01, 0.02, 0.05, 0.10 or 0.20; or never",
 		"0.01, 0.02, 0.05, 0.10 or 0.20"},
 	[ARG_TOP] = {"top", 0, "N", "labels to list (3, at most 10)", "a number from 1 to 10"},
 	[ARG_FAIL_UNKNOWN] = {"fail-unknown", 0, NULL, "exit 5 when a picture is unknown"},
@@ -196,6 +196,10 @@ static bool parse_refuse(const char *s, struct args *args)
 	static const double shares[] = {0.01, 0.02, 0.05, 0.10, 0.20};
 	double v;
 	char *end;
+	if (strcmp(s, "never") == 0) {
+		args->refuse = BNND_REFUSE_NEVER;
+		return true;
+	}
 	if (!parse_fraction(s, &end, &v) || *end)
 		return false;
 	for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)

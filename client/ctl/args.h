@@ -50,7 +50,7 @@ struct args {
 	uint32_t raw_width, raw_height, raw_channels;
 	double roi[4];
 	uint32_t rotate;
-	double refuse;
+	double refuse; /* a share, BNND_REFUSE_NEVER, or 0: not given */
 	uint32_t top;
 	const char *output;
 	uint32_t limit;

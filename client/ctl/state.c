@@ -60,8 +60,11 @@ static void status_text(const struct ctl *ctl, const struct bnnd_status *status)
 		status->model.width, status->model.height, status->model.fit, status->model.features, id);
 	printf("  kernels    %s, %u thread%s\n", status->kernels, status->infer_threads,
 		status->infer_threads == 1 ? "" : "s");
-	printf("  learner    %s, %s bits, refuses %.0f %% of known pictures\n", status->preset, status->widths,
-		status->refuse * 100.0);
+	printf("  learner    %s, %s bits, ", status->preset, status->widths);
+	if (status->refuse > 0)
+		printf("refuses %.0f %% of known pictures\n", status->refuse * 100.0);
+	else
+		puts("never answers unknown");
 	printf("  memory     at most %" PRIu64 " MiB\n", status->memory_bound_bytes >> 20);
 	printf("  learned    %u class%s, change %" PRIu64 "\n", status->classes, status->classes == 1 ? "" : "es",
 		status->seq);

@@ -49,7 +49,8 @@ int bnnd_infer(struct bnnd_conn *conn, const struct bnnd_picture *picture, const
 	infer.picture = &parts.picture;
 	if (options) {
 		infer.top = options->top;
-		refuse.share = options->refuse;
+		refuse.never = options->refuse == BNND_REFUSE_NEVER;
+		refuse.share = refuse.never ? 0 : options->refuse;
 		infer.refuse = options->refuse != 0 ? &refuse : NULL;
 	}
 	request.op_case = BNND__REQUEST__OP_INFER;

@@ -20,7 +20,7 @@ struct config {
 	char *model;            /* model.path; NULL: model_choice.h chooses */
 	char *model_dir;        /* model.dir: where `current` and default.bnn are looked up */
 	uint32_t infer_threads; /* infer.threads; 0: max(1, cores - 1) */
-	double refuse;          /* answers.refuse: 0.01, 0.02, 0.05, 0.10, 0.20 */
+	double refuse;          /* answers.refuse: 0.01, 0.02, 0.05, 0.10, 0.20; 0: never */
 	uint32_t decode_memory_mib;    /* image.decode_memory_mib: 48 */
 	uint32_t decode_megapixels;    /* image.decode_megapixels: 24 */
 	uint32_t decode_seconds;       /* image.decode_seconds: 10 */

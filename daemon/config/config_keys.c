@@ -30,8 +30,8 @@ const struct config_key config_keys[] = {
 	{"infer.threads", CONFIG_UINT, AT(infer_threads), 0, 64, NULL,
 		"0: one less than there are cores, at least one"},
 	{"answers.refuse", CONFIG_SHARE, AT(refuse), 0, 0, NULL,
-		"strictness: the share of pictures of taught things that may be answered unknown; 0.01, 0.02, 0.05, "
-		"0.1 or 0.2"},
+		"share of pictures of taught things that may be answered unknown: 0.01, 0.02, 0.05, 0.1, 0.2; or never "
+		"(a closed world)"},
 	{"image.decode_memory_mib", CONFIG_UINT, AT(decode_memory_mib), 1, 1024, NULL,
 		"what one picture's decoder may hold, MiB; a progressive JPEG of 12 megapixels needs 35 (4:2:0)"},
 	{"image.decode_megapixels", CONFIG_UINT, AT(decode_megapixels), 1, 4096, NULL,
@@ -174,16 +174,22 @@ static int set_real(const struct config_key *key, const char *text, double *at, 
 	return 0;
 }
 
+static const char never[] = "never"; /* of CONFIG_SHARE */
+
 static int set_share(const struct config_key *key, const char *text, double *at, struct err *err)
 {
 	char *end;
 	double v = strtod(text, &end);
+	if (strcmp(text, never) == 0) {
+		*at = 0;
+		return 0;
+	}
 	for (size_t i = 0; text[0] && !*end && i < BNN_REFUSE_SHARES; i++)
 		if (fabs(v - bnn_refuse_share[i]) < 1e-9) {
 			*at = bnn_refuse_share[i];
 			return 0;
 		}
-	return wrong(key, err, "must be 0.01, 0.02, 0.05, 0.1 or 0.2");
+	return wrong(key, err, "must be 0.01, 0.02, 0.05, 0.1 or 0.2, or never");
 }
 
 static int set_choice(const struct config_key *key, const char *text, uint32_t *at, struct err *err)
@@ -283,8 +289,13 @@ void config_key_print(const struct config_key *key, const struct config *config,
 		fprintf(out, "0%o", *(const uint32_t *)at);
 		break;
 	case CONFIG_REAL:
-	case CONFIG_SHARE:
 		print_real(*(const double *)at, out);
+		break;
+	case CONFIG_SHARE:
+		if (*(const double *)at == 0)
+			fputs(never, out);
+		else
+			print_real(*(const double *)at, out);
 		break;
 	case CONFIG_CHOICE:
 		fputs(key->choices[*(const uint32_t *)at - 1], out);

@@ -10,7 +10,7 @@ enum config_type {
 	CONFIG_UINT,   /* uint32_t, low..high */
 	CONFIG_MODE,   /* uint32_t, octal */
 	CONFIG_REAL,   /* double, low..high */
-	CONFIG_SHARE,  /* double, one of bnn_refuse_share */
+	CONFIG_SHARE,  /* double, one of bnn_refuse_share, or 0: "never" */
 	CONFIG_CHOICE, /* enum (as uint32_t), one of choices: its index + 1 */
 };
 

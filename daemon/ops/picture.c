@@ -13,12 +13,18 @@
 enum { TOP_DEFAULT = 3 };
 static const double SHARE_TOLERANCE = 1e-6; /* a share written as text comes back as nearly the same double */
 
-/* The constants of one of the five shares. */
+/* The constants of one of the five shares, or of "never", where they decide nothing. */
 static int constants_from(
 	const struct ops *ops, const Bnnd__Refuse *refuse, struct learn_answer_constants *ret, struct err *err)
 {
 	const struct bnn_info *model = ops->model;
 	double share = refuse ? refuse->share : ops->config->refuse;
+	bool never = refuse ? refuse->never : share == 0;
+	if (never && share != 0)
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "refuse.never"},
+			"refuse has a share and never: one of them is possible");
+	if (never)
+		share = bnn_refuse_share[0];
 	for (size_t i = 0; i < BNN_REFUSE_SHARES; i++) {
 		if (!(fabs(share - bnn_refuse_share[i]) < SHARE_TOLERANCE))
 			continue;
@@ -26,11 +32,12 @@ static int constants_from(
 			.unknown_cosine = model->unknown_cosine[i],
 			.deviations = model->deviations[i],
 			.deviation = model->deviation,
-			.deviation_weight = model->deviation_weight};
+			.deviation_weight = model->deviation_weight,
+			.never = never};
 		return 0;
 	}
 	return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "refuse.share"},
-		"the share to refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2");
+		"the share to refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2, or never");
 }
 
 static void picture_answer(struct asked_look *asked)

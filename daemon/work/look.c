@@ -114,7 +114,8 @@ static void look_compute(struct look_job *job, struct look_thread *thread)
 	if (job->what != LOOK_ANSWER)
 		return;
 	learn_head_answer(job->snapshot->head, job->q, &job->constants, &job->answer);
-	if (!thread->model->has_answers) { /* nothing says where unknown begins, so everything is */
+	if (!thread->model->has_answers &&
+		!job->constants.never) { /* nothing says where unknown begins, so everything is */
 		job->answer.known = job->answer.passes = false;
 		job->answer.unknown_score = 1;
 	}

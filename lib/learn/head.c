@@ -234,20 +234,21 @@ void learn_head_answer(const struct learn_head *head, const int8_t *q, const str
 	answer.threshold =
 		answer.n_top > 0 ? threshold_of(likeness_of(head, best[0]), constants) : constants->unknown_cosine;
 
-	double largest = answer.threshold;
+	const bool asked = head->n > 0 && q_norm > 0;
+	double largest = constants->never && asked ? cosine[0] : answer.threshold;
 	for (size_t c = 0; c < head->n; c++)
 		largest = cosine[c] > largest ? cosine[c] : largest;
-	double unknown = learn_exp(t * (answer.threshold - largest)), sum = unknown;
+	double unknown = constants->never ? 0 : learn_exp(t * (answer.threshold - largest)), sum = unknown;
 	for (size_t c = 0; c < head->n; c++)
 		sum += learn_exp(t * (cosine[c] - largest));
-	answer.unknown_score = q_norm > 0 ? unknown / sum : 1;
+	answer.unknown_score = asked ? unknown / sum : 1;
 	for (size_t i = 0; i < answer.n_top; i++) {
 		double s = cosine[best[i]];
 		answer.top[i].id = head->ids[best[i]];
 		answer.top[i].cosine = s;
 		answer.top[i].score = q_norm > 0 ? learn_exp(t * (s - largest)) / sum : 0;
 	}
-	answer.passes = answer.n_top > 0 && q_norm > 0 && answer.top[0].cosine >= answer.threshold;
+	answer.passes = asked && (constants->never || answer.top[0].cosine >= answer.threshold);
 	answer.known = answer.passes && answer.top[0].id != ID_NONE;
 	*ret_answer = answer;
 	free(cosine);

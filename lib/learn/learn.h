@@ -101,6 +101,7 @@ struct learn_answer_constants {
 	double deviations;       /* k */
 	double deviation;        /* sd_0: what the standard deviation is before pictures tell */
 	double deviation_weight; /* w: how many pictures that is worth; 0 with deviation 0 where all is s_0 */
+	bool never; /* a closed world: the class ranked first passes, and unknown has no share of the scores */
 };
 enum { LEARN_TOP_MAX = 10 };
 struct learn_answer {
@@ -111,8 +112,9 @@ struct learn_answer {
 		uint32_t id;
 		double cosine, score;
 	} top[LEARN_TOP_MAX]; /* ranked: by cosine (default), by raw logit (reference); ties: the smaller id first */
-	double threshold;     /* t_c of the class ranked first; `score` is the softmax over {T s_c} and {T t_c} of it */
-	double unknown_score; /* 1 when there is no class */
+	/* t_c of the class ranked first, `never` or not; `score` is the softmax over {T s_c} and, but for `never`, {T t_c} */
+	double threshold;
+	double unknown_score; /* 1 when there is no class, or q is of zeros */
 };
 /* q of d values -> answer. A q of zeros is answered unknown. Thread-safe on one head. */
 void learn_head_answer(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,

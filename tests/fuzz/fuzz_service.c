@@ -264,6 +264,7 @@ static void make_question(struct fuzz_input *input, struct peer *peer, unsigned 
 		m->infer.picture = take_picture(input, m);
 		m->infer.top = fuzz_u8(input) % 12;
 		m->refuse.share = shares[fuzz_u8(input) % 8];
+		m->refuse.never = m->refuse.share <= 0;
 		m->infer.refuse = m->infer.top % 2 ? &m->refuse : NULL;
 		m->request.infer = &m->infer;
 		break;

@@ -77,6 +77,32 @@ class Spine(DaemonTest):
 			self.refused(Code.INVALID_ARGUMENT, "0\\.01", client.infer, picture("disc", 1), refuse=0.5)
 			self.refused(Code.INVALID_ARGUMENT, "10", client.infer, picture("disc", 1), top=11)
 
+	def test_a_closed_world(self):
+		"""Nothing is unknown where nothing else can be seen: for one question, or by the setting."""
+		daemon = self.daemon()
+		with daemon.client() as client:
+			self.teach(client, "disc", "ring")
+			foreign = pictures("waves", 10) + pictures("checks", 10)
+			self.assertLess(sum(a.known for a in client.infer_many(foreign)), 20)
+			for answer in client.infer_many(foreign, refuse="never"):
+				self.assertTrue(answer.known)
+				self.assertEqual(answer.top[0].label, answer.label)
+				self.assertEqual(0, answer.unknown_score)
+				self.assertAlmostEqual(1, sum(s.score for s in answer.top))
+			self.assertEqual(0.05, client.status().refuse)
+			both = bnnd.messages().Infer(picture=foreign[0].message())
+			both.refuse.share, both.refuse.never = 0.01, True
+			self.refused(Code.INVALID_ARGUMENT, "one of them", client.call, foreign[0].payload, infer=both)
+		self.assertEqual(0, daemon.stop())
+		daemon.config = "answers:\n  refuse: never\n"
+		daemon.start()
+		with daemon.client() as client:
+			self.assertEqual(0, client.status().refuse)
+			self.assertTrue(all(a.known for a in client.infer_many(foreign)))
+			self.assertLess(sum(a.known for a in client.infer_many(foreign, refuse=0.05)), 20)
+		_, out, _ = daemon.ctl("status")
+		self.assertIn("never answers unknown", out)
+
 	def test_embed_and_look(self):
 		from PIL import Image
 

@@ -49,6 +49,7 @@ FRAMES = [
 	("cancel", CANCEL, None, "", 5, b""),
 	("request-status", REQUEST, "Request", "status { }", 1, b""),
 	("request-infer-raw", REQUEST, "Request", f"timeout_ms: 2000 infer {{ {RAW} top: 3 }}", 2, PIXELS),
+	("request-infer-never", REQUEST, "Request", "infer { refuse { never: true } }", 3, b"\x89PNG"),
 	(
 		"request-infer-roi",
 		REQUEST,

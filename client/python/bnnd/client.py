@@ -278,12 +278,14 @@ class Client:
 
 	def _infer_message(self, picture, top, refuse):
 		m = messages().Infer(picture=picture.message(), top=top)
-		if refuse is not None:
+		if refuse == "never":
+			m.refuse.never = True
+		elif refuse is not None:
 			m.refuse.share = refuse
 		return m
 
 	def infer(self, picture, top=0, refuse=None, timeout_ms=0):
-		"""What is this? An Answer."""
+		"""What is this? An Answer. refuse: how strict, a share or "never"; None: as the daemon is set."""
 		return self._ask("answer", picture.payload, timeout_ms, infer=self._infer_message(picture, top, refuse))[0]
 
 	def infer_many(self, pictures, top=0, refuse=None):

@@ -58,6 +58,8 @@ void test_args_good(void **state)
 	assert_int_equal(a.raw_channels, 3);
 	assert_int_equal(a.top, 10);
 	assert_true(a.refuse == 0.20);
+	assert_int_equal(parse("infer|--refuse|never|f", memory, &a, &err), 0);
+	assert_true(a.refuse == BNND_REFUSE_NEVER);
 	free(a.operands);
 
 	assert_int_equal(parse("learn|--key|00112233445566778899AabBcCdDeEfF|--if-seq|0|x", memory, &a, &err), 0);
@@ -103,6 +105,7 @@ void test_args_bad(void **state)
 		{"infer|--top|3x", "--top 3x"},
 		{"infer|--refuse|0.5", "0.01, 0.02"},
 		{"infer|--refuse|5%", "0.01, 0.02"},
+		{"infer|--refuse|-1", "0.01, 0.02"},
 		{"infer|--raw|640x480", "640x480x3"},
 		{"infer|--raw|640x480x4", "640x480x3"},
 		{"infer|--raw|0x480x3", "640x480x3"},

@@ -21,6 +21,10 @@ static void checks_infer(struct fake *f)
 	FAKE_CHECK(f, infer->picture->raw && infer->picture->raw->width == 3 && infer->picture->raw->channels == 1);
 	FAKE_CHECK(f, infer->picture->rotate == 90 && infer->picture->roi && infer->picture->roi->height == 0.5);
 	fake_answer(f, id, NULL);
+	id = fake_expect(f, BNND__REQUEST__OP_INFER);
+	FAKE_CHECK(f,
+		f->request->infer->refuse && f->request->infer->refuse->never && f->request->infer->refuse->share == 0);
+	fake_answer(f, id, "mug");
 	(void)fake_read(f);
 }
 
@@ -49,6 +53,9 @@ void test_infer(void **state)
 	struct bnnd_infer_options options = {.top = 2, .refuse = 0.01};
 	assert_int_equal(bnnd_infer(conn, &raw, &options, &answer, NULL), 0);
 	assert_true(!answer.known && answer.reason == BNND_UNKNOWN && answer.n_top == 0 && answer.label[0] == '\0');
+	options.refuse = BNND_REFUSE_NEVER;
+	assert_int_equal(bnnd_infer(conn, &picture, &options, &answer, NULL), 0);
+	assert_true(answer.known);
 	bnnd_close(conn);
 	fake_stop(&fake);
 }

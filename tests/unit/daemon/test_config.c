@@ -49,6 +49,9 @@ static void test_good(void **state)
 	assert_string_equal(config.socket_path, "/tmp/x y.sock");
 	assert_true(config.refuse == 0.10);
 	config_deinit(&config);
+	assert_int_equal(load("answers.refuse: never\n", &config, &err), 0);
+	assert_true(config.refuse == 0);
+	config_deinit(&config);
 }
 
 static void test_bad(void **state)
@@ -84,7 +87,10 @@ static void test_bad(void **state)
 		{"model.path: ~pi/x.bnn\n", ":1:13: ", "model.path begins with ~"},
 		{"learner: 3\n", ":1:10: ", "expected 'key: value' lines here"},
 		{"- 1\n", ":1:1: ", "expected 'key: value' lines here"},
-		{"answers:\n  refuse: 0.07\n", ":2:11: ", "answers.refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2"},
+		{"answers:\n  refuse: 0.07\n",
+			":2:11: ", "answers.refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2, or never"},
+		{"answers:\n  refuse: 0\n", ":2:11: ", "answers.refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2, or never"},
+		{"answers:\n  refuse: Never\n", ":2:11: ", "or never"},
 		{"socket:\n  mode: 888\n", ":2:9: ", "octal"},
 		{"socket:\n  path: \"\"\n", ":2:9: ", "socket.path must have 1 to 107 bytes, not 0"},
 		{"state: {dir: *x}\n", ":1:14: ", "undefined alias"},

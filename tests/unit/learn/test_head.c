@@ -111,6 +111,39 @@ static void test_unknown(void **state)
 	learn_head_free(NULL);
 }
 
+/* A closed world: the best class is the answer, however far it is, and unknown has no share. */
+static void test_never_unknown(void **state)
+{
+	(void)state;
+	const double w[2 * D] = {1, 0, 0, 0, 0, 1, 0, 0};
+	const uint32_t ids[2] = {4, 0};
+	const int8_t far[D] = {-90, -91, 10, 0}, none[D] = {0, 80, 0, 0}, zero[D] = {0};
+	for (enum learn_width width = LEARN_8_8; width <= LEARN_FLOAT; width++) {
+		struct learn_settings s = settings_of(LEARN_DEFAULT, width);
+		struct learn_head *head = make_head(&s, D, w, ids, 2);
+		struct learn_answer_constants never = constants;
+		struct learn_answer a;
+		never.never = true;
+		learn_head_answer(head, far, &constants, &a);
+		assert_false(a.passes);
+		double ratio = a.top[0].score / a.top[1].score;
+		learn_head_answer(head, far, &never, &a);
+		assert_true(a.known && a.passes && a.top[0].id == 4 && a.top[0].cosine < 0);
+		assert_true(a.unknown_score == 0);
+		assert_true(fabs(sum_of(&a) - 1) < 1e-12);
+		assert_true(fabs(a.top[0].score / a.top[1].score / ratio - 1) < 1e-9);
+		learn_head_answer(head, none, &never, &a);
+		assert_true(a.passes && !a.known && a.top[0].id == 0);
+		learn_head_answer(head, zero, &never, &a);
+		assert_true(!a.passes && a.unknown_score == 1 && a.top[0].score == 0);
+		learn_head_free(head);
+		head = make_head(&s, D, w, ids, 0);
+		learn_head_answer(head, far, &never, &a);
+		assert_true(!a.passes && a.n_top == 0 && a.unknown_score == 1);
+		learn_head_free(head);
+	}
+}
+
 /* A class that knows its own cosines has a threshold of its own; one that does not has s_0. */
 static void test_threshold_of_likeness(void **state)
 {
@@ -312,6 +345,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranking),
 		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_never_unknown),
 		cmocka_unit_test(test_threshold_of_likeness),
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_ties),

@@ -249,6 +249,10 @@ void test_wire_values(void **state)
 	assert_true(request->infer->picture->roi->x == 0.25 && request->infer->picture->roi->height == 0.875);
 	assert_true(request->infer->refuse->share == 0.01);
 
+	vector_read("request-infer-never.hex", &v);
+	request = (const Bnnd__Request *)vector_decode("request-infer-never.hex", &v);
+	assert_true(request->infer->refuse->never && request->infer->refuse->share == 0);
+
 	/* A guard on change 0 is a guard: presence is by the sub-message. */
 	vector_read("request-forget.hex", &v);
 	request = (const Bnnd__Request *)vector_decode("request-forget.hex", &v);
