@@ -25,9 +25,9 @@ static int touches_gather(struct learned *learned, uint64_t seq, struct touches 
 	return r;
 }
 
-/* Two walks back along the changes in force, before and after, to where they meet: behind that all lessons are shared. */
 enum { WALK_ENDS = 1 };
 
+/* Two walks back along the changes in force, before and after, to where they meet: behind that all lessons are shared. */
 struct fork {
 	struct touches *touches;
 	uint64_t old_at, new_at;
