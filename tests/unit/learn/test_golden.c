@@ -1,69 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/learn against tests/vectors/learn/: the rows of the Python specification (make_learn.py), bit for bit in every
- * width: float/float too, since its sums have an order and its exponential is our own. One test a file; the
- * environment names the source directory. */
+ * width: float/float too, since its sums have an order and its exponential is our own. One test a file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/endian.h"
 #include "lib/learn/learn.h"
+#include "tests/unit/learn/reader.h"
 
 static const char *const cases[] = {"first-one", "first-several", "seen-one", "seen-and-new", "remainder", "past-cap",
 	"decay", "zero-row", "no-others", "large-sequence", "reference-first-one", "reference-several",
 	"reference-seen", "reference-seen-alone", "reference-zero-row", "overflow", "saturation", "d512",
 	"over-a-batch", "reference-over-a-batch"};
-enum { N_CASES = sizeof cases / sizeof *cases, FILE_MAX_BYTES = 1 << 20, CLASSES_MAX = 8 };
-
-struct reader {
-	uint8_t *bytes;
-	size_t at, len_bytes;
-};
-
-static const uint8_t *take(struct reader *r, size_t n)
-{
-	assert_true(n <= r->len_bytes - r->at);
-	r->at += n;
-	return r->bytes + r->at - n;
-}
-
-static uint32_t take_u32(struct reader *r)
-{
-	return load_le32(take(r, 4));
-}
-
-static uint64_t take_u64(struct reader *r)
-{
-	return load_le64(take(r, 8));
-}
-
-static double take_f64(struct reader *r)
-{
-	uint64_t bits = take_u64(r);
-	double x;
-	memcpy(&x, &bits, sizeof x);
-	return x;
-}
-
-static void open_case(const char *name, struct reader *ret)
-{
-	const char *source = getenv("BNND_SOURCE_DIR");
-	char path[4096];
-	snprintf(path, sizeof path, "%s/tests/vectors/learn/%s.bin", source ? source : ".", name);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("cannot open %s", path);
-	*ret = (struct reader){.bytes = malloc(FILE_MAX_BYTES)};
-	ret->len_bytes = fread(ret->bytes, 1, FILE_MAX_BYTES, f);
-	fclose(f);
-	assert_memory_equal(take(ret, 4), "BNLV", 4);
-}
+enum { N_CASES = sizeof cases / sizeof *cases, CLASSES_MAX = 8 };
 
 static void compare(const struct learn_row *got, const uint8_t *expected, size_t bytes)
 {
@@ -104,7 +58,7 @@ static void run_width(struct reader *r, const struct learn_settings *settings, s
 static void test_case(void **state)
 {
 	struct reader r;
-	open_case(*state, &r);
+	open_case(*state, "BNLV", &r);
 	struct learn_settings settings = {.preset = take_u32(&r)};
 	settings.epochs = take_u32(&r);
 	settings.minibatch = take_u32(&r);
