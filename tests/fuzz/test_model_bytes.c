@@ -234,6 +234,6 @@ int main(int argc, char **argv)
 	}
 	stride = (size_t)atoi(argv[2]);
 	if (!strcmp(argv[1], "tiny"))
-		return cmocka_run_group_tests_name("changed tiny models", tiny, NULL, NULL);
-	return cmocka_run_group_tests_name("a shipped model, changed", whole, NULL, NULL);
+		return cmocka_run_group_tests(tiny, NULL, NULL);
+	return cmocka_run_group_tests(whole, NULL, NULL);
 }

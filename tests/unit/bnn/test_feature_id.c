@@ -277,5 +277,5 @@ int main(void)
 		cmocka_unit_test(test_every_tensor),
 		cmocka_unit_test(test_every_word_of_the_input),
 	};
-	return cmocka_run_group_tests_name("feature_id", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -430,5 +430,5 @@ int main(void)
 		cmocka_unit_test(test_golden_drawn),
 		cmocka_unit_test(test_golden_photographs),
 	};
-	return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -466,5 +466,5 @@ int main(void)
 	for (const struct kernels *const *k = kernels_usable(); *k; k++)
 		printf(" %s", (*k)->name);
 	printf("\n");
-	return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,5 +111,5 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_packed_weights),
 	};
-	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -594,5 +594,5 @@ int main(void)
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_forced_kernels),
 	};
-	return cmocka_run_group_tests_name("model", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -287,5 +287,5 @@ int main(void)
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_halves),
 	};
-	return cmocka_run_group_tests_name("numbers", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -468,5 +468,5 @@ int main(void)
 		cmocka_unit_test(test_overflow_is_zero),
 		cmocka_unit_test(test_explain),
 	};
-	return cmocka_run_group_tests_name("run", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

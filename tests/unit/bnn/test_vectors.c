@@ -141,5 +141,5 @@ int main(void)
 		cmocka_unit_test(test_drawn),
 		cmocka_unit_test(test_shipped),
 	};
-	return cmocka_run_group_tests_name("feature vectors", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

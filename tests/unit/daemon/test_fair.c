@@ -30,7 +30,7 @@ static int take(struct fair_queue *queue)
 	return item ? LIST_ENTRY(item, struct thing, item)->number : -1;
 }
 
-static void in_turn(void **state)
+static void test_in_turn(void **state)
 {
 	(void)state;
 	/* One user floods by two connections, another has two things by one, a third comes later. */
@@ -56,7 +56,7 @@ static void in_turn(void **state)
 }
 
 /* The turn of a user is remembered while anything waits, and forgotten with everything. */
-static void whose_turn_it_was(void **state)
+static void test_whose_turn_it_was(void **state)
 {
 	(void)state;
 	struct thing things[4];
@@ -82,7 +82,7 @@ static void whose_turn_it_was(void **state)
 
 /* One who asks, waits and asks again beside a flood waits for what is under way, not for another of the flood; two such
  * do not shut the flood out. */
-static void who_asks_one_at_a_time(void **state)
+static void test_who_asks_one_at_a_time(void **state)
 {
 	(void)state;
 	enum { N = 60 };
@@ -111,7 +111,7 @@ static void who_asks_one_at_a_time(void **state)
 }
 
 /* Two programs of a user that make a connection for each question do not shut out the one that he has had for long. */
-static void connections_go_to_the_end(void **state)
+static void test_connections_go_to_the_end(void **state)
 {
 	(void)state;
 	enum { N = 30 };
@@ -135,7 +135,7 @@ static void connections_go_to_the_end(void **state)
 }
 
 /* What is removed does not come, whoever had the last of a connection or a user. */
-static void removed_at_random(void **state)
+static void test_removed_at_random(void **state)
 {
 	(void)state;
 	enum { N = 300, STEPS = 20000 };
@@ -169,7 +169,7 @@ static void removed_at_random(void **state)
 }
 
 /* A user with one thing at a time waits for at most one of each other. */
-static void nobody_waits_long(void **state)
+static void test_nobody_waits_long(void **state)
 {
 	(void)state;
 	enum { FLOOD = 400, USERS = 4 };
@@ -194,12 +194,12 @@ static void nobody_waits_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_turn),
-		cmocka_unit_test(whose_turn_it_was),
-		cmocka_unit_test(who_asks_one_at_a_time),
-		cmocka_unit_test(connections_go_to_the_end),
-		cmocka_unit_test(removed_at_random),
-		cmocka_unit_test(nobody_waits_long),
+		cmocka_unit_test(test_in_turn),
+		cmocka_unit_test(test_whose_turn_it_was),
+		cmocka_unit_test(test_who_asks_one_at_a_time),
+		cmocka_unit_test(test_connections_go_to_the_end),
+		cmocka_unit_test(test_removed_at_random),
+		cmocka_unit_test(test_nobody_waits_long),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

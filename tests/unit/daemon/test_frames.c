@@ -54,7 +54,7 @@ static const struct shape shapes[] = {
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 /* The same stream in pieces of many sizes gives the same frames. */
-static void frames_in_any_pieces(void **state)
+static void test_frames_in_any_pieces(void **state)
 {
 	(void)state;
 	uint8_t stream[4096];
@@ -91,7 +91,7 @@ static void frames_in_any_pieces(void **state)
 	}
 }
 
-static void one_byte_reads_from_a_socket(void **state)
+static void test_one_byte_reads_from_a_socket(void **state)
 {
 	(void)state;
 	int fds[2];
@@ -121,7 +121,7 @@ static void one_byte_reads_from_a_socket(void **state)
 	close(fds[1]);
 }
 
-static void faulty_headers_are_told_before_anything_is_allocated(void **state)
+static void test_faulty_headers_are_told_before_anything_is_allocated(void **state)
 {
 	(void)state;
 	static const struct {
@@ -156,7 +156,7 @@ static void faulty_headers_are_told_before_anything_is_allocated(void **state)
 	}
 }
 
-static void a_large_payload_is_read_in_place(void **state)
+static void test_a_large_payload_is_read_in_place(void **state)
 {
 	(void)state;
 	enum { PAYLOAD = 3 << 20 };
@@ -200,7 +200,7 @@ static struct frame *numbered(size_t head, size_t payload, uint64_t *seed)
 }
 
 /* Into a small socket buffer, drained in odd pieces: every byte arrives once and in order. */
-static void replies_survive_a_full_socket(void **state)
+static void test_replies_survive_a_full_socket(void **state)
 {
 	(void)state;
 	int fds[2], small = 4096;
@@ -245,11 +245,11 @@ static void replies_survive_a_full_socket(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(frames_in_any_pieces),
-		cmocka_unit_test(one_byte_reads_from_a_socket),
-		cmocka_unit_test(faulty_headers_are_told_before_anything_is_allocated),
-		cmocka_unit_test(a_large_payload_is_read_in_place),
-		cmocka_unit_test(replies_survive_a_full_socket),
+		cmocka_unit_test(test_frames_in_any_pieces),
+		cmocka_unit_test(test_one_byte_reads_from_a_socket),
+		cmocka_unit_test(test_faulty_headers_are_told_before_anything_is_allocated),
+		cmocka_unit_test(test_a_large_payload_is_read_in_place),
+		cmocka_unit_test(test_replies_survive_a_full_socket),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static struct job *plain_job(void)
 	return job;
 }
 
-static void first_before_second_in_order(void **state)
+static void test_first_before_second_in_order(void **state)
 {
 	(void)state;
 	struct lane_queues q;
@@ -41,7 +41,7 @@ static void first_before_second_in_order(void **state)
 }
 
 /* Inferences without end: one add goes through in each starve_us, no more. */
-static void adds_starve_no_longer_than_said(void **state)
+static void test_adds_starve_no_longer_than_said(void **state)
 {
 	(void)state;
 	enum { STARVE_US = 1000, STEP_US = 100, STEPS = 100, ADDS = 8 };
@@ -75,7 +75,7 @@ static void adds_starve_no_longer_than_said(void **state)
 
 /* Questions of two users without end and lessons of two others: a question each, then a picture of one lesson. A user's
  * own questions go before its lesson. */
-static void users_take_turns_between_the_queues(void **state)
+static void test_users_take_turns_between_the_queues(void **state)
 {
 	(void)state;
 	static const struct {
@@ -207,7 +207,7 @@ static void fixture_stop(struct fixture *f)
 	sem_destroy(&f->go);
 }
 
-static void one_thread_keeps_the_order(void **state)
+static void test_one_thread_keeps_the_order(void **state)
 {
 	(void)state;
 	struct fixture f = {.nice = 0};
@@ -233,7 +233,7 @@ static void note_nice(struct job *job, void *context)
 	LIST_ENTRY(job, struct counted_job, job)->number = getpriority(PRIO_PROCESS, 0);
 }
 
-static void a_lane_that_lets_others_go_first(void **state)
+static void test_a_lane_that_lets_others_go_first(void **state)
 {
 	(void)state;
 	struct fixture f = {.nice = 3};
@@ -248,7 +248,7 @@ static void a_lane_that_lets_others_go_first(void **state)
 	fixture_stop(&f);
 }
 
-static void every_job_comes_back_once(void **state)
+static void test_every_job_comes_back_once(void **state)
 {
 	(void)state;
 	enum { JOBS = 1000, THREADS = 4 };
@@ -273,7 +273,7 @@ static void every_job_comes_back_once(void **state)
 	fixture_stop(&f);
 }
 
-static void what_waits_can_be_taken_back(void **state)
+static void test_what_waits_can_be_taken_back(void **state)
 {
 	(void)state;
 	struct fixture f = {.nice = 0};
@@ -308,13 +308,13 @@ static void what_waits_can_be_taken_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(first_before_second_in_order),
-		cmocka_unit_test(users_take_turns_between_the_queues),
-		cmocka_unit_test(adds_starve_no_longer_than_said),
-		cmocka_unit_test(one_thread_keeps_the_order),
-		cmocka_unit_test(a_lane_that_lets_others_go_first),
-		cmocka_unit_test(every_job_comes_back_once),
-		cmocka_unit_test(what_waits_can_be_taken_back),
+		cmocka_unit_test(test_first_before_second_in_order),
+		cmocka_unit_test(test_users_take_turns_between_the_queues),
+		cmocka_unit_test(test_adds_starve_no_longer_than_said),
+		cmocka_unit_test(test_one_thread_keeps_the_order),
+		cmocka_unit_test(test_a_lane_that_lets_others_go_first),
+		cmocka_unit_test(test_every_job_comes_back_once),
+		cmocka_unit_test(test_what_waits_can_be_taken_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ static enum lesson_added done(struct lessons *lessons, struct lesson *lesson, ui
 }
 
 /* Whatever the order of completion, the order of arrival is taught. */
-static void arrival_is_the_order(void **state)
+static void test_arrival_is_the_order(void **state)
 {
 	(void)state;
 	enum { N = 30, ROUNDS = 50 };
@@ -113,7 +113,7 @@ static void arrival_is_the_order(void **state)
 }
 
 /* Twice the same picture under one class counts once, at its first place, whichever is done first. */
-static void twins_count_once(void **state)
+static void test_twins_count_once(void **state)
 {
 	(void)state;
 	for (int second_first = 0; second_first < 2; second_first++) {
@@ -142,7 +142,7 @@ static void twins_count_once(void **state)
 	}
 }
 
-static void a_wrong_count_leaves_it_open(void **state)
+static void test_a_wrong_count_leaves_it_open(void **state)
 {
 	(void)state;
 	struct lessons lessons;
@@ -158,7 +158,7 @@ static void a_wrong_count_leaves_it_open(void **state)
 	lessons_deinit(&lessons); /* with one pending */
 }
 
-static void one_key_one_lesson(void **state)
+static void test_one_key_one_lesson(void **state)
 {
 	(void)state;
 	struct lessons lessons;
@@ -187,7 +187,7 @@ static void one_key_one_lesson(void **state)
 	lessons_deinit(&lessons);
 }
 
-static void limits_are_named(void **state)
+static void test_limits_are_named(void **state)
 {
 	(void)state;
 	struct lesson_limits tight = {.n_features = D,
@@ -233,7 +233,7 @@ static void limits_are_named(void **state)
 	lessons_deinit(&lessons);
 }
 
-static void only_open_and_quiet_lessons_are_idle(void **state)
+static void test_only_open_and_quiet_lessons_are_idle(void **state)
 {
 	(void)state;
 	struct lessons lessons;
@@ -251,7 +251,7 @@ static void only_open_and_quiet_lessons_are_idle(void **state)
 	lessons_deinit(&lessons);
 }
 
-static void keys_are_remembered(void **state)
+static void test_keys_are_remembered(void **state)
 {
 	(void)state;
 	enum { N = 5000 };
@@ -279,7 +279,7 @@ static void key_of(uint64_t i, uint8_t ret_key[STORE_KEY_BYTES])
 }
 
 /* As many as the store remembers and no more: the oldest goes, the others are found, also with the table shaken. */
-static void keys_are_bounded(void **state)
+static void test_keys_are_bounded(void **state)
 {
 	(void)state;
 	enum { ALL = KEYSET_MAX + KEYSET_MAX / 2 + 7 };
@@ -308,14 +308,14 @@ static void keys_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(arrival_is_the_order),
-		cmocka_unit_test(twins_count_once),
-		cmocka_unit_test(a_wrong_count_leaves_it_open),
-		cmocka_unit_test(one_key_one_lesson),
-		cmocka_unit_test(limits_are_named),
-		cmocka_unit_test(only_open_and_quiet_lessons_are_idle),
-		cmocka_unit_test(keys_are_remembered),
-		cmocka_unit_test(keys_are_bounded),
+		cmocka_unit_test(test_arrival_is_the_order),
+		cmocka_unit_test(test_twins_count_once),
+		cmocka_unit_test(test_a_wrong_count_leaves_it_open),
+		cmocka_unit_test(test_one_key_one_lesson),
+		cmocka_unit_test(test_limits_are_named),
+		cmocka_unit_test(test_only_open_and_quiet_lessons_are_idle),
+		cmocka_unit_test(test_keys_are_remembered),
+		cmocka_unit_test(test_keys_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

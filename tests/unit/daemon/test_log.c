@@ -46,7 +46,7 @@ static void flood(void)
 	log_flush(UINT64_MAX);
 }
 
-static void a_flood_is_told_by_its_number(void **state)
+static void test_a_flood_is_told_by_its_number(void **state)
 {
 	(void)state;
 	capture(flood);
@@ -68,7 +68,7 @@ static void one_more(void)
 	log_flush(UINT64_MAX);
 }
 
-static void one_more_is_just_late(void **state)
+static void test_one_more_is_just_late(void **state)
 {
 	(void)state;
 	capture(one_more);
@@ -86,7 +86,7 @@ static void long_lines(void)
 	log_flush(UINT64_MAX);
 }
 
-static void a_long_line_still_has_its_number(void **state)
+static void test_a_long_line_still_has_its_number(void **state)
 {
 	(void)state;
 	capture(long_lines);
@@ -96,9 +96,9 @@ static void a_long_line_still_has_its_number(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_flood_is_told_by_its_number),
-		cmocka_unit_test(one_more_is_just_late),
-		cmocka_unit_test(a_long_line_still_has_its_number),
+		cmocka_unit_test(test_a_flood_is_told_by_its_number),
+		cmocka_unit_test(test_one_more_is_just_late),
+		cmocka_unit_test(test_a_long_line_still_has_its_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

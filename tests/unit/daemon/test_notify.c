@@ -237,5 +237,5 @@ int main(void)
 		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_listen_refused),
 	};
-	return cmocka_run_group_tests_name("notify", tests, make_dir, remove_dir);
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

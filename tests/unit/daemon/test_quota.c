@@ -24,7 +24,7 @@ static void quota_of(struct quota *quota, uint64_t total, uint64_t most)
 	quota_init(quota, OWN, limits);
 }
 
-static void the_formula(void **state)
+static void test_the_formula(void **state)
 {
 	(void)state;
 	assert_int_equal(quota_share(56, 1), 28); /* alone: a half */
@@ -35,7 +35,7 @@ static void the_formula(void **state)
 	assert_int_equal(quota_share(UINT64_MAX, 1), UINT64_MAX / 2);
 }
 
-static void a_reserve_is_an_eighth(void **state)
+static void test_a_reserve_is_an_eighth(void **state)
 {
 	(void)state;
 	static const struct {
@@ -59,7 +59,7 @@ static size_t take_all(struct quota *quota, uid_t uid, enum quota_kind kind, str
 }
 
 /* Users who each take all they may: 1/2, 1/6, 1/12 ... of what is common; then root still has the reserve. */
-static void greedy_users_in_a_row(void **state)
+static void test_greedy_users_in_a_row(void **state)
 {
 	(void)state;
 	static const size_t expected[] = {28, 9, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0};
@@ -82,7 +82,7 @@ static void greedy_users_in_a_row(void **state)
 }
 
 /* Who comes while another has a half gets a third of the rest, and more when that one gives back. */
-static void a_share_grows_when_others_give_back(void **state)
+static void test_a_share_grows_when_others_give_back(void **state)
 {
 	(void)state;
 	struct quota_charge a[64] = {0}, b[64] = {0};
@@ -100,7 +100,7 @@ static void a_share_grows_when_others_give_back(void **state)
 	quota_deinit(&quota);
 }
 
-static void root_uses_the_reserve_first(void **state)
+static void test_root_uses_the_reserve_first(void **state)
 {
 	(void)state;
 	struct quota_charge root = {0}, own = {0}, charges[64] = {0};
@@ -123,7 +123,7 @@ static void root_uses_the_reserve_first(void **state)
 	quota_deinit(&quota);
 }
 
-static void kinds_are_apart_and_one_may_have_a_limit(void **state)
+static void test_kinds_are_apart_and_one_may_have_a_limit(void **state)
 {
 	(void)state;
 	struct quota_limit limits[QUOTA_KINDS] = {
@@ -149,7 +149,7 @@ static void kinds_are_apart_and_one_may_have_a_limit(void **state)
 }
 
 /* A lesson grows and shrinks by its pictures. */
-static void a_charge_grows_and_shrinks(void **state)
+static void test_a_charge_grows_and_shrinks(void **state)
 {
 	(void)state;
 	struct quota_charge lesson = {0};
@@ -169,7 +169,7 @@ static void a_charge_grows_and_shrinks(void **state)
 }
 
 /* Whatever is asked for and given back in whatever order: the total is kept and the reserve is root's. */
-static void at_random(void **state)
+static void test_at_random(void **state)
 {
 	(void)state;
 	enum { USERS = 6, HELD = 200, STEPS = 20000, TOTAL = 1000 };
@@ -205,7 +205,7 @@ static void at_random(void **state)
 }
 
 /* Pictures that one user announces leave another room for the largest there is, and root, too. */
-static void payloads_bring_their_charge_back(void **state)
+static void test_payloads_bring_their_charge_back(void **state)
 {
 	(void)state;
 	struct payload payloads[16] = {0}, other, root, none = {0};
@@ -234,15 +234,15 @@ static void payloads_bring_their_charge_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_formula),
-		cmocka_unit_test(a_reserve_is_an_eighth),
-		cmocka_unit_test(greedy_users_in_a_row),
-		cmocka_unit_test(a_share_grows_when_others_give_back),
-		cmocka_unit_test(root_uses_the_reserve_first),
-		cmocka_unit_test(kinds_are_apart_and_one_may_have_a_limit),
-		cmocka_unit_test(a_charge_grows_and_shrinks),
-		cmocka_unit_test(at_random),
-		cmocka_unit_test(payloads_bring_their_charge_back),
+		cmocka_unit_test(test_the_formula),
+		cmocka_unit_test(test_a_reserve_is_an_eighth),
+		cmocka_unit_test(test_greedy_users_in_a_row),
+		cmocka_unit_test(test_a_share_grows_when_others_give_back),
+		cmocka_unit_test(test_root_uses_the_reserve_first),
+		cmocka_unit_test(test_kinds_are_apart_and_one_may_have_a_limit),
+		cmocka_unit_test(test_a_charge_grows_and_shrinks),
+		cmocka_unit_test(test_at_random),
+		cmocka_unit_test(test_payloads_bring_their_charge_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,7 +227,7 @@ static void greet(struct fixture *f)
 
 /* ---- the tests --------------------------------------------------------------------------------------------------- */
 
-static void frames_come_to_their_handlers(void **state)
+static void test_frames_come_to_their_handlers(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -248,7 +248,7 @@ static void frames_come_to_their_handlers(void **state)
 	end(&f);
 }
 
-static void the_first_frame_is_a_hello(void **state)
+static void test_the_first_frame_is_a_hello(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -261,7 +261,7 @@ static void the_first_frame_is_a_hello(void **state)
 	end(&f);
 }
 
-static void what_breaks_the_stream_ends_it(void **state)
+static void test_what_breaks_the_stream_ends_it(void **state)
 {
 	(void)state;
 	static const struct {
@@ -295,7 +295,7 @@ static bool one_stopped(const struct fixture *f)
 	return f->n_stopped == 1;
 }
 
-static void a_cancel_stops_its_request_alone(void **state)
+static void test_a_cancel_stops_its_request_alone(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -314,7 +314,7 @@ static void a_cancel_stops_its_request_alone(void **state)
 	assert_int_equal(f.n_stopped, 2); /* the other by the peer's going away */
 }
 
-static void an_id_in_flight_is_not_given_twice(void **state)
+static void test_an_id_in_flight_is_not_given_twice(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -331,7 +331,7 @@ static void an_id_in_flight_is_not_given_twice(void **state)
 }
 
 /* With its payload: no memory is made for it, and the next frame is understood. */
-static void one_request_too_many_is_refused(void **state)
+static void test_one_request_too_many_is_refused(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -359,7 +359,7 @@ static bool is_paused(const struct fixture *f)
 }
 
 /* A peer that does not read what it asked for. */
-static void unread_replies_end_it(void **state)
+static void test_unread_replies_end_it(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -375,7 +375,7 @@ static void unread_replies_end_it(void **state)
 }
 
 /* The server's stop: replies are written, nothing more is read, and the peer is told by the end of the stream. */
-static void an_orderly_end(void **state)
+static void test_an_orderly_end(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -393,14 +393,14 @@ static void an_orderly_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(frames_come_to_their_handlers),
-		cmocka_unit_test(the_first_frame_is_a_hello),
-		cmocka_unit_test(what_breaks_the_stream_ends_it),
-		cmocka_unit_test(a_cancel_stops_its_request_alone),
-		cmocka_unit_test(an_id_in_flight_is_not_given_twice),
-		cmocka_unit_test(one_request_too_many_is_refused),
-		cmocka_unit_test(unread_replies_end_it),
-		cmocka_unit_test(an_orderly_end),
+		cmocka_unit_test(test_frames_come_to_their_handlers),
+		cmocka_unit_test(test_the_first_frame_is_a_hello),
+		cmocka_unit_test(test_what_breaks_the_stream_ends_it),
+		cmocka_unit_test(test_a_cancel_stops_its_request_alone),
+		cmocka_unit_test(test_an_id_in_flight_is_not_given_twice),
+		cmocka_unit_test(test_one_request_too_many_is_refused),
+		cmocka_unit_test(test_unread_replies_end_it),
+		cmocka_unit_test(test_an_orderly_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

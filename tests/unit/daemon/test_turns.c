@@ -83,7 +83,7 @@ static void end(uv_loop_t *loop)
 
 /* A pipe that is always readable is seen again after a few steps, and each of two clients has every second one, but where
  * the machine took the processor away in the middle of a step: that is its user's time, and may be his share. */
-static void sockets_are_looked_at_between(void **state)
+static void test_sockets_are_looked_at_between(void **state)
 {
 	(void)state;
 	struct client a = {.turn.owner = {.uid = 1, .connection = 1}, .left = 300},
@@ -117,7 +117,7 @@ static void sockets_are_looked_at_between(void **state)
 
 /* A user who has had a share of the loop's time is held until the window is over, and then goes on; meanwhile another has
  * his turn. How long that takes is nobody's promise, that it comes to an end is. */
-static void who_had_a_share_is_held(void **state)
+static void test_who_had_a_share_is_held(void **state)
 {
 	(void)state;
 	enum { STEPS = 20 };
@@ -147,7 +147,7 @@ static void who_had_a_share_is_held(void **state)
 	end(&loop);
 }
 
-static void who_is_forgotten_has_no_turn(void **state)
+static void test_who_is_forgotten_has_no_turn(void **state)
 {
 	(void)state;
 	struct client a = {.turn.owner = {.uid = 1, .connection = 1}, .left = 1}, b = a;
@@ -166,9 +166,9 @@ static void who_is_forgotten_has_no_turn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sockets_are_looked_at_between),
-		cmocka_unit_test(who_had_a_share_is_held),
-		cmocka_unit_test(who_is_forgotten_has_no_turn),
+		cmocka_unit_test(test_sockets_are_looked_at_between),
+		cmocka_unit_test(test_who_had_a_share_is_held),
+		cmocka_unit_test(test_who_is_forgotten_has_no_turn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ static size_t body_of_history(Bnnd__HistoryList *list)
 	return bnnd__reply__get_packed_size(&reply);
 }
 
-static void history_pages(void **state)
+static void test_history_pages(void **state)
 {
 	(void)state;
 	struct snapshot snapshot = big_snapshot();
@@ -118,7 +118,7 @@ static void history_pages(void **state)
 	scratch_free(&scratch);
 }
 
-static void class_pages(void **state)
+static void test_class_pages(void **state)
 {
 	(void)state;
 	for (int negatives = 0; negatives < 2; negatives++) {
@@ -154,7 +154,7 @@ static void class_pages(void **state)
 	}
 }
 
-static void one_class(void **state)
+static void test_one_class(void **state)
 {
 	(void)state;
 	struct snapshot snapshot = big_snapshot();
@@ -176,7 +176,7 @@ static void one_class(void **state)
 }
 
 /* Undo of the largest lesson: the reply still fits. */
-static void the_largest_change_fits(void **state)
+static void test_the_largest_change_fits(void **state)
 {
 	(void)state;
 	struct snapshot snapshot = big_snapshot();
@@ -200,7 +200,7 @@ static void the_largest_change_fits(void **state)
 }
 
 /* Every operation of the oneof is in the table once, and what changes something needs more than the role use. */
-static void the_table_is_complete(void **state)
+static void test_the_table_is_complete(void **state)
 {
 	(void)state;
 	const ProtobufCMessageDescriptor *request = &bnnd__request__descriptor;
@@ -228,11 +228,11 @@ static void the_table_is_complete(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(history_pages),
-		cmocka_unit_test(class_pages),
-		cmocka_unit_test(one_class),
-		cmocka_unit_test(the_largest_change_fits),
-		cmocka_unit_test(the_table_is_complete),
+		cmocka_unit_test(test_history_pages),
+		cmocka_unit_test(test_class_pages),
+		cmocka_unit_test(test_one_class),
+		cmocka_unit_test(test_the_largest_change_fits),
+		cmocka_unit_test(test_the_table_is_complete),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -484,5 +484,5 @@ int main(void)
 		cmocka_unit_test(test_deadline),
 	};
 	mallopt(M_MMAP_THRESHOLD, MIB); /* what is large is given back when it is freed, see test_no_memory */
-	return cmocka_run_group_tests_name("image bounds", tests, vectors_load, vectors_unload);
+	return cmocka_run_group_tests(tests, vectors_load, vectors_unload);
 }

@@ -235,5 +235,5 @@ int main(void)
 		cmocka_unit_test(test_exif),
 		cmocka_unit_test(test_exif_in_jpeg),
 	};
-	return cmocka_run_group_tests_name("image geometry", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,5 +196,5 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		first_seed = strtoull(argv[2], NULL, 10);
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_mutated)};
-	return cmocka_run_group_tests_name("image mutated", tests, vectors_load, vectors_unload);
+	return cmocka_run_group_tests(tests, vectors_load, vectors_unload);
 }

@@ -112,5 +112,5 @@ int main(void)
 		cmocka_unit_test(test_grey_is_three_times),
 		cmocka_unit_test(test_png_encode),
 	};
-	return cmocka_run_group_tests_name("image vectors", tests, vectors_load, vectors_unload);
+	return cmocka_run_group_tests(tests, vectors_load, vectors_unload);
 }

@@ -21,6 +21,7 @@ extern const uint8_t feature_a[STORE_FEATURE_ID_BYTES], feature_b[STORE_FEATURE_
 
 int fixture_set_up(void **state);
 int fixture_tear_down(void **state);
+#define fixture_unit_test(test) cmocka_unit_test_setup_teardown(test, fixture_set_up, fixture_tear_down)
 /* Closes if open, opens again; the store's answer. */
 int fixture_open(struct fixture *fixture, struct err *err);
 void fixture_reopen(struct fixture *fixture); /* must be read-write */

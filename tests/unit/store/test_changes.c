@@ -462,27 +462,26 @@ static void test_empty_things(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_idle_creates_nothing),
-		TEST(test_parent_is_missing),
-		TEST(test_changes_survive),
-		TEST(test_rename_touches_no_row),
-		TEST(test_samples_are_capped),
-		TEST(test_largest_change_first),
-		TEST(test_keys),
-		TEST(test_old_keys_are_let_go),
-		TEST(test_history_pages),
-		TEST(test_load_can_be_stopped),
-		TEST(test_labels_living_and_dead),
-		TEST(test_current),
-		TEST(test_leftovers_are_swept),
-		TEST(test_current_damaged),
-		TEST(test_idle_writes_nothing),
-		TEST(test_io_is_counted),
-		TEST(test_wal_stays_small),
-		TEST(test_too_large),
-		TEST(test_empty_things),
+		fixture_unit_test(test_idle_creates_nothing),
+		fixture_unit_test(test_parent_is_missing),
+		fixture_unit_test(test_changes_survive),
+		fixture_unit_test(test_rename_touches_no_row),
+		fixture_unit_test(test_samples_are_capped),
+		fixture_unit_test(test_largest_change_first),
+		fixture_unit_test(test_keys),
+		fixture_unit_test(test_old_keys_are_let_go),
+		fixture_unit_test(test_history_pages),
+		fixture_unit_test(test_load_can_be_stopped),
+		fixture_unit_test(test_labels_living_and_dead),
+		fixture_unit_test(test_current),
+		fixture_unit_test(test_leftovers_are_swept),
+		fixture_unit_test(test_current_damaged),
+		fixture_unit_test(test_idle_writes_nothing),
+		fixture_unit_test(test_io_is_counted),
+		fixture_unit_test(test_wal_stays_small),
+		fixture_unit_test(test_too_large),
+		fixture_unit_test(test_empty_things),
 	};
-	return cmocka_run_group_tests_name("store_changes", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

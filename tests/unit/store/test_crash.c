@@ -140,7 +140,7 @@ static void test_kill(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_kill, fixture_set_up, fixture_tear_down),
+		fixture_unit_test(test_kill),
 	};
-	return cmocka_run_group_tests_name("store_crash", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -277,15 +277,14 @@ static void test_damaged_wal(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_read_only_and_empty),
-		TEST(test_read_only_serves_history),
-		TEST(test_other_format),
-		TEST(test_damaged_wal),
-		TEST(test_locked),
-		TEST(test_two_on_a_fresh_directory),
-		TEST(test_created_meanwhile),
+		fixture_unit_test(test_read_only_and_empty),
+		fixture_unit_test(test_read_only_serves_history),
+		fixture_unit_test(test_other_format),
+		fixture_unit_test(test_damaged_wal),
+		fixture_unit_test(test_locked),
+		fixture_unit_test(test_two_on_a_fresh_directory),
+		fixture_unit_test(test_created_meanwhile),
 	};
-	return cmocka_run_group_tests_name("store_damage", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -302,16 +302,15 @@ static void test_plans(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_space),
 		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_failed_write),
 		cmocka_unit_test(test_failed_sync),
-		TEST(test_full_for_a_while),
-		TEST(test_opened_on_a_full_disk),
-		TEST(test_remounted_read_only),
+		fixture_unit_test(test_full_for_a_while),
+		fixture_unit_test(test_opened_on_a_full_disk),
+		fixture_unit_test(test_remounted_read_only),
 		cmocka_unit_test(test_plans),
 	};
-	return cmocka_run_group_tests_name("store_faults", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -294,15 +294,14 @@ static void test_many_bad_items(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_damaged_items),
-		TEST(test_damage_behind_undo),
-		TEST(test_damaged_change),
-		TEST(test_any_flipped_bit),
-		TEST(test_image_is_what_sqlite_recovers),
-		TEST(test_check),
-		TEST(test_many_bad_items),
+		fixture_unit_test(test_damaged_items),
+		fixture_unit_test(test_damage_behind_undo),
+		fixture_unit_test(test_damaged_change),
+		fixture_unit_test(test_any_flipped_bit),
+		fixture_unit_test(test_image_is_what_sqlite_recovers),
+		fixture_unit_test(test_check),
+		fixture_unit_test(test_many_bad_items),
 	};
-	return cmocka_run_group_tests_name("store_items", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

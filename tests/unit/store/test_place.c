@@ -311,22 +311,21 @@ static void test_no_descriptors(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_removed),
-		TEST(test_moved_away_and_back),
-		TEST(test_wal_removed),
-		TEST(test_another_file),
-		TEST(test_link_to_the_db),
-		TEST(test_link_to_the_wal),
-		TEST(test_an_older_copy_over_it),
-		TEST(test_closing_leaves_a_copy_alone),
-		TEST(test_cut),
-		TEST(test_header),
-		TEST(test_directory_replaced),
-		TEST(test_symbolic_link),
-		TEST(test_own_writing_is_known),
-		TEST(test_no_descriptors),
+		fixture_unit_test(test_removed),
+		fixture_unit_test(test_moved_away_and_back),
+		fixture_unit_test(test_wal_removed),
+		fixture_unit_test(test_another_file),
+		fixture_unit_test(test_link_to_the_db),
+		fixture_unit_test(test_link_to_the_wal),
+		fixture_unit_test(test_an_older_copy_over_it),
+		fixture_unit_test(test_closing_leaves_a_copy_alone),
+		fixture_unit_test(test_cut),
+		fixture_unit_test(test_header),
+		fixture_unit_test(test_directory_replaced),
+		fixture_unit_test(test_symbolic_link),
+		fixture_unit_test(test_own_writing_is_known),
+		fixture_unit_test(test_no_descriptors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

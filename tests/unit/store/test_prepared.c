@@ -451,5 +451,5 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_prepared_directories),
 	};
-	return cmocka_run_group_tests_name("store_prepared", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,11 +152,10 @@ static void test_rollback_above_newest(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_undo_sequences),
-		TEST(test_random_walk),
-		TEST(test_rollback_above_newest),
+		fixture_unit_test(test_undo_sequences),
+		fixture_unit_test(test_random_walk),
+		fixture_unit_test(test_rollback_above_newest),
 	};
-	return cmocka_run_group_tests_name("store_undo", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
