@@ -77,7 +77,7 @@ def rewrite(path):
 	"""The card's rows as the constants are now; the model's numbers and its feature_id stay."""
 	model = read(path)
 	text = model.graph.card.text
-	for board, row in zip(BOARDS, rows(model)):
+	for board, row in zip(BOARDS, rows(model), strict=True):
 		text = re.sub(r"^\| " + re.escape(board) + r", estimate \|.*$", row, text, flags=re.M)
 	model.graph.card.text = text
 	write(path, model)

@@ -205,7 +205,7 @@ def report(q, labels, constants, n_episodes=1000):
 		lessons = list(Episodes(q, labels, 2).many(n_episodes, classes, pictures))
 		cells = []
 		for share in SHARES:
-			known, foreign = zip(*(e.margins(share, constants) for e in lessons))
+			known, foreign = zip(*(e.margins(share, constants) for e in lessons), strict=True)
 			cells.append(
 				f"{(np.concatenate(known) < 0).mean() * 100:5.1f} /{(np.concatenate(foreign) >= 0).mean() * 100:5.1f}"
 			)

@@ -59,7 +59,7 @@ def main(paths):
 			for line in log:
 				test = json.loads(line)
 				passed, failed, skipped = count(test)
-				total = [a + b for a, b in zip(total, (passed, failed, skipped))]
+				total = [a + b for a, b in zip(total, (passed, failed, skipped), strict=True)]
 				if skipped:
 					print(f"skipped: {skipped} of {test['name']}")
 				if failed:

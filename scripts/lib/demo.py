@@ -139,7 +139,7 @@ def one_class(client, taught, asked):
 		"""Prints it; the labels of what was claimed."""
 		refused = sum(not a.known for a in client.infer_many([s.picture() for s in own], refuse=refuse))
 		answers = client.infer_many([s.picture() for s in foreign], refuse=refuse)
-		claimed = [s.label for s, a in zip(foreign, answers) if a.known]
+		claimed = [s.label for s, a in zip(foreign, answers, strict=True) if a.known]
 		print(
 			f"{title:42}{f'{refused} ({percent(refused, len(own))})':>16}"
 			f"{f'{len(claimed)} ({percent(len(claimed), len(foreign))})':>20}"
@@ -167,7 +167,7 @@ def all_classes(client, taught, asked):
 	width = max(14, *(min(len(label), 40) for label in taught))
 	print(f"{'class':{width}}  taught  asked  right  refused  most often taken for")
 	for label in taught:
-		mine = [a for s, a in zip(shots, answers) if s.label == label]
+		mine = [a for s, a in zip(shots, answers, strict=True) if s.label == label]
 		right = sum(best(a) == label for a in mine)
 		refused = sum(not a.known for a in mine)
 		wrong = [best(a) for a in mine if best(a) != label]
@@ -176,9 +176,9 @@ def all_classes(client, taught, asked):
 			f"{label[:40]:{width}}  {len(taught[label]):6d}  {len(mine):5d}  {right:5d}  {refused:7d}  "
 			+ (f"{often} ({wrong.count(often)})" if often else "-")
 		)
-	right = sum(best(a) == s.label for s, a in zip(shots, answers))
+	right = sum(best(a) == s.label for s, a in zip(shots, answers, strict=True))
 	refused = sum(not a.known for a in answers)
-	answered_right = sum(a.known and best(a) == s.label for s, a in zip(shots, answers))
+	answered_right = sum(a.known and best(a) == s.label for s, a in zip(shots, answers, strict=True))
 	print(f"{'all':{width}}  {sum(map(len, taught.values())):6d}  {len(shots):5d}  {right:5d}  {refused:7d}")
 	print(f"\naccuracy (best class right)        {percent(right, len(shots))}")
 	print(f"accuracy of what was answered      {percent(answered_right, len(shots) - refused)}")
@@ -218,7 +218,7 @@ def kill_and_ask_again(daemon, shots, answers):
 	seconds = daemon.start()
 	with bnnd.Client(daemon.socket) as client:
 		again = list(client.infer_many([shot.picture() for shot in shots]))
-		same = sum(key(a) == key(b) for a, b in zip(answers, again))
+		same = sum(key(a) == key(b) for a, b in zip(answers, again, strict=True))
 		print(
 			f"back after {1000 * seconds:.0f} ms with {len(client.classes())} classes; {same} of {len(shots)} answers are the same "
 			"to the last bit"

@@ -218,8 +218,10 @@ def service_seeds():
 	yield "hellos", step(OPEN, 230) + step(OPEN, 210) + step(STATUS) + step(OPEN, 0) + step(STATUS)
 	yield "pictures", step(LOOK, 241, 0, 0, 9) + encoded("L", 3, 3, "PNG")[:9] + step(LOOK, 225, 3, 20, 20, 100, 100) + step(INFER, 235, 1, 200, 3, 2)
 	names = list(vectors("request-"))
-	body = lambda data: data[16:16 + struct.unpack(">I", data[:4])[0]]
-	payload = lambda data: data[16 + struct.unpack(">I", data[:4])[0]:]
+	def body(data):
+		return data[16:16 + struct.unpack(">I", data[:4])[0]]
+	def payload(data):
+		return data[16 + struct.unpack(">I", data[:4])[0]:]
 	for i in range(0, len(names), 8):
 		yield f"bodies-{i // 8}", b"".join(step(ASK_BYTES) + struct.pack(">HB", len(body(d)), len(payload(d))) + body(d) + payload(d)
 			for _, d in names[i:i + 8])

@@ -197,8 +197,7 @@ class Daemon:
 		done = subprocess.run(
 			WRAPPER + [BNNCTL, "--socket", path] + [os.fsdecode(a) for a in args],
 			input=stdin,
-			stdout=subprocess.PIPE,
-			stderr=subprocess.PIPE,
+			capture_output=True,
 			cwd=self.folder,
 			env=environment(**(env or {})),
 			timeout=timeout * SLOW,

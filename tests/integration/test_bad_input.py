@@ -229,21 +229,9 @@ class Frames(DaemonTest):
 		for cut in (3, 16, 40, 2000):
 			raw = self.d.raw()
 			raw.hello()
-			raw.send(
-				encode_frame(
-					Kind.REQUEST,
-					1,
-					**dict(
-						zip(
-							("body", "payload"),
-							(
-								m.Request(infer=m.Infer(picture=picture("disc", 1).message())).SerializeToString(),
-								picture("disc", 1).payload,
-							),
-						)
-					),
-				)[:cut]
-			)
+			shown = picture("disc", 1)
+			body = m.Request(infer=m.Infer(picture=shown.message())).SerializeToString()
+			raw.send(encode_frame(Kind.REQUEST, 1, body, shown.payload)[:cut])
 			raw.close()
 		# With requests in flight whose replies nobody will read.
 		raw = self.d.raw()

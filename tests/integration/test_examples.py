@@ -76,8 +76,7 @@ class Examples(DaemonTest):
 					PYTHONPATH=os.path.join(SOURCE, "client", "python"),
 					BNND_PYTHON_CACHE=os.environ.get("BNND_PYTHON_CACHE", folder),
 				),
-				stdout=subprocess.PIPE,
-				stderr=subprocess.PIPE,
+				capture_output=True,
 			)
 
 		done = run(daemon.socket)

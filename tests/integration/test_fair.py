@@ -200,9 +200,9 @@ def at_once(d, frames_of, connections=4):
 	for i, raw in enumerate(raws):
 		raw.hello()
 		sent.append(frames_of(i))
-	for raw, frames in zip(raws, sent):
+	for raw, frames in zip(raws, sent, strict=True):
 		raw.send(b"".join(frames))
-	codes = [int(raw.reply(60 * SLOW)[1].status.code) for raw, frames in zip(raws, sent) for _ in frames]
+	codes = [int(raw.reply(60 * SLOW)[1].status.code) for raw, frames in zip(raws, sent, strict=True) for _ in frames]
 	end = time.monotonic()
 	for raw in raws:
 		raw.close()

@@ -240,8 +240,7 @@ class HostileDaemon(DaemonTest):
 				done = subprocess.run(
 					[BNNCTL, "--socket", self.server.path, "--timeout", "5", *verb],
 					stdin=subprocess.DEVNULL,
-					stdout=subprocess.PIPE,
-					stderr=subprocess.PIPE,
+					capture_output=True,
 					env=environment(),
 					timeout=60 * SLOW,
 				)

@@ -45,7 +45,7 @@ class Variants(DaemonTest):
 		self.assertEqual(0, abs(self.seen(save(palette, "PNG")) - np.asarray(palette.convert("RGB")).astype(int)).max())
 		bilevel = image.convert("1")
 		self.assertEqual(0, abs(self.seen(save(bilevel, "PNG")) - np.asarray(bilevel.convert("RGB")).astype(int)).max())
-		deep = Image.fromarray((np.asarray(image.convert("L")).astype(np.uint16) * 257))
+		deep = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
 		self.assertEqual("I;16", deep.mode)
 		self.assertLessEqual(abs(self.seen(save(deep, "PNG")) - grey[:, :, None]).max(), 1)
 
@@ -187,8 +187,13 @@ class Variants(DaemonTest):
 		"""Files that announce more pixels than they have: refused, and the one thread's buffer is never answered with."""
 		secret = pixels("waves", 9, self.side, self.side)
 		n = self.side
-		header = lambda height, interlaced=0: chunk(b"IHDR", struct.pack(">IIBBBBB", n, height, 8, 2, 0, 0, interlaced))
-		rows = lambda height: chunk(b"IDAT", zlib.compress(bytes((3 * n + 1) * height)))
+
+		def header(height, interlaced=0):
+			return chunk(b"IHDR", struct.pack(">IIBBBBB", n, height, 8, 2, 0, 0, interlaced))
+
+		def rows(height):
+			return chunk(b"IDAT", zlib.compress(bytes((3 * n + 1) * height)))
+
 		end = chunk(b"IEND", b"")
 		for parts in (
 			(header(1), rows(1), header(n), end),

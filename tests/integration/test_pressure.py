@@ -66,7 +66,7 @@ class Pressure(DaemonTest):
 		held = [d.raw() for _ in range(may // PAYLOAD_MAX + 1)]
 		try:
 			body = m.Request(infer=m.Infer()).SerializeToString()
-			for raw, promised in zip(held, [PAYLOAD_MAX] * (len(held) - 1) + [may % PAYLOAD_MAX]):
+			for raw, promised in zip(held, [PAYLOAD_MAX] * (len(held) - 1) + [may % PAYLOAD_MAX], strict=True):
 				raw.hello()
 				raw.send(HEADER.pack(len(body), promised, 1, Kind.REQUEST, 0) + body)
 			with d.raw() as raw:
@@ -296,7 +296,7 @@ class Conversation(DaemonTest):
 	def test_hanging_up_behind_an_abort(self):
 		"""The replies to a waiting commit and its abort meet a socket that nobody reads any more."""
 		d = self.daemon(config="infer:\n  threads: 1\n")
-		for i in range(40):
+		for _ in range(40):
 			with d.raw() as raw:
 				raw.hello()
 				lesson = self.begin(raw, 1)

@@ -215,7 +215,7 @@ class SameBits(DaemonTest):
 				# Others ask meanwhile, so that the adds overtake each other as they can.
 				stop = threading.Event()
 
-				def ask():
+				def ask(daemon=daemon, stop=stop):
 					with daemon.client() as asker:
 						while not stop.is_set():
 							for _ in asker.infer_many(pictures("dots", 8)):

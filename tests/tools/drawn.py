@@ -60,7 +60,7 @@ def run_of(out, *more, data=None):
 
 
 def write_folder(root, data):
-	for i, (x, y) in enumerate(zip(data.x, data.y)):
+	for i, (x, y) in enumerate(zip(data.x, data.y, strict=True)):
 		at = root / data.classes[y]
 		at.mkdir(parents=True, exist_ok=True)
 		Image.fromarray(x).save(at / f"{i:03d}.png")

@@ -91,7 +91,7 @@ class Container(unittest.TestCase):
 		model = self.small(lambda g: [g.constant(v, d) for d, v in numbers.items()])
 		again = parse(serialize(model))
 		found = [again.constants[t.id] for t in again.graph.tensors if t.id in again.constants][-len(numbers) :]
-		for (dtype, want), got in zip(numbers.items(), found):
+		for (dtype, want), got in zip(numbers.items(), found, strict=True):
 			self.assertTrue(np.array_equal(want, got), dtype)
 
 	def small(self, more=lambda g: None):
@@ -117,7 +117,7 @@ class Container(unittest.TestCase):
 			("a", "x" * (1 << 16) + "x"),
 		):
 			with self.assertRaises(BadModel, msg=(name, text[:9])):
-				parse(serialize(self.small(lambda g: g.card(name, text))))
+				parse(serialize(self.small(lambda g, name=name, text=text: g.card(name, text))))
 		parse(serialize(self.small(lambda g: g.card("A-z_0.9" + "a" * 121, "gr\u00fcn\n\t" + "x" * ((1 << 16) - 7)))))
 
 	def test_bits_by_hand(self):
@@ -233,7 +233,7 @@ class Arithmetic(unittest.TestCase):
 		acc = (-x.astype("f8") * w * rng.choice([0, 1, 1 + 2**-20, 2**-30, 2**25], 4000)).astype("f4")
 		x[:3], w[:3], acc[:3] = 1 + 2**-12, 1 + 2**-12, [2**-60, -(2**-60), 0]
 		got = fma32(x, w, acc)
-		for a, b, c, y in zip(x, w, acc, got):
+		for a, b, c, y in zip(x, w, acc, got, strict=True):
 			self.assertEqual(y, self.round32(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))))
 
 	@staticmethod
@@ -407,7 +407,7 @@ class Reproduction(unittest.TestCase):
 				if op.WhichOneof("attributes") == "binary_conv2d"
 			]
 			self.assertEqual(len(kernels), len(made), name)
-			for latent, bits in zip(kernels, made):
+			for latent, bits in zip(kernels, made, strict=True):
 				np.testing.assert_array_equal(bits == 1, latent.transpose(0, 2, 3, 1) < 0, name)  # 1 is -1
 
 	def test_default(self):
@@ -518,9 +518,7 @@ class Engine(unittest.TestCase):
 
 	def test_refusals(self):
 		def run(*arguments, pictures=b""):
-			return subprocess.run(
-				[self.program, *arguments], input=pictures, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-			)
+			return subprocess.run([self.program, *arguments], input=pictures, capture_output=True)
 
 		self.assertEqual(run().returncode, 2)
 		self.assertEqual(run("/nonexistent.bnn").returncode, 1)

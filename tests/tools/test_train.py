@@ -53,7 +53,7 @@ class Signs(unittest.TestCase):
 			found[bfloat16] = y.detach(), *torch.autograd.grad(y, (a, b), g)
 			with torch.no_grad():
 				self.assertTrue(torch.equal(binary.sign_conv(x, w, 1, 1), found[False][0]))
-		for name, exact, rounded in zip(("y", "x", "w"), found[False], found[True]):
+		for name, exact, rounded in zip(("y", "x", "w"), found[False], found[True], strict=True):
 			self.assertLess(((exact - rounded).norm() / exact.norm()).item(), 2**-7, name)
 		right, made = found[False][0], found[True][0]
 		self.assertTrue(((right - made).abs() <= right.abs() / 256).all())
@@ -69,7 +69,7 @@ class Signs(unittest.TestCase):
 			padded = F.pad(x, (pad,) * 4, value=float(value))
 			right = F.conv2d(padded, signs, stride=stride)
 			g = torch.randn_like(made)
-			for a, b in zip(torch.autograd.grad(made, (x, w), g), torch.autograd.grad(right, (x, w), g)):
+			for a, b in zip(torch.autograd.grad(made, (x, w), g), torch.autograd.grad(right, (x, w), g), strict=True):
 				self.assertLess((a - b).abs().max().item(), 1e-12)
 			self.assertTrue(torch.allclose(made, right))
 
@@ -108,12 +108,12 @@ class Training(unittest.TestCase):
 		self.assertTrue(whole.go(lambda: False))
 		for stop_at in (1, 7):
 			parts = run_of(self.folder / f"parts{stop_at}", *more)
-			self.assertFalse(parts.go(lambda: parts.step == stop_at))
+			self.assertFalse(parts.go(lambda parts=parts, stop_at=stop_at: parts.step == stop_at))
 			parts = run_of(self.folder / f"parts{stop_at}", *more)
 			parts.resume()
 			self.assertEqual(parts.step, stop_at)
 			self.assertTrue(parts.go(lambda: False))
-			for a, b in zip(whole.net.state_dict().values(), parts.net.state_dict().values()):
+			for a, b in zip(whole.net.state_dict().values(), parts.net.state_dict().values(), strict=True):
 				self.assertTrue(torch.equal(a, b))
 		other = run_of(self.folder / "parts1", *more, "--epochs", "3")
 		with self.assertRaises(SystemExit):
@@ -145,7 +145,7 @@ class Training(unittest.TestCase):
 		fc = other.fc.weight.clone()
 		self.assertEqual(checkpoint.continue_from(other, found, state), ["fc.bias", "fc.weight"])
 		self.assertTrue(torch.equal(other.fc.weight, fc))
-		for (key, a), b in zip(net.named_parameters(), other.parameters()):
+		for (key, a), b in zip(net.named_parameters(), other.parameters(), strict=True):
 			if not key.startswith("fc."):
 				self.assertLess((a - b).abs().max().item(), 1e-2)
 				self.assertTrue(torch.equal(a >= 0, b >= 0))
@@ -249,7 +249,7 @@ class Training(unittest.TestCase):
 		groups, y = run.store.batch(index)
 		self.assertEqual(y.tolist(), [pictures.NO_CLASS, data.y[2], pictures.NO_CLASS])
 		self.assertEqual([where.tolist() for where, _ in groups], [[1], [0, 2]])
-		for (_, x), part in zip(groups, (data.x[[2]], more.x[[3, 0]])):
+		for (_, x), part in zip(groups, (data.x[[2]], more.x[[3, 0]]), strict=True):
 			np.testing.assert_array_equal(x.permute(0, 2, 3, 1).numpy(), part)
 		kept = [np.load(c / teacher.KEPT)[1] for c in caches]
 		np.testing.assert_array_equal(
@@ -339,7 +339,10 @@ class Training(unittest.TestCase):
 		torch.manual_seed(0)
 		x = torch.rand(8, 3, 32, 32) * 255
 		made = augment.detail(x, 0.5, 0.5)
-		rough = lambda p: (p[..., 1:] - p[..., :-1]).abs().mean((1, 2, 3))
+
+		def rough(p):
+			return (p[..., 1:] - p[..., :-1]).abs().mean((1, 2, 3))
+
 		self.assertTrue((rough(made[:4]) < 0.9 * rough(x[:4])).all())
 		self.assertTrue((rough(made[4:6]) > rough(x[4:6])).all())
 		self.assertTrue(torch.equal(made[6:], x[6:]))

@@ -52,7 +52,7 @@ class Data(unittest.TestCase):
 		shutil.copy(self.folder / "p" / "class0" / "003.png", self.folder / "p" / "class0" / "copy.png")
 		after = pictures.load(self.folder / "p", STORED // 2, 0.25, self.folder)
 		self.assertEqual(sum(map(len, after)), 2 * len(data) + 1)
-		for was, others in zip(before, reversed(after)):
+		for was, others in zip(before, reversed(after), strict=True):
 			self.assertFalse(set(was.keys) & set(others.keys))
 		self.assertFalse(set(after[0].keys) & set(after[1].keys))
 
@@ -239,7 +239,7 @@ class Data(unittest.TestCase):
 		rng = np.random.default_rng(0)
 		x, y = rng.integers(0, 256, (20, 32, 32, 3), np.uint8), np.arange(20) % 2
 		for labels in (1, 2):
-			rows = [bytes([9] * (labels - 1) + [c]) + p.transpose(2, 0, 1).tobytes() for p, c in zip(x, y)]
+			rows = [bytes([9] * (labels - 1) + [c]) + p.transpose(2, 0, 1).tobytes() for p, c in zip(x, y, strict=True)]
 			(self.folder / "c.bin").write_bytes(b"".join(rows))
 			found = pictures.load_cifar(self.folder / "c.bin")
 			np.testing.assert_array_equal(found.x, x)

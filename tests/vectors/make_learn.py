@@ -108,7 +108,7 @@ def consolidate(cw, past, tw, cur, preset):
 		if cw[k] is not None:
 			old = unit(cw[k]) if preset == DEFAULT else [float(x) for x in cw[k]]
 			w = math.sqrt(past[k] / cur[k])
-			r = [(w * a + b) / (w + 1) for a, b in zip(old, r)]
+			r = [(w * a + b) / (w + 1) for a, b in zip(old, r, strict=True)]
 		out.append(r)
 	return out
 
@@ -145,14 +145,14 @@ def lesson_int(q, y, k_classes, qb, s, others, start):
 					if e[r] is None:
 						u.append(0)
 						continue
-					acc = sum(a * b for a, b in zip(F[r], q[j]))
+					acc = sum(a * b for a, b in zip(F[r], q[j], strict=True))
 					u.append(max(-(2**31), min(2**31 - 1, rshift(acc * 23637, 14 + 6 + e[r] - (qb - QF) - 16))))
 				E = [exp2_q30(min(max(u) - x, 24 * 65536)) for x in u]
 				S = sum(E[:k_classes]) + others * E[k_classes]
 				for r in range(rows):
 					p = (E[r] * lim + S // 2) // S
 					g = max(-lim, min(lim - 1, p - (lim if r == y[j] else 0)))
-					G[r] = [a + g * b for a, b in zip(G[r], q[j])]
+					G[r] = [a + g * b for a, b in zip(G[r], q[j], strict=True)]
 			steps += 1
 			for r in range(rows):
 				wd = [0] * d
@@ -160,7 +160,7 @@ def lesson_int(q, y, k_classes, qb, s, others, start):
 					wd = [clamp(rshift(x * lam_q, e[r] + 10 - qb), v_max) for x in m[r]]
 				v[r] = [
 					clamp(a - rshift(a * beta, 15) + rdiv(32 * g, len(batch)) + z, v_max)
-					for a, g, z in zip(v[r], G[r], wd)
+					for a, g, z in zip(v[r], G[r], wd, strict=True)
 				]
 				if e[r] is None:
 					N = max(abs(x) for x in v[r]) * eta_q
@@ -169,8 +169,8 @@ def lesson_int(q, y, k_classes, qb, s, others, start):
 					e[r] = min(40, qb - 2 - ((N - 1).bit_length() - U))
 				delta = [rshift(a * eta_q, U - e[r]) for a in v[r]]
 				updates += sum(1 for a in v[r] if a)
-				lost += sum(1 for a, b in zip(v[r], delta) if a and not b)
-				m[r] = [a - b for a, b in zip(m[r], delta)]
+				lost += sum(1 for a, b in zip(v[r], delta, strict=True) if a and not b)
+				m[r] = [a - b for a, b in zip(m[r], delta, strict=True)]
 				while max(abs(x) for x in m[r]) >= lim:
 					m[r] = [rshift(x, 1) for x in m[r]]
 					e[r] -= 1
@@ -226,12 +226,12 @@ def others_of(s, k, n_known_others):
 
 def new_past(s, past, cur):
 	cap = s["past_cap"] if s["preset"] == DEFAULT and s["past_cap"] else 2**32 - 1
-	return [min(cap, a + b) for a, b in zip(past, cur)]
+	return [min(cap, a + b) for a, b in zip(past, cur, strict=True)]
 
 
 def dot(a, b):
 	s = 0.0
-	for x, z in zip(a, b):
+	for x, z in zip(a, b, strict=True):
 		s += x * z
 	return s
 
@@ -255,7 +255,7 @@ def likeness_measure(width, s, X, cur, past, old, old_own, row):
 		return 0, 0.0, 0.0
 	total = [0.0] * len(X[0])
 	for x in X:
-		total = [a + b for a, b in zip(total, x)]
+		total = [a + b for a, b in zip(total, x, strict=True)]
 	s2, now, share, (n0, mean0, squares0) = dot(total, total), direction(width, row), 1.0, old_own
 	if old is not None:
 		then = direction(width, old)
@@ -303,7 +303,7 @@ def lesson(width, s, q, y, k, old, n_known_others=0):
 				width, s, X, cur[c], past[c], old[c] and old[c][1], old[c][2] if old[c] else (0, 0.0, 0.0), stored[c]
 			)
 		)
-	return list(zip(new_past(s, past, cur), stored, own)), counts
+	return list(zip(new_past(s, past, cur), stored, own, strict=True)), counts
 
 
 # ---- golden vectors
@@ -411,7 +411,7 @@ def case_bytes(case, rng):
 	for width in (1, 2, 3, FLOAT):
 		old = [
 			None if o is None else (o[0], np.float32(r) if width == FLOAT else store_row(r, WIDTHS[width]), OLD_OWN)
-			for o, r in zip(old_spec, old_real)
+			for o, r in zip(old_spec, old_real, strict=True)
 		]
 		rows, counts_out = lesson(width, s, q, y, k, old, known_others)
 		for o in old:
@@ -454,7 +454,7 @@ def check():
 			f = lesson_float(quantize(h), y, k, s, 20, [])
 			for qb in WIDTHS.values():
 				w, st = lesson_int(quantize(h), y, k, qb, s, 20, [])
-				c = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(w, f)]
+				c = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(w, f, strict=True)]
 				print(
 					"classes %d eta %g 8/%d: cosine with float %.6f, lost updates %.4f"
 					% (k, eta, qb, min(c), st[1] / st[0])

@@ -17,7 +17,7 @@ def window(kernel, stride=1, pads=0, dilation=1):
 		return (v, v) if np.isscalar(v) else v
 
 	(ky, kx), (sy, sx), (dy, dx) = pair(kernel), pair(stride), pair(dilation)
-	t, l, b, r = (pads,) * 4 if np.isscalar(pads) else pads
+	top, left, bottom, right = (pads,) * 4 if np.isscalar(pads) else pads
 	p = proto()
 	return p.Window(
 		kernel_y=ky,
@@ -26,7 +26,7 @@ def window(kernel, stride=1, pads=0, dilation=1):
 		stride_x=sx,
 		dilation_y=dy,
 		dilation_x=dx,
-		pads=p.Pads(top=t, left=l, bottom=b, right=r),
+		pads=p.Pads(top=top, left=left, bottom=bottom, right=right),
 	)
 
 

@@ -185,7 +185,7 @@ class Evaluator:
 		features = self.model.output("features")
 		for n, op in enumerate(self.model.graph.ops):
 			outputs = self.apply(op, [values.get(i) for i in op.inputs])
-			values.update(zip(op.outputs, outputs))
+			values.update(zip(op.outputs, outputs, strict=True))
 			if keep:
 				keep(op, outputs)
 			for i in op.inputs:
@@ -199,7 +199,7 @@ class Evaluator:
 		function = getattr(self, "op_" + kind, None)
 		if function is None:
 			raise BadModel(f"{kind} cannot be evaluated here")
-		arrays = [self.constants[i] if i in self.constants else x for i, x in zip(op.inputs, inputs)]
+		arrays = [self.constants[i] if i in self.constants else x for i, x in zip(op.inputs, inputs, strict=True)]
 		return [function(getattr(op, kind), *arrays)]
 
 	def op_sign(self, a, x, t):

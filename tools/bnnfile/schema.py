@@ -25,7 +25,7 @@ def message_class(factory, descriptor):
 	return made(descriptor) if made else factory.GetPrototype(descriptor)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def proto():
 	"""The message classes of model.proto, compiled by protoc into memory: proto().Graph, proto().BITS, ..."""
 	try:

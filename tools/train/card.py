@@ -117,7 +117,7 @@ def lines_of_unknown(facts):
 	yield ""
 	yield "| refuse | own pictures refused | foreign ones claimed |"
 	yield "| --- | --- | --- |"
-	for share, (own, foreign) in zip(REFUSE_SHARES, effect["shares"]):
+	for share, (own, foreign) in zip(REFUSE_SHARES, effect["shares"], strict=True):
 		yield f"| {share} % | {own:.1%} | {foreign:.1%} |"
 	yield ""
 

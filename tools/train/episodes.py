@@ -82,7 +82,7 @@ def fit(h, y):
 	)
 	shares = []
 	for share in fit_answers.SHARES:
-		known, foreign = (np.concatenate(m) for m in zip(*(e.margins(share, constants) for e in lessons)))
+		known, foreign = (np.concatenate(m) for m in zip(*(e.margins(share, constants) for e in lessons), strict=True))
 		shares.append((float((known < 0).mean()), float((foreign >= 0).mean())))
 	right = float(np.mean([(e.known.argmax(1) == e.label).mean() for e in lessons]))
 	return constants, {"sizes": size, "shares": shares, "right": right}

@@ -118,7 +118,7 @@ def decode(files, side, cache):
 		decode_to(at, beside, files, side)
 	kept = np.load(beside)
 	x = np.load(at, mmap_mode="r")[: len(kept["index"])]
-	return x, kept["keys"], kept["index"], [(files[i], why) for i, why in zip(kept["bad"], kept["why"])]
+	return x, kept["keys"], kept["index"], [(files[i], why) for i, why in zip(kept["bad"], kept["why"], strict=True)]
 
 
 def decode_to(at, beside, files, side):

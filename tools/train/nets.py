@@ -13,6 +13,7 @@ All take x = (byte - 118) / 64.
 """
 
 import inspect
+import itertools
 
 import torch
 import torch.nn as nn
@@ -167,7 +168,7 @@ class Photo(Net):
 			raise SystemExit(f"layers {list(before)} of the latents cannot become {list(self.layers)}: other stages")
 		made = {k: v for k, v in state.items() if not k.startswith("body.")}
 		old = new = 0
-		for i, (n_old, n_new) in enumerate(zip(before, self.layers)):
+		for i, (n_old, n_new) in enumerate(zip(before, self.layers, strict=True)):
 			n_old, n_new = n_old + bool(i), n_new + bool(i)  # with the transition
 			for j in range(n_new):
 				if j < n_old:
@@ -364,7 +365,7 @@ class ReActNet(Net):
 	def __init__(self, classes, channels=(32, 64, 128, 128, 256, 256) + 6 * (512,) + 2 * (1024,)):
 		super().__init__()
 		self.stem = nn.Sequential(conv(3, channels[0], 3, 2, 1), batch_norm(channels[0]))
-		pairs = list(zip(channels, channels[1:]))
+		pairs = itertools.pairwise(channels)
 		self.body = nn.Sequential(*[ReActBlock(a, b, 2 if a != b and i else 1) for i, (a, b) in enumerate(pairs)])
 		self.fc = nn.Linear(channels[-1], classes)
 

@@ -212,7 +212,7 @@ class Rows:
 
 	def touched(self, index):
 		"""Of each part that index touches: its number, the places in index, and its own rows there."""
-		for i, (part, start) in enumerate(zip(self.parts, self.starts)):
+		for i, (part, start) in enumerate(zip(self.parts, self.starts[:-1], strict=True)):
 			places = np.flatnonzero((index >= start) & (index < start + len(part)))
 			if len(places):
 				yield i, places, index[places] - start

@@ -170,7 +170,7 @@ class Teacher(nn.Module):
 		"""folders: of make(), each of the pictures of one part, in their order."""
 		super().__init__()
 		folders = [pathlib.Path(f) for f in folders]
-		for folder, part in zip(folders, parts):
+		for folder, part in zip(folders, parts, strict=True):
 			of = folder / OF
 			if of.exists() and of.read_text().strip() != part.fingerprint():
 				raise SystemExit(

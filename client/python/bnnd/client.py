@@ -230,7 +230,7 @@ class Client:
 		while len(self._open) >= max(1, self.hello.limits.in_flight):
 			before = len(self._open)
 
-			def fewer():
+			def fewer(before=before):
 				self._take_replies()
 				return len(self._open) < before
 
@@ -328,7 +328,7 @@ class Client:
 	def classes(self):
 		"""Every taught class, in label order; the negatives, if any were taught, first."""
 		found, after = [], b""
-		for page in self._pages("class_list", lambda: {"classes": messages().Classes(after=after)}):
+		for page in self._pages("class_list", lambda: {"classes": messages().Classes(after=after)}):  # noqa: B023, anew each time
 			found += page.classes
 			last = page.classes[-1].label if page.classes else b""
 			if not page.more or last <= after:  # not in order: asking on would never end
@@ -343,7 +343,7 @@ class Client:
 	def history(self, limit=None):
 		"""The changes, the newest first."""
 		found, before = [], 0
-		for page in self._pages("history_list", lambda: {"history": messages().History(before_seq=before)}):
+		for page in self._pages("history_list", lambda: {"history": messages().History(before_seq=before)}):  # noqa: B023, the same
 			found += page.entries
 			last = page.entries[-1].seq if page.entries else 0
 			in_order = 0 < last and (before == 0 or last < before)

@@ -108,7 +108,7 @@ def ask_pictures(path, schedule, tell):
 		bodies.append(body)
 		time.sleep(GAP_S)
 	pictures = []
-	for row, body in zip(rows, bodies):
+	for row, body in zip(rows, bodies, strict=True):
 		reply = m.Reply.FromString(body)
 		row[2] = reply.status.code
 		row.append(reply.answer.us.queue / 1000)

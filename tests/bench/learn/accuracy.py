@@ -121,7 +121,7 @@ def main():
 			results[name + " cosine"] = report[:, 6]
 			results[name + " us"] = np.median(report[:, 5]), np.median(one[1][:, 5])
 			results[name + " more"] = five, one[0]
-		for name, settings in SETTINGS:
+		for name, _ in SETTINGS:
 			ten, (five, one), us = results[name], results[name + " more"], results[name + " us"]
 			floats = results[name.split()[0] + " " + FLOAT]
 			print(

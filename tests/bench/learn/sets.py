@@ -120,9 +120,7 @@ class Learner:
 		files[1].write_text("".join(" ".join("%d:%d" % pair for pair in lesson) + "\n" for lesson in lessons))
 		write_q(files[2], asked)
 		command = [self.program, "lessons"] + ["%s=%s" % pair for pair in settings.items()] + ["--"]
-		done = subprocess.run(
-			command + [str(f) for f in files], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-		)
+		done = subprocess.run(command + [str(f) for f in files], check=True, capture_output=True, text=True)
 		record = [("id", "<u4"), ("", "<u4"), ("cosine", "<f8"), ("score", "<f8"), ("threshold", "<f8")]
 		answers = np.frombuffer(files[3].read_bytes(), record)
 		report = np.array([[float(x) for x in line.split()] for line in done.stdout.splitlines()])

@@ -27,7 +27,7 @@ def lbfgs(f, at):
 			p -= alphas[-1] * t
 		if pairs:
 			p *= (pairs[-1][0] @ pairs[-1][1]) / (pairs[-1][1] @ pairs[-1][1])
-		for (s, t), alpha in zip(pairs, reversed(alphas)):
+		for (s, t), alpha in zip(pairs, reversed(alphas), strict=True):
 			p += s * (alpha - (t @ p) / (s @ t))
 		step = 1.0 if pairs else min(1.0, 1 / np.abs(g).sum())
 		while True:

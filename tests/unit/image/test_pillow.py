@@ -125,7 +125,9 @@ def main():
 			continue
 		failed += 1
 		what = (
-			got if isinstance(got, str) else f"{sum(a != b for a, b in zip(got, expected))} of {len(got)} bytes differ"
+			got
+			if isinstance(got, str)
+			else f"{sum(a != b for a, b in zip(got, expected, strict=True))} of {len(got)} bytes differ"
 		)
 		print(f"round {n}: {kinds[n % len(kinds)].__name__} {seen.size} {rotate} {roi} {size} fit {fit}: {what}")
 	pipe.stdin.close()
