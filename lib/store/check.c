@@ -19,7 +19,9 @@
 /* Without the negatives. */
 static int count_classes(sqlite3 *db, int64_t *ret_n, struct err *err)
 {
-	return sql_int(db, "SELECT count(DISTINCT class_id) FROM item WHERE died = ?1 AND kind = 1 AND class_id > 0",
+	return sql_int(db,
+		"SELECT count(DISTINCT class_id) FROM item WHERE died = ?1 AND kind = " SQL_KIND_ROW
+		" AND class_id > 0",
 		SQL_ARGS(ALIVE), 0, ret_n, err);
 }
 

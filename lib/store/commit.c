@@ -81,14 +81,15 @@ static int cap_samples(
 	struct store *store, const struct store_change *change, int64_t first_id, uint64_t seq, struct err *err)
 {
 	sqlite3_stmt *classes = NULL;
-	int r = sql_prepare(store->db, "SELECT DISTINCT class_id FROM item WHERE id >= ?1 AND kind = 3", &classes, err);
+	int r = sql_prepare(store->db, "SELECT DISTINCT class_id FROM item WHERE id >= ?1 AND kind = " SQL_KIND_SAMPLE,
+		&classes, err);
 	if (r != 0)
 		return r;
 	sqlite3_bind_int64(classes, 1, first_id);
 	while ((r = sql_step(classes, err)) == 1) {
 		r = sql_run(store->db,
 			"UPDATE item SET died = ?1 WHERE id IN (SELECT id FROM item WHERE died = ?2 AND class_id = ?3"
-			" AND kind = 3 ORDER BY age DESC LIMIT -1 OFFSET ?4)",
+			" AND kind = " SQL_KIND_SAMPLE " ORDER BY age DESC LIMIT -1 OFFSET ?4)",
 			SQL_ARGS((int64_t)seq, ALIVE, sqlite3_column_int64(classes, 0), change->samples_per_class),
 			err);
 		if (r != 0)

@@ -112,8 +112,8 @@ int store_lessons(struct store *store, store_entry_fn *fn, void *ctx, struct err
 	size_t given = 0;
 	if (!store->db)
 		return 0;
-	return give(
-		store, "WHERE seq >= 1 AND op = 1 ORDER BY seq DESC", 0, NULL, NULL, fn, ctx, &given, err ? err : &own);
+	return give(store, "WHERE seq >= 1 AND op = " SQL_OP_LEARN " ORDER BY seq DESC", 0, NULL, NULL, fn, ctx, &given,
+		err ? err : &own);
 }
 
 int store_find_key(

@@ -132,6 +132,14 @@ bool sql_column_int(sqlite3_stmt *stmt, int column, int64_t min, int64_t max, in
 		__VA_ARGS__                                                                                            \
 	}
 
+/* Kinds and ops where a statement writes them out. */
+#define SQL_KIND_ROW    "1"
+#define SQL_KIND_LABEL  "2"
+#define SQL_KIND_SAMPLE "3"
+#define SQL_OP_LEARN    "1"
+_Static_assert(STORE_ROW == 1 && STORE_LABEL == 2 && STORE_SAMPLE == 3, "as SQL_KIND_... have them");
+_Static_assert(STORE_OP_LEARN == 1, "as SQL_OP_LEARN has it");
+
 /* schema.c */
 struct store_identity { /* what a file says it is */
 	uint8_t feature_id[STORE_FEATURE_ID_BYTES];

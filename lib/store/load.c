@@ -151,7 +151,7 @@ static int judge(struct store *store, uint64_t touched_by, store_damage_fn *dama
 	struct seeker seeker;
 	int r = seeker_init(&seeker, store, err);
 	if (r == 0)
-		r = prepare_living(store, touched_by, "AND kind <= 2", &stmt, err);
+		r = prepare_living(store, touched_by, "AND kind <= " SQL_KIND_LABEL, &stmt, err);
 	while (r >= 0 && (r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
@@ -334,10 +334,10 @@ static int give_labels(
 
 int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
 {
-	return give_labels(store, "kind = 2", NULL, fn, ctx, err);
+	return give_labels(store, "kind = " SQL_KIND_LABEL, NULL, fn, ctx, err);
 }
 
 int store_label(struct store *store, uint32_t class_id, store_item_fn *fn, void *ctx, struct err *err)
 {
-	return give_labels(store, "class_id = ?1 AND died = ?2 AND kind = 2", &class_id, fn, ctx, err);
+	return give_labels(store, "class_id = ?1 AND died = ?2 AND kind = " SQL_KIND_LABEL, &class_id, fn, ctx, err);
 }

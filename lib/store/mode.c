@@ -6,18 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *store_op_name(enum store_op op)
-{
-	static const char *const names[] = {"", "learn", "forget", "rename", "undo", "rollback"};
-	return op >= STORE_OP_LEARN && op <= STORE_OP_ROLLBACK ? names[op] : "unknown";
-}
-
-const char *store_kind_name(enum store_kind kind)
-{
-	static const char *const names[] = {"item", "row", "label", "sample", "note"};
-	return kind >= STORE_ROW && kind <= STORE_NOTE ? names[kind] : names[0];
-}
-
 enum store_mode store_mode(const struct store *store)
 {
 	return store->mode;

@@ -85,9 +85,11 @@ int check_row_format(struct store *store, int64_t first_id, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(store->db,
-		first_id == 0 ? "SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind = 1 AND format IS NOT ?2"
+		first_id == 0 ? "SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind = " SQL_KIND_ROW
+				" AND format IS NOT ?2"
 			      : "SELECT " ITEM_COLUMNS
-				" FROM item WHERE id >= ?3 AND +died = ?1 AND kind = 1 AND format IS NOT ?2",
+				" FROM item WHERE id >= ?3 AND +died = ?1 AND kind = " SQL_KIND_ROW
+				" AND format IS NOT ?2",
 		&stmt, err);
 	if (r != 0)
 		return r;

@@ -31,7 +31,7 @@ static const char tables[] =
 	" born INTEGER NOT NULL, died INTEGER NOT NULL, age INTEGER NOT NULL, format TEXT NOT NULL,"
 	" data BLOB NOT NULL, crc INTEGER NOT NULL);"
 	"CREATE INDEX item_died ON item(died, class_id, kind, age);"
-	"CREATE INDEX item_label ON item(id) WHERE kind = 2;";
+	"CREATE INDEX item_label ON item(id) WHERE kind = " SQL_KIND_LABEL ";";
 
 enum { CRC_NUMBERS = 9 }; /* at most, before the bytes */
 
@@ -42,6 +42,26 @@ enum { /* offsets in the database header */
 	AT_APPLICATION_ID = 68,
 };
 enum { WAL_MODE = 2 }; /* of both versions */
+
+const char *store_op_name(enum store_op op)
+{
+	static const char *const names[] = {[STORE_OP_LEARN] = "learn",
+		[STORE_OP_FORGET] = "forget",
+		[STORE_OP_RENAME] = "rename",
+		[STORE_OP_UNDO] = "undo",
+		[STORE_OP_ROLLBACK] = "rollback"};
+	return op >= STORE_OP_LEARN && op <= STORE_OP_ROLLBACK ? names[op] : "unknown";
+}
+
+const char *store_kind_name(enum store_kind kind)
+{
+	static const char *const names[] = {[STORE_UNREADABLE] = "item",
+		[STORE_ROW] = "row",
+		[STORE_LABEL] = "label",
+		[STORE_SAMPLE] = "sample",
+		[STORE_NOTE] = "note"};
+	return kind >= STORE_ROW && kind <= STORE_NOTE ? names[kind] : names[STORE_UNREADABLE];
+}
 
 static int check_ids(uint32_t application_id, uint32_t version, const char *name, struct err *err)
 {

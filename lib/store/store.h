@@ -25,9 +25,16 @@ enum {
 	STORE_KEYS_KEPT = 100000, /* a repeated key older than that is a new request */
 };
 
-enum store_kind { STORE_UNREADABLE, STORE_ROW, STORE_LABEL, STORE_SAMPLE, STORE_NOTE };
+/* Both stand in the file: a number that was given keeps its meaning. */
+enum store_kind { STORE_UNREADABLE = 0, STORE_ROW = 1, STORE_LABEL = 2, STORE_SAMPLE = 3, STORE_NOTE = 4 };
 const char *store_kind_name(enum store_kind kind); /* "row", "label", ...; "item" for any other */
-enum store_op { STORE_OP_LEARN = 1, STORE_OP_FORGET, STORE_OP_RENAME, STORE_OP_UNDO, STORE_OP_ROLLBACK };
+enum store_op {
+	STORE_OP_LEARN = 1,
+	STORE_OP_FORGET = 2,
+	STORE_OP_RENAME = 3,
+	STORE_OP_UNDO = 4,
+	STORE_OP_ROLLBACK = 5,
+};
 const char *store_op_name(enum store_op op); /* "learn", "forget", ... */
 
 /* How much of the store works. */
