@@ -8,6 +8,28 @@
 #include "lib/base/err.h"
 #include "lib/base/label.h"
 #include "lib/base/text.h"
+#include "proto/limits.h"
+
+/* bnnd.h stands alone, so it repeats what the wire and the daemon have. */
+#define IS_THE_WIRES(code) _Static_assert((int)BNND_##code == ERR_##code, #code)
+IS_THE_WIRES(CANCELLED);
+IS_THE_WIRES(INVALID_ARGUMENT);
+IS_THE_WIRES(DEADLINE_EXCEEDED);
+IS_THE_WIRES(NOT_FOUND);
+IS_THE_WIRES(ALREADY_EXISTS);
+IS_THE_WIRES(PERMISSION_DENIED);
+IS_THE_WIRES(RESOURCE_EXHAUSTED);
+IS_THE_WIRES(FAILED_PRECONDITION);
+IS_THE_WIRES(ABORTED);
+IS_THE_WIRES(OUT_OF_RANGE);
+IS_THE_WIRES(UNIMPLEMENTED);
+IS_THE_WIRES(INTERNAL);
+IS_THE_WIRES(UNAVAILABLE);
+IS_THE_WIRES(DATA_LOSS);
+_Static_assert((int)BNND_UNKNOWN_ERROR == ERR_UNKNOWN, "UNKNOWN");
+_Static_assert((int)BNND_LABEL_MAX_BYTES == LABEL_MAX_BYTES && (int)BNND_KEY_BYTES == LESSON_KEY_BYTES &&
+		       (int)BNND_TOP_MAX == TOP_MAX,
+	"limits are the wire's");
 
 const char *bnnd_code_name(int code)
 {

@@ -46,7 +46,10 @@ struct bnnd_times result_times(const Bnnd__Times *us)
 void result_hello(const Bnnd__HelloReply *hello, struct bnnd_hello *ret_hello)
 {
 	static const Bnnd__Limits none = BNND__LIMITS__INIT;
-	static const char *const roles[] = {"none", "use", "teach", "admin"};
+	static const char *const roles[] = {[BNND__ROLE__ROLE_NONE] = "none",
+		[BNND__ROLE__ROLE_USE] = "use",
+		[BNND__ROLE__ROLE_TEACH] = "teach",
+		[BNND__ROLE__ROLE_ADMIN] = "admin"};
 	const Bnnd__Limits *limits = hello->limits ? hello->limits : &none;
 	*ret_hello = (struct bnnd_hello){
 		.major = hello->major,
@@ -64,7 +67,8 @@ void result_hello(const Bnnd__HelloReply *hello, struct bnnd_hello *ret_hello)
 	put_text(ret_hello->software, sizeof ret_hello->software, hello->software);
 	put_model(&ret_hello->model, hello->model);
 	unsigned role = (unsigned)hello->role;
-	put_text(ret_hello->role, sizeof ret_hello->role, roles[role < 4 ? role : 0]);
+	put_text(ret_hello->role, sizeof ret_hello->role,
+		roles[role < sizeof roles / sizeof *roles ? role : BNND__ROLE__ROLE_NONE]);
 }
 
 int result_answer(const Bnnd__Reply *reply, const uint8_t *payload, size_t payload_bytes, void *ret)
