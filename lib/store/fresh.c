@@ -14,6 +14,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+enum { OWNER_READINGS = 3 };
+
 void fresh_unlock(struct store *store)
 {
 	if (store->dir_lock >= 0)
@@ -21,8 +23,8 @@ void fresh_unlock(struct store *store)
 	store->dir_lock = -1;
 }
 
-/* Who has flocked that file, by the kernel's list of locks; 0: it cannot be told. */
-static int lock_owner(const struct stat *st)
+/* Who has flocked that file, by one reading of the kernel's list of locks; 0: it was not in it. */
+static int find_owner(const struct stat *st)
 {
 	FILE *file = fopen("/proc/locks", "re");
 	char line[200];
@@ -38,6 +40,15 @@ static int lock_owner(const struct stat *st)
 	}
 	if (file)
 		fclose(file);
+	return owner;
+}
+
+/* 0: it cannot be told. The list comes in pieces: one that others shorten meanwhile leaves lines out. */
+static int lock_owner(const struct stat *st)
+{
+	int owner = 0;
+	for (int i = 0; i < OWNER_READINGS && owner == 0; i++)
+		owner = find_owner(st);
 	return owner > 0 ? owner : 0;
 }
 
