@@ -239,6 +239,10 @@ static void remember_key(void *ctx, const uint8_t key[STORE_KEY_BYTES])
 	keyset_add(ctx, key);
 }
 
+_Static_assert((int)BNN_FIT_COVER == IMAGE_FIT_COVER && (int)BNN_FIT_CONTAIN == IMAGE_FIT_CONTAIN &&
+		       (int)BNN_FIT_STRETCH == IMAGE_FIT_STRETCH,
+	"a model's way to fit is the picture's");
+
 static int start_lanes(struct server *server, struct err *err)
 {
 	const struct config *config = server->parts->config;

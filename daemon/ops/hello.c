@@ -8,6 +8,10 @@
 #include "lib/base/memory.h"
 #include "proto/limits.h"
 
+_Static_assert((int)ROLE_NONE == BNND__ROLE__ROLE_NONE && (int)ROLE_USE == BNND__ROLE__ROLE_USE &&
+		       (int)ROLE_TEACH == BNND__ROLE__ROLE_TEACH && (int)ROLE_ADMIN == BNND__ROLE__ROLE_ADMIN,
+	"one is sent as the other");
+
 static int check(const Bnnd__Hello *hello, struct err *err)
 {
 	if (hello->major == PROTOCOL_MAJOR)

@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+#include "proto/limits.h"
+
+_Static_assert((int)LESSON_KEY_BYTES == STORE_KEY_BYTES, "what the wire brings is what is stored");
+
 int label_new_from(const ProtobufCBinaryData *data, const char *field, struct label *ret_label, struct err *err)
 {
 	int r = label_check(data->data, data->len, ret_label, err);
