@@ -9,7 +9,7 @@
  *   counted.c  bytes and syncs
  *   commit.c   the one transaction; restore.c: undo and rollback
  *   verify.c   is what the file says of itself true?
- *   load.c, history.c, current.c, check.c: as named
+ *   load.c, samples.c, history.c, current.c, check.c: as named
  */
 #pragma once
 

@@ -111,6 +111,15 @@ int store_load_touched(
 typedef void store_class_fn(void *ctx, uint32_t class_id);
 int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *ctx, struct err *err);
 
+/* The kept samples alone, to keep sums of them: those of the state at seq, the newest or an older one, as STORE_CAME; samples
+ * of a class come one after the other, but for those that died since, which come before. Bad ones are left out. */
+enum store_step { STORE_WENT, STORE_CAME };
+typedef int store_sample_fn(void *ctx, enum store_step step, const struct store_item *item); /* as store_item_fn */
+int store_samples(struct store *store, uint64_t seq, store_sample_fn *fn, void *ctx, struct err *err);
+/* From the state at seq - 1 to that at seq: the samples that the change let die, then those that it brought. An item that
+ * went and is bad now, whatever it was, is STORE_UNREADABLE: nothing tells whether it was among those given before. */
+int store_samples_step(struct store *store, uint64_t seq, store_sample_fn *fn, void *ctx, struct err *err);
+
 /* One mutation. */
 struct store_put { /* a new item; a living row or label of the same class dies with this change */
 	enum store_kind kind;
