@@ -301,7 +301,12 @@ class Rules(unittest.TestCase):
 		self.assertEqual([], circles(c_edges(c)))
 		c["b/z.c"] = '#include "../a/x.h"\n'
 		self.assertEqual([["a/x", "b/y", "b/z"]], circles(c_edges(c)))
-		python = {"p/__init__.py": "", "p/a.py": "import p.b\n", "p/b.py": "import json\n", "p/c.py": "from .a import b\n"}
+		python = {
+			"p/__init__.py": "",
+			"p/a.py": "import p.b\n",
+			"p/b.py": "import json\n",
+			"p/c.py": "from .a import b\n",
+		}
 		self.assertEqual([], circles(python_edges(python)))
 		python["p/b.py"] = "def later():\n\tfrom p import c\n"
 		self.assertEqual([["p/a.py", "p/b.py", "p/c.py"]], circles(python_edges(python)))

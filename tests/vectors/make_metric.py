@@ -223,7 +223,12 @@ def case_bytes(make, rng):
 	rows = [round_row(x, length) for x, length in found]
 	out.append(struct.pack("<2I", are_means, len(state)))
 	for class_id, (x, length), (F, factor) in zip(state, found, rows):
-		out += [struct.pack("<I", class_id), F.tobytes(), struct.pack("<d", factor), (x * length).astype("<f8").tobytes()]
+		out += [
+			struct.pack("<I", class_id),
+			F.tobytes(),
+			struct.pack("<d", factor),
+			(x * length).astype("<f8").tobytes(),
+		]
 	asked = np.clip(np.rint(rng.normal(size=(3, d)) * 40), -127, 127).astype(np.int8)
 	asked[2] = 0
 	for q in asked:
