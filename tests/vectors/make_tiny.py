@@ -100,7 +100,7 @@ def tiny(mean=None, inverse_spread=None):
 		g.answers(8.0, [0.25, 0.375, 0.5, 0.5625, 0.625], [2.5, 2.0, 1.5, 1.25, 1.0], 0.125, 4.0)
 	g.card(
 		"tiny",
-		"A model for tests: random weights, made by tools/make_tiny.py. Its answers are good for plain "
+		"A model for tests: random weights, made by tests/vectors/make_tiny.py. Its answers are good for plain "
 		"colours and nothing else.",
 	)
 	return g.model()
@@ -156,7 +156,7 @@ def odd():
 	x = g.op("sub", [x, g.constant(rng.grid(37, scale=0.25), name="norm.mean")], "centre")
 	x = g.dense(x, rng.grid(37, 37, scale=0.5), rng.grid(37, scale=0.125), "whiten", dtype="F16")
 	g.output(g.op("l2", [x], "l2"))
-	g.card("odd", "A model for tests: odd sizes throughout, made by tools/make_tiny.py.")
+	g.card("odd", "A model for tests: odd sizes throughout, made by tests/vectors/make_tiny.py.")
 	return g.model()
 
 
