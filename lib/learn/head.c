@@ -14,9 +14,11 @@
 #include "lib/base/require.h"
 #include "lib/learn/integer.h"
 #include "lib/learn/bounds.h"
+#include "lib/learn/metric.h"
 #include "lib/learn/row.h"
 
 enum { ROWS_AT_ONCE = 4, BLOCK_ROWS = 8, ID_NONE = 0 };
+#define NOWHERE SIZE_MAX
 
 /* Rows one after the other whose ids are neighbours: equal in id / BLOCK_ROWS. Heads share the blocks that they have in
  * common, so that one row that changed costs a block, not all. */
@@ -38,7 +40,9 @@ struct learn_head {
 	size_t d, n;
 	uint32_t *ids; /* n */
 	size_t n_blocks;
-	struct block **blocks; /* in the order of the rows */
+	struct block **blocks;       /* in the order of the rows */
+	struct metric_rows *ranking; /* NULL: its own rows rank */
+	size_t *place;               /* n: of the class in `ranking`; NOWHERE */
 };
 
 /* ---- blocks ---- */
@@ -132,6 +136,8 @@ void learn_head_free(struct learn_head *head)
 		return;
 	for (size_t i = 0; i < head->n_blocks; i++)
 		block_unref(head->blocks[i]);
+	metric_rows_free(head->ranking);
+	free(head->place);
 	free(head->blocks);
 	free(head->ids);
 	free(head);
@@ -140,6 +146,33 @@ void learn_head_free(struct learn_head *head)
 size_t learn_head_classes(const struct learn_head *head)
 {
 	return head->n;
+}
+
+/* Where the class is among the rows, whose ids ascend. */
+static size_t place_in(const struct metric_rows *rows, uint32_t id)
+{
+	size_t low = 0, high = metric_rows_classes(rows);
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (metric_rows_get(rows, middle).class_id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < metric_rows_classes(rows) && metric_rows_get(rows, low).class_id == id ? low : NOWHERE;
+}
+
+void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows)
+{
+	REQUIRE(!head->ranking);
+	head->place = mem_zalloc(head->n + 1, sizeof *head->place);
+	size_t found = 0;
+	for (size_t c = 0; c < head->n; c++) {
+		head->place[c] = place_in(rows, head->ids[c]);
+		found += head->place[c] != NOWHERE;
+	}
+	if (found > 0)
+		head->ranking = metric_rows_ref(rows);
 }
 
 /* ret_dots[n] = row . q in index order; exact for the integer widths. */
@@ -221,36 +254,76 @@ static double threshold_of(const struct learn_likeness *likeness, const struct l
 	return likeness->mean - constants->deviations * sqrt(variance * (1 + 1 / n));
 }
 
+/* ret_z[n]: z of those that have a row; of the others, so that one stands before the best of those just where its cosine
+ * is greater, the line through that one's z and cosine. */
+static void rank_by_rows(const struct learn_head *head, const int8_t *q, const double *cosine, double *ret_z)
+{
+	double *z = mem_zalloc(metric_rows_classes(head->ranking), sizeof *z);
+	size_t best = NOWHERE;
+	metric_rows_rank(head->ranking, q, z);
+	for (size_t c = 0; c < head->n; c++) {
+		if (head->place[c] == NOWHERE)
+			continue;
+		ret_z[c] = z[head->place[c]];
+		best = best == NOWHERE || ret_z[c] > ret_z[best] ? c : best;
+	}
+	free(z);
+	const double steep = fabs(ret_z[best] / cosine[best]); /* of a q of zeros NaN */
+	for (size_t c = 0; c < head->n; c++)
+		if (head->place[c] == NOWHERE)
+			ret_z[c] = ret_z[best] + (isnormal(steep) ? steep : 1) * (cosine[c] - cosine[best]);
+}
+
+/* What classes are scored by: the softmax over {t value} and, but for `never`, {t unknown}. */
+struct scale {
+	double t, unknown;
+	const double *value;
+};
+
+static void score(const struct learn_head *head, const struct scale *scale, bool never, bool asked,
+	const size_t best[LEARN_TOP_MAX], struct learn_answer *answer)
+{
+	double largest = never && asked ? scale->value[0] : scale->unknown;
+	for (size_t c = 0; c < head->n; c++)
+		largest = scale->value[c] > largest ? scale->value[c] : largest;
+	double unknown = never ? 0 : learn_exp(scale->t * (scale->unknown - largest)), sum = unknown;
+	for (size_t c = 0; c < head->n; c++)
+		sum += learn_exp(scale->t * (scale->value[c] - largest));
+	answer->unknown_score = asked ? unknown / sum : 1;
+	for (size_t i = 0; i < answer->n_top; i++)
+		answer->top[i].score = asked ? learn_exp(scale->t * (scale->value[best[i]] - largest)) / sum : 0;
+}
+
 void learn_head_answer(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
 	struct learn_answer *ret_answer)
 {
-	const double t = constants->temperature;
 	const double q_norm = sqrt((double)dot_i8(q, q, head->d));
-	double *cosine = mem_zalloc(head->n + 1, sizeof *cosine), *logit = mem_zalloc(head->n + 1, sizeof *logit);
-	compare(head, q, q_norm, cosine, logit);
+	double *cosine = mem_zalloc(head->n + 1, sizeof *cosine), *key = mem_zalloc(head->n + 1, sizeof *key);
+	compare(head, q, q_norm, cosine, key);
+	if (head->ranking)
+		rank_by_rows(head, q, cosine, key);
 	struct learn_answer answer = {0};
 	size_t best[LEARN_TOP_MAX];
-	answer.n_top = rank(head, head->preset == LEARN_REFERENCE ? logit : cosine, best);
+	answer.n_top = rank(head, head->ranking || head->preset == LEARN_REFERENCE ? key : cosine, best);
 	answer.threshold =
 		answer.n_top > 0 ? threshold_of(likeness_of(head, best[0]), constants) : constants->unknown_cosine;
 
 	const bool asked = head->n > 0 && q_norm > 0;
-	double largest = constants->never && asked ? cosine[0] : answer.threshold;
-	for (size_t c = 0; c < head->n; c++)
-		largest = cosine[c] > largest ? cosine[c] : largest;
-	double unknown = constants->never ? 0 : learn_exp(t * (answer.threshold - largest)), sum = unknown;
-	for (size_t c = 0; c < head->n; c++)
-		sum += learn_exp(t * (cosine[c] - largest));
-	answer.unknown_score = asked ? unknown / sum : 1;
+	struct scale scale = {.t = constants->temperature, .unknown = answer.threshold, .value = cosine};
+	if (head->ranking) { /* unknown stands to the class ranked first as cosines have it */
+		if (!metric_rows_are_means(head->ranking) && constants->metric_temperature > 0)
+			scale.t = constants->metric_temperature;
+		scale.value = key;
+		scale.unknown = key[best[0]] + constants->temperature / scale.t * (answer.threshold - cosine[best[0]]);
+	}
+	score(head, &scale, constants->never, asked, best, &answer);
 	for (size_t i = 0; i < answer.n_top; i++) {
-		double s = cosine[best[i]];
 		answer.top[i].id = head->ids[best[i]];
-		answer.top[i].cosine = s;
-		answer.top[i].score = q_norm > 0 ? learn_exp(t * (s - largest)) / sum : 0;
+		answer.top[i].cosine = cosine[best[i]];
 	}
 	answer.passes = asked && (constants->never || answer.top[0].cosine >= answer.threshold);
 	answer.known = answer.passes && answer.top[0].id != ID_NONE;
 	*ret_answer = answer;
 	free(cosine);
-	free(logit);
+	free(key);
 }

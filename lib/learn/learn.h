@@ -16,25 +16,29 @@
 
 enum learn_width { LEARN_8_8 = 1, LEARN_8_16, LEARN_8_32, LEARN_FLOAT };
 enum learn_preset { LEARN_DEFAULT = 1, LEARN_REFERENCE };
+/* By what classes are ranked; lessons do not depend on it. METRIC, MEANS: by rows of the kept pictures (metric.h). */
+enum learn_method { LEARN_METRIC = 1, LEARN_MEANS, LEARN_CWR };
 
 /* Hyper-parameters; learn_settings_preset fills them, learn_settings_check names what is out of range (bounds.h). */
 struct learn_settings {
 	enum learn_preset preset;
 	enum learn_width width;
-	uint32_t epochs;        /* passes over a lesson's pictures */
-	double eta;             /* learning rate */
-	uint32_t minibatch;     /* pictures a step, at most */
-	double momentum;        /* of SGD */
-	double decay;           /* of weights */
-	uint32_t others;        /* M of the default preset */
-	uint32_t past_cap;      /* 0: none; of the default preset */
-	uint32_t classes_total; /* C_total of the reference preset, 0: max(known with K, |K| + 1) */
+	enum learn_method method; /* of the reference preset: CWR alone */
+	uint32_t epochs;          /* passes over a lesson's pictures */
+	double eta;               /* learning rate */
+	uint32_t minibatch;       /* pictures a step, at most */
+	double momentum;          /* of SGD */
+	double decay;             /* of weights */
+	uint32_t others;          /* M of the default preset */
+	uint32_t past_cap;        /* 0: none; of the default preset */
+	uint32_t classes_total;   /* C_total of the reference preset, 0: max(known with K, |K| + 1) */
 };
 void learn_settings_preset(enum learn_preset preset, struct learn_settings *ret_settings);
 int learn_settings_check(const struct learn_settings *settings, struct err *err);
 /* Names in the order of the enums, the one of value v at v - 1; NULL behind the last. */
 extern const char *const learn_preset_names[];
 extern const char *const learn_width_names[];
+extern const char *const learn_method_names[];
 const char *learn_width_name(enum learn_width width);                 /* "8/16", "float/float" */
 int learn_width_parse(const char *name, enum learn_width *ret_width); /* 0, or 1: no such width */
 
@@ -91,6 +95,11 @@ struct learn_head;
 struct learn_head *learn_head_new(const struct learn_settings *settings, size_t d, const struct learn_row *const *rows,
 	const uint32_t *ids, size_t n, const struct learn_head *before);
 void learn_head_free(struct learn_head *head);
+/* Before anybody asks it: it ranks by these rows of the kept pictures, of which it takes a reference, and no longer by its
+ * own. They may be of other classes, too. A class that has none there stands to the best of those that have one as their
+ * cosines stand; where no class has one, cosines rank. */
+struct metric_rows;
+void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows);
 
 /* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own
  * threshold on: t_c = mean - k sd sqrt(1 + 1/n), sd^2 = (squares + w sd_0^2) / (n - 1 + w), of its learn_likeness;
@@ -102,7 +111,9 @@ struct learn_answer_constants {
 	double deviation;        /* sd_0: what the standard deviation is before pictures tell */
 	double deviation_weight; /* w: how many pictures that is worth; 0 with deviation 0 where all is s_0 */
 	bool never; /* a closed world: the class ranked first passes, and unknown has no share of the scores */
+	double metric_temperature; /* T_z, T where a metric ranks; 0: T itself */
 };
+#define LEARN_METRIC_TEMPERATURE 300.0 /* T_z as long as model files do not say it */
 enum { LEARN_TOP_MAX = 10 };
 struct learn_answer {
 	bool passes;  /* cosine of the class ranked first >= its threshold */
@@ -111,8 +122,10 @@ struct learn_answer {
 	struct {
 		uint32_t id;
 		double cosine, score;
-	} top[LEARN_TOP_MAX]; /* ranked: by cosine (default), by raw logit (reference); ties: the smaller id first */
-	/* t_c of the class ranked first, `never` or not; `score` is the softmax over {T s_c} and, but for `never`, {T t_c} */
+	} top[LEARN_TOP_MAX]; /* ranked: by cosine (default), raw logit (reference) or rows of the kept pictures
+			       * (learn_head_rank_by); ties: the smaller id first. The cosine is the plain row's */
+	/* t_c of the class ranked first, `never` or not; `score` is the softmax over {T s_c} and, but for `never`, {T t_c};
+	 * where rows of the kept pictures rank over {T_z z_c} and {T_z z + T (t_c - s_c)}, z the first's */
 	double threshold;
 	double unknown_score; /* 1 when there is no class, or q is of zeros */
 };

@@ -62,7 +62,11 @@ struct metric_rows;
 /* Solves for all rows: p^3 / 6 multiply-subtracts a group of width p, and p^2 a class. Where no metric is defined (no
  * class has two different pictures; or a group's scatter is zero or cannot be factored) the rows are the class means. */
 struct metric_rows *metric_rows_new(const struct metric *metric);
-void metric_rows_free(struct metric_rows *rows); /* NULL allowed */
+/* The class means, whether a metric is defined or not: nothing is solved. */
+struct metric_rows *metric_rows_means(const struct metric *metric);
+/* Counted: one reference when made, dropped by metric_rows_free on any thread. */
+struct metric_rows *metric_rows_ref(const struct metric_rows *rows); /* NULL allowed */
+void metric_rows_free(struct metric_rows *rows);                     /* NULL allowed */
 size_t metric_rows_classes(const struct metric_rows *rows);
 bool metric_rows_are_means(const struct metric_rows *rows);
 /* One class's: class_id, the d values of F and what one step of them is worth. The row is factor F. */

@@ -4,6 +4,7 @@
  * W is 2^8 nu S. Neither the shrinkage nor the direction of a row depends on that factor, so W itself is factored, and
  * the factor comes back into the row's length. Invariant: + - x / and sqrt of doubles in the order of doc/LEARNER.md. */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 enum { LANES = CHOLESKY_LANES, F_MAX = 127 };
 
 struct metric_rows {
+	atomic_uint refs;
 	size_t d, n;
 	bool are_means;
 	uint32_t *ids;  /* n, ascending */
@@ -90,10 +92,10 @@ struct solver {
 	double length[LANES]; /* what a direction is multiplied by */
 };
 
-static struct solver solver_new(const struct metric *metric)
+static struct solver solver_new(const struct metric *metric, bool means)
 {
 	struct solver solver = {.metric = metric, .row = mem_zalloc(LANES * metric->d, sizeof *solver.row)};
-	solver.are_means = !factor_all(metric, solver.factor);
+	solver.are_means = means || !factor_all(metric, solver.factor);
 	size_t padded = 0;
 	for (size_t g = 0; g < metric->shape.n_groups; g++)
 		padded = solver.factor[g].padded > padded ? solver.factor[g].padded : padded;
@@ -165,7 +167,7 @@ static size_t lanes_of(const struct metric *metric, size_t first)
 
 bool metric_exact_rows(const struct metric *metric, double *ret_rows)
 {
-	struct solver solver = solver_new(metric);
+	struct solver solver = solver_new(metric, false);
 	for (size_t first = 0; first < metric->n_classes; first += LANES) {
 		const size_t n = lanes_of(metric, first);
 		solve(&solver, first, n);
@@ -191,11 +193,11 @@ static double round_row(const double *x, size_t d, int8_t *ret_f)
 	return largest / F_MAX;
 }
 
-struct metric_rows *metric_rows_new(const struct metric *metric)
+static struct metric_rows *rows_new(const struct metric *metric, bool means)
 {
 	const size_t n = metric->n_classes, d = metric->d;
 	struct metric_rows *rows = mem_zalloc(1, sizeof *rows);
-	struct solver solver = solver_new(metric);
+	struct solver solver = solver_new(metric, means);
 	*rows = (struct metric_rows){
 		.d = d,
 		.n = n,
@@ -214,12 +216,31 @@ struct metric_rows *metric_rows_new(const struct metric *metric)
 		}
 	}
 	solver_free(&solver);
+	atomic_init(&rows->refs, 1);
 	return rows;
+}
+
+struct metric_rows *metric_rows_new(const struct metric *metric)
+{
+	return rows_new(metric, false);
+}
+
+struct metric_rows *metric_rows_means(const struct metric *metric)
+{
+	return rows_new(metric, true);
+}
+
+struct metric_rows *metric_rows_ref(const struct metric_rows *rows)
+{
+	struct metric_rows *counted = (struct metric_rows *)rows;
+	if (counted)
+		atomic_fetch_add_explicit(&counted->refs, 1, memory_order_relaxed);
+	return counted;
 }
 
 void metric_rows_free(struct metric_rows *rows)
 {
-	if (!rows)
+	if (!rows || atomic_fetch_sub_explicit(&rows->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	free(rows->ids);
 	free(rows->factor);

@@ -45,11 +45,13 @@ const char *const learn_width_names[] = {[LEARN_8_8 - 1] = "8/8",
 	[LEARN_8_32 - 1] = "8/32",
 	[LEARN_FLOAT - 1] = "float/float",
 	[LEARN_FLOAT] = NULL};
+const char *const learn_method_names[] = {
+	[LEARN_METRIC - 1] = "metric", [LEARN_MEANS - 1] = "means", [LEARN_CWR - 1] = "cwr", [LEARN_CWR] = NULL};
 
 void learn_settings_preset(enum learn_preset preset, struct learn_settings *ret_settings)
 {
 	REQUIRE(preset == LEARN_DEFAULT || preset == LEARN_REFERENCE);
-	*ret_settings = (struct learn_settings){.preset = preset, .width = LEARN_8_16};
+	*ret_settings = (struct learn_settings){.preset = preset, .width = LEARN_8_16, .method = LEARN_CWR};
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings_table[i];
 		double value = preset == LEARN_DEFAULT ? s->of_default : s->of_reference;
@@ -68,9 +70,15 @@ int learn_settings_check(const struct learn_settings *settings, struct err *err)
 		wrong = "preset";
 	else if (settings->width < LEARN_8_8 || settings->width > LEARN_FLOAT)
 		wrong = "width";
+	else if (settings->method < LEARN_METRIC || settings->method > LEARN_CWR)
+		wrong = "method";
 	if (wrong)
 		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = wrong},
 			"%s is none of those there are", wrong);
+	if (settings->preset == LEARN_REFERENCE && settings->method != LEARN_CWR)
+		return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "method"},
+			"method is %s; the reference preset ranks as its authors do: cwr alone",
+			learn_method_names[settings->method - 1]);
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings_table[i];
 		const char *field = (const char *)settings + s->offset;

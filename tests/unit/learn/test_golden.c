@@ -59,7 +59,7 @@ static void test_case(void **state)
 {
 	struct reader r;
 	open_case(*state, "BNLV", &r);
-	struct learn_settings settings = {.preset = take_u32(&r)};
+	struct learn_settings settings = {.preset = take_u32(&r), .method = LEARN_CWR};
 	settings.epochs = take_u32(&r);
 	settings.minibatch = take_u32(&r);
 	settings.others = take_u32(&r);

@@ -38,7 +38,8 @@ static void test_settings(void **state)
 		const char *field;
 	} bad[] = {{good, "epochs"}, {good, "epochs"}, {good, "eta"}, {good, "eta"}, {good, "eta"}, {good, "minibatch"},
 		{good, "minibatch"}, {good, "momentum"}, {good, "momentum"}, {good, "decay"}, {good, "others"},
-		{good, "preset"}, {good, "width"}, {good, "past_cap"}, {good, "classes_total"}};
+		{good, "preset"}, {good, "width"}, {good, "past_cap"}, {good, "classes_total"}, {good, "method"},
+		{good, "method"}};
 	bad[0].s.epochs = 0;
 	bad[1].s.epochs = 101;
 	bad[2].s.eta = 0.11;
@@ -54,6 +55,9 @@ static void test_settings(void **state)
 	bad[12].s.width = 5;
 	bad[13].s.past_cap = 1000001;
 	bad[14].s.classes_total = 10001;
+	bad[15].s.method = 0;
+	learn_settings_preset(LEARN_REFERENCE, &bad[16].s);
+	bad[16].s.method = LEARN_METRIC;
 	for (size_t i = 0; i < LENGTH(bad); i++) {
 		struct err err = {0};
 		assert_int_equal(learn_settings_check(&bad[i].s, &err), -ERR_INVALID_ARGUMENT);
