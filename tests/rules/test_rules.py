@@ -57,6 +57,8 @@ FOREIGN = [
 	(r"(imm|x86|xmm|emm|smm|tmm|nmm|pmm|avx\w*)intrin\.h|arm_(neon|sve|acle)\.h", r"lib/bnn/kernels/.*"),
 	(r"(.*/)?model\.pb-c\.h", r"lib/bnn/graph_unpack\.c"),
 ]
+CMOCKA_TEST = re.compile(r"^(?:static )?void (?!test_)(\w+)\(void \*\*", re.M)
+MESON_TEST = re.compile(r"^\s*test\(", re.M)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 SKIP_FOLDERS = {".git", ".ruff_cache", "__pycache__", "node_modules"}
 # Formats that cannot carry a comment, or are not text.
@@ -359,6 +361,20 @@ class Rules(unittest.TestCase):
 				if words.search(line)
 			]
 		)
+
+	def test_tests_are_written_alike(self):
+		"""As tests/README.md says: cmocka's functions and groups, registration in meson, where Python looks for modules."""
+		faults = []
+		for path in files():
+			text = read(path).decode("utf-8", "replace")
+			if path.startswith("tests/") and path.endswith(".c") and "cmocka" in text:
+				faults += [f"{path}: {name} is not test_{name}" for name in CMOCKA_TEST.findall(text)]
+				faults += [f"{path}: a group with a name"] * ("cmocka_run_group_tests_" + "name" in text)
+			if path.endswith("meson.build") and len(MESON_TEST.findall(text)) != text.count("kwargs: "):
+				faults.append(f"{path}: a test without the environment and the suite of its kind (kwargs)")
+			if path.endswith(".py") and path != "tests/__init__.py" and "sys." + "path" in text:
+				faults.append(f"{path}: changes where modules are looked for")
+		self.no_faults(faults)
 
 	def test_threads_of_libuv_are_not_used(self):
 		self.no_faults(

@@ -93,7 +93,7 @@ def directions(widths, classes):
 	factors, out = factor_all(widths, classes, nu), []
 	for q in classes:
 		s, at, x, squares = q.astype(np.int64).sum(0), 0, [], []
-		for width, factor in zip(widths, factors or []):
+		for width, factor in zip(widths, factors, strict=True) if factors else ():
 			y = forward(*factor, s[at : at + width])
 			squares.append(y * y)
 			x.append(backward(*factor, y))
@@ -139,7 +139,7 @@ def pictures(rng, widths, n_classes, counts, amplitude=23.0):
 
 
 def added(ids, classes):
-	return [(class_id, 1, q) for class_id, q in zip(ids, classes)]
+	return [(class_id, 1, q) for class_id, q in zip(ids, classes, strict=True)]
 
 
 def history(rng):
@@ -162,7 +162,9 @@ def simple(widths, counts, **options):
 def equal_pictures(rng):
 	"""Nothing differs within a class: traces are exactly zero, thirds and sevenths included."""
 	widths = [5, 3]
-	return widths, added([1, 2, 3], [np.repeat(q, n, 0) for q, n in zip(pictures(rng, widths, 3, [1] * 3), [3, 7, 1])])
+	return widths, added(
+		[1, 2, 3], [np.repeat(q, n, 0) for q, n in zip(pictures(rng, widths, 3, [1] * 3), [3, 7, 1], strict=True)]
+	)
 
 
 def silent_group(rng):
@@ -222,7 +224,7 @@ def case_bytes(make, rng):
 	found, are_means = directions(widths, list(state.values()))
 	rows = [round_row(x, length) for x, length in found]
 	out.append(struct.pack("<2I", are_means, len(state)))
-	for class_id, (x, length), (F, factor) in zip(state, found, rows):
+	for class_id, (x, length), (F, factor) in zip(state, found, rows, strict=True):
 		out += [
 			struct.pack("<I", class_id),
 			F.tobytes(),
