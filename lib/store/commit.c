@@ -194,7 +194,7 @@ static int commit_written(struct store *store, const struct store_change *change
 {
 	int r = check_writable(store, err);
 	bool known = false;
-	read_begin(store);
+	read_allow(store);
 	store->budget.left += (uint64_t)BUDGET_STEPS_PER_PUT * change->n_puts;
 	if (r == 0 && change->key && store->db)
 		r = key_known(store, change->key, &known, err);

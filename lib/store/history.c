@@ -66,88 +66,72 @@ static int give(struct store *store, const char *which, size_t n_args, const int
 {
 	char sql[256];
 	struct walk walk = {0};
-	sqlite3_stmt *stmt = NULL;
-	int answer = 0;
-	read_begin(store);
+	struct reading reading;
+	*ret_n = 0;
+	if (!read_begin(&reading, store, err))
+		return 0;
 	snprintf(sql, sizeof sql, "SELECT " CHANGE_COLUMNS " FROM change %s", which);
-	int r = sql_prepare(store->db, sql, &stmt, err);
-	if (r == 0)
-		r = walk_begin(&walk, store->db, store->seq, err);
-	if (r == 0)
-		sql_bind(stmt, n_args, args);
-	if (r == 0 && key)
-		sqlite3_bind_blob(stmt, 1, key, STORE_KEY_BYTES, SQLITE_STATIC);
-	while (r == 0 && answer == 0 && (r = sql_step(stmt, err)) == 1) {
+	read_select(&reading, sql, n_args, args);
+	if (reading.r == 0)
+		reading.r = walk_begin(&walk, store->db, store->seq, reading.err);
+	if (reading.r == 0 && key)
+		sqlite3_bind_blob(reading.stmt, 1, key, STORE_KEY_BYTES, SQLITE_STATIC);
+	while (read_next(&reading)) {
 		struct change_row row;
-		change_row_read(stmt, store->file_id, &row);
+		change_row_read(reading.stmt, store->file_id, &row);
 		if (row.entry.seq == 0) {
-			r = err_set(err, ERR_DATA_LOSS, "the state file is damaged (a change has no number)");
+			reading.r = err_set(
+				reading.err, ERR_DATA_LOSS, "the state file is damaged (a change has no number)");
 			break;
 		}
-		r = walk_undone(&walk, row.entry.seq, &row.entry.undone, err);
-		if (r == 0)
-			answer = fn(ctx, &row.entry);
+		reading.r = walk_undone(&walk, row.entry.seq, &row.entry.undone, reading.err);
+		if (reading.r == 0)
+			reading.answer = fn(ctx, &row.entry);
 		++*ret_n;
 	}
 	sqlite3_finalize(walk.restores);
-	sqlite3_finalize(stmt);
-	return read_finish(store, r, answer, err);
+	return read_finish(&reading);
 }
 
 int store_history(struct store *store, uint64_t before_seq, size_t n, store_entry_fn *fn, void *ctx, struct err *err)
 {
-	struct err own;
-	size_t given = 0;
+	size_t given;
 	int64_t before = before_seq == 0 || before_seq > INT64_MAX ? INT64_MAX : (int64_t)before_seq;
 	int64_t most = n > INT64_MAX ? INT64_MAX : (int64_t)n;
-	if (!store->db)
-		return 0;
 	return give(store, "WHERE seq BETWEEN 1 AND ?1 - 1 ORDER BY seq DESC LIMIT ?2", SQL_ARGS(before, most), NULL,
-		fn, ctx, &given, err ? err : &own);
+		fn, ctx, &given, err);
 }
 
 int store_lessons(struct store *store, store_entry_fn *fn, void *ctx, struct err *err)
 {
-	struct err own;
-	size_t given = 0;
-	if (!store->db)
-		return 0;
+	size_t given;
 	return give(store, "WHERE seq >= 1 AND op = " SQL_OP_LEARN " ORDER BY seq DESC", 0, NULL, NULL, fn, ctx, &given,
-		err ? err : &own);
+		err);
 }
 
 int store_find_key(
 	struct store *store, const uint8_t key[STORE_KEY_BYTES], store_entry_fn *fn, void *ctx, struct err *err)
 {
-	struct err own;
-	size_t given = 0;
-	if (!store->db)
-		return 1;
-	if (store->trouble == TROUBLE_GONE || store->trouble == TROUBLE_WRITTEN)
+	size_t given;
+	if (store->db && (store->trouble == TROUBLE_GONE || store->trouble == TROUBLE_WRITTEN))
 		return err_set(err, ERR_UNAVAILABLE, "%s", store->why);
-	int r = give(store, "WHERE key = ?1", 0, NULL, key, fn, ctx, &given, err ? err : &own);
+	int r = give(store, "WHERE key = ?1", 0, NULL, key, fn, ctx, &given, err);
 	return r == 0 && given == 0 ? 1 : r;
 }
 
 int store_keys(struct store *store, store_key_fn *fn, void *ctx, struct err *err)
 {
-	struct err own;
-	err = err ? err : &own;
-	if (!store->db)
+	struct reading reading;
+	if (!read_begin(&reading, store, err))
 		return 0;
-	read_begin(store);
-	sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(
-		store->db, "SELECT key, seq FROM change WHERE seq > ?1 AND key IS NOT NULL ORDER BY seq", &stmt, err);
-	if (r == 0)
-		sqlite3_bind_int64(stmt, 1, (int64_t)store->seq - STORE_KEYS_KEPT);
-	while (r == 0 && (r = sql_step(stmt, err)) == 1) {
-		if (sqlite3_column_type(stmt, 0) == SQLITE_BLOB && sqlite3_column_bytes(stmt, 0) == STORE_KEY_BYTES)
-			fn(ctx, sqlite3_column_blob(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1));
-		r = 0;
-	}
-	sqlite3_finalize(stmt);
-	return read_finish(store, r, 0, err);
+	read_select(&reading, "SELECT key, seq FROM change WHERE seq > ?1 AND key IS NOT NULL ORDER BY seq", 0, NULL);
+	if (reading.r == 0) /* not as SQL_ARGS, for which -1 is none */
+		sqlite3_bind_int64(reading.stmt, 1, (int64_t)store->seq - STORE_KEYS_KEPT);
+	while (read_next(&reading))
+		if (sqlite3_column_type(reading.stmt, 0) == SQLITE_BLOB &&
+			sqlite3_column_bytes(reading.stmt, 0) == STORE_KEY_BYTES)
+			fn(ctx, sqlite3_column_blob(reading.stmt, 0), (uint64_t)sqlite3_column_int64(reading.stmt, 1));
+	return read_finish(&reading);
 }
 
 int history_count_lessons(sqlite3 *db, uint64_t newest, uint64_t *ret_n, struct err *err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/store/internal.h: what the files of lib/store share. Nobody else includes it.
  *
- *   open.c     is the file there, ours and free? -> read-write, read-only or closed; trying again
+ *   open.c     is the file there, ours and free? -> read-write, read-only or closed; again.c: trying again
+ *   mode.c     how it is served just now, and why
  *   place.c    is the file that is open still the one at its path? fresh.c: the directory before there is a file
  *   schema.c   the tables, a new file, the checks of an opened one
  *   file.c     whole files written and synced, who holds a lock
@@ -9,7 +10,8 @@
  *   counted.c  bytes and syncs
  *   commit.c   the one transaction; restore.c: undo and rollback
  *   verify.c   is what the file says of itself true?
- *   load.c, samples.c, history.c, current.c, check.c: as named
+ *   read.c     a read from its beginning to its end: load.c, samples.c, history.c
+ *   current.c, check.c: as named
  */
 #pragma once
 
@@ -274,11 +276,35 @@ void mode_unhinder(struct store *store);
 void mode_gone(struct store *store, struct err *why);
 void mode_written(struct store *store, struct err *why);
 void connection_close(struct store *store); /* of SQLite; the rest stays */
-/* Before each operation: what it may read. */
-void read_begin(struct store *store);
-/* The end of a read: r negative (the tree of the file is broken, the disk cannot be read): the file is touched no more,
- * STORE_CLOSED; else the caller's answer. Statements are finalized. */
-int read_finish(struct store *store, int r, int answer, const struct err *err);
+
+/* read.c: a read from its beginning to its end.
+ *
+ *	struct reading reading;
+ *	if (!read_begin(&reading, store, err))
+ *		return 0;
+ *	read_select(&reading, "SELECT ...", SQL_ARGS(...));
+ *	while (read_next(&reading))
+ *		reading.answer = fn(ctx, ... reading.stmt ...);
+ *	return read_finish(&reading);
+ */
+struct reading {
+	struct store *store;
+	struct err *err, own; /* the caller's, or our own */
+	sqlite3_stmt *stmt;   /* NULL: none of its own */
+	int r;                /* negative: it has failed, by *err */
+	int answer;           /* of the caller's function; not 0: enough */
+};
+/* Before each operation: what it may read. read_begin does it. */
+void read_allow(struct store *store);
+/* False: there is no file, so there is nothing to read or finish. */
+bool read_begin(struct reading *reading, struct store *store, struct err *err);
+/* Once or, one behind the other, several times. */
+void read_select(struct reading *reading, const char *sql, size_t n, const int64_t *args);
+/* Is there another row? Not after an answer that is not 0, or a failure. */
+bool read_next(struct reading *reading);
+/* The answer; or, when the read failed (the tree of the file is broken, the disk cannot be read), that: the file is
+ * touched no more, STORE_CLOSED. The statement is finalized. */
+int read_finish(struct reading *reading);
 
 /* place.c */
 enum { PLACE_GONE = 1, PLACE_WRITTEN };

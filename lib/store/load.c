@@ -257,18 +257,17 @@ static int deliver(struct store *store, uint64_t touched_by, store_damage_fn *da
 static int load(struct store *store, uint64_t touched_by, store_item_fn *fn, store_damage_fn *damage, void *ctx,
 	struct err *err)
 {
-	struct err own;
-	err = err ? err : &own;
-	if (!store->db)
-		return 0;
-	read_begin(store);
+	struct reading reading;
 	struct verdicts verdicts = {0};
 	struct delivery delivery = {.fn = fn, .ctx = ctx};
-	int r = judge(store, touched_by, damage, ctx, &verdicts, err);
-	if (r == 0)
-		r = deliver(store, touched_by, damage, verdicts, &delivery, err);
+	if (!read_begin(&reading, store, err))
+		return 0;
+	reading.r = judge(store, touched_by, damage, ctx, &verdicts, reading.err);
+	if (reading.r == 0)
+		reading.r = deliver(store, touched_by, damage, verdicts, &delivery, reading.err);
 	free(verdicts.list);
-	return read_finish(store, r, delivery.answer, err);
+	reading.answer = delivery.answer;
+	return read_finish(&reading);
 }
 
 int store_load(struct store *store, store_item_fn *fn, store_damage_fn *damage, void *ctx, struct err *err)
@@ -284,60 +283,46 @@ int store_load_touched(
 
 int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *ctx, struct err *err)
 {
-	struct err own;
-	err = err ? err : &own;
-	if (!store->db)
-		return 0;
-	read_begin(store);
-	sqlite3_stmt *stmt = NULL;
+	struct reading reading;
 	int64_t class_id = 0;
-	int r = sql_prepare(store->db, TOUCHED, &stmt, err);
-	if (r == 0)
-		sqlite3_bind_int64(stmt, 2, (int64_t)seq);
-	while (r == 0 && (r = sql_step(stmt, err)) == 1) {
-		r = 0;
-		if (sqlite3_column_type(stmt, 0) == SQLITE_INTEGER)
-			class_id = sqlite3_column_int64(stmt, 0);
+	if (!read_begin(&reading, store, err))
+		return 0;
+	read_select(&reading, TOUCHED, SQL_ARGS(ALIVE, (int64_t)seq));
+	while (read_next(&reading)) {
+		if (sqlite3_column_type(reading.stmt, 0) == SQLITE_INTEGER)
+			class_id = sqlite3_column_int64(reading.stmt, 0);
 		if (class_id >= 0 && class_id <= STORE_CLASS_ID_MAX)
 			fn(ctx, (uint32_t)class_id);
 	}
-	sqlite3_finalize(stmt);
-	return read_finish(store, r, 0, err);
+	return read_finish(&reading);
 }
 
-/* Gives fn the labels that `which` (what follows WHERE) selects; class_id is its ?1, where there is one. */
-static int give_labels(
-	struct store *store, const char *which, const uint32_t *class_id, store_item_fn *fn, void *ctx, struct err *err)
+/* Gives fn the labels that `which` (what follows WHERE, its ?n are args) selects. */
+static int give_labels(struct store *store, const char *which, size_t n_args, const int64_t *args, store_item_fn *fn,
+	void *ctx, struct err *err)
 {
 	char sql[256];
-	struct err own;
-	err = err ? err : &own;
-	if (!store->db)
+	struct reading reading;
+	if (!read_begin(&reading, store, err))
 		return 0;
-	read_begin(store);
-	sqlite3_stmt *stmt = NULL;
-	int answer = 0;
 	snprintf(sql, sizeof sql, "SELECT " ITEM_COLUMNS " FROM item WHERE %s ORDER BY id DESC", which);
-	int r = sql_prepare(store->db, sql, &stmt, err);
-	if (r == 0 && class_id)
-		sql_bind(stmt, SQL_ARGS(*class_id, ALIVE));
-	while (r == 0 && answer == 0 && (r = sql_step(stmt, err)) == 1) {
+	read_select(&reading, sql, n_args, args);
+	while (read_next(&reading)) {
 		struct item_row row;
-		r = 0;
-		item_row_read(stmt, store->file_id, &row);
+		item_row_read(reading.stmt, store->file_id, &row);
 		if (row.good)
-			answer = fn(ctx, &row.item);
+			reading.answer = fn(ctx, &row.item);
 	}
-	sqlite3_finalize(stmt);
-	return read_finish(store, r, answer, err);
+	return read_finish(&reading);
 }
 
 int store_labels(struct store *store, store_item_fn *fn, void *ctx, struct err *err)
 {
-	return give_labels(store, "kind = " SQL_KIND_LABEL, NULL, fn, ctx, err);
+	return give_labels(store, "kind = " SQL_KIND_LABEL, 0, NULL, fn, ctx, err);
 }
 
 int store_label(struct store *store, uint32_t class_id, store_item_fn *fn, void *ctx, struct err *err)
 {
-	return give_labels(store, "class_id = ?1 AND died = ?2 AND kind = " SQL_KIND_LABEL, &class_id, fn, ctx, err);
+	return give_labels(store, "class_id = ?1 AND died = ?2 AND kind = " SQL_KIND_LABEL, SQL_ARGS(class_id, ALIVE),
+		fn, ctx, err);
 }

@@ -58,18 +58,6 @@ void mode_degrade(struct store *store, enum store_mode mode, const struct err *w
 	}
 }
 
-void read_begin(struct store *store)
-{
-	sql_budget_refill(&store->budget, store->n_bytes + store->io.bytes_written);
-}
-
-int read_finish(struct store *store, int r, int answer, const struct err *err)
-{
-	if (r < 0)
-		mode_degrade(store, STORE_CLOSED, err);
-	return r < 0 ? r : answer;
-}
-
 void mode_fail(struct store *store, const struct err *why)
 {
 	store->mode = STORE_READ_ONLY;

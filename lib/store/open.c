@@ -260,7 +260,7 @@ static void look_into(struct store *store, const struct file_probe *probe, struc
 	struct stat st;
 	store->n_bytes = probe->n_bytes + (stat(store->wal_path, &st) == 0 ? (uint64_t)st.st_size : 0);
 	store->wal_lost = !probe->locked && image_wal_lost(store->path);
-	read_begin(store);
+	read_allow(store);
 	open_existing(store, probe, err);
 }
 

@@ -50,21 +50,18 @@ static int apply_restore(
 	return r == ROW_FORMAT_OTHER ? -err->code : r;
 }
 
-/* undo_to of the change seq; NO_SEQ for seq 0. What a damaged change says leads nowhere. */
+/* undo_to of the change seq; NO_SEQ for seq 0; without a file *ret_undo_to stays as it is. What a damaged change says
+ * leads nowhere. */
 static int undo_to_of(struct store *store, uint64_t seq, int64_t *ret_undo_to, struct err *err)
 {
-	sqlite3_stmt *stmt = NULL;
+	struct reading reading;
 	struct change_row row = {.undo_to = NO_SEQ, .good = true};
-	read_begin(store);
-	int r = sql_prepare(store->db, "SELECT " CHANGE_COLUMNS " FROM change WHERE seq = ?1", &stmt, err);
-	if (r == 0) {
-		sqlite3_bind_int64(stmt, 1, (int64_t)seq);
-		r = sql_step(stmt, err);
-		if (r == 1)
-			change_row_read(stmt, store->file_id, &row);
-	}
-	sqlite3_finalize(stmt);
-	r = read_finish(store, r < 0 ? r : 0, 0, err);
+	if (!read_begin(&reading, store, err))
+		return 0;
+	read_select(&reading, "SELECT " CHANGE_COLUMNS " FROM change WHERE seq = ?1", SQL_ARGS((int64_t)seq));
+	if (read_next(&reading))
+		change_row_read(reading.stmt, store->file_id, &row);
+	int r = read_finish(&reading);
 	if (r == 0 && !row.good)
 		r = err_set(err, ERR_DATA_LOSS,
 			"change %llu is damaged: where an undo leads is not known; roll back instead",
@@ -85,7 +82,7 @@ int store_restore(
 		return err_set(err, ERR_NOT_FOUND, "there is no change %llu: the newest is %llu",
 			(unsigned long long)target_seq, (unsigned long long)store->seq);
 	int64_t undo_to = (int64_t)store->seq;
-	if (change->op == STORE_OP_UNDO && store->db) {
+	if (change->op == STORE_OP_UNDO) {
 		int r = undo_to_of(store, target_seq, &undo_to, err);
 		if (r != 0)
 			return r;
@@ -96,7 +93,7 @@ int store_restore(
 int store_undo_target(struct store *store, uint64_t *ret_target, struct err *err)
 {
 	int64_t target = NO_SEQ;
-	if (store->db && store->seq > 0) {
+	if (store->seq > 0) {
 		int r = undo_to_of(store, store->seq, &target, err);
 		if (r != 0)
 			return r;

@@ -292,6 +292,35 @@ static void test_many_bad_items(void **state)
 	free(db);
 }
 
+/* A read that fails closes the store and says why, also to a caller that does not ask. */
+static void test_a_failed_read(void **state)
+{
+	struct fixture *f = *state;
+	struct reading reading;
+	fixture_reopen(f);
+	learn(f->store, 1, "A", "cup", "x");
+	assert_true(read_begin(&reading, f->store, NULL));
+	read_select(&reading, "SELECT 7, ?1", SQL_ARGS(5));
+	assert_true(read_next(&reading));
+	assert_int_equal(sqlite3_column_int64(reading.stmt, 1), 5);
+	assert_false(read_next(&reading));
+	assert_int_equal(read_finish(&reading), 0);
+	assert_true(read_begin(&reading, f->store, NULL));
+	read_select(&reading, "SELECT 7", 0, NULL);
+	assert_true(read_next(&reading));
+	reading.answer = 3;
+	assert_false(read_next(&reading));
+	assert_int_equal(read_finish(&reading), 3);
+	assert_int_equal(store_mode(f->store), STORE_READ_WRITE);
+	assert_true(read_begin(&reading, f->store, NULL));
+	read_select(&reading, "SELECT it FROM nowhere", 0, NULL);
+	assert_false(read_next(&reading));
+	assert_true(read_finish(&reading) < 0);
+	assert_int_equal(store_mode(f->store), STORE_CLOSED);
+	assert_string_not_equal(store_why(f->store), "");
+	assert_false(read_begin(&reading, f->store, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +331,7 @@ int main(void)
 		fixture_unit_test(test_image_is_what_sqlite_recovers),
 		fixture_unit_test(test_check),
 		fixture_unit_test(test_many_bad_items),
+		fixture_unit_test(test_a_failed_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
