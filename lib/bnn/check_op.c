@@ -355,6 +355,24 @@ static int check_quantize(const struct op_check *c, bool quantize)
 	return need_same_output(c, x, y->dtype);
 }
 
+static int check_mean(const struct op_check *c)
+{
+	TRY(need_counts(c, 1, 1, 1));
+	TRY(need_activation(c, 0, DTYPE_F32));
+	return need_output(c, 0, 1, 1, op_input(c, 0)->shape[2], DTYPE_F32);
+}
+
+static int check_deviation(const struct op_check *c)
+{
+	TRY(need_counts(c, 2, 2, 1));
+	TRY(need_activation(c, 0, DTYPE_F32));
+	TRY(need_activation(c, 1, DTYPE_F32));
+	const struct tensor *x = op_input(c, 0), *m = op_input(c, 1);
+	if (m->shape[0] != 1 || m->shape[1] != 1 || m->shape[2] != x->shape[2])
+		return BAD(c, "input 1 is not one value a channel of input 0");
+	return need_output(c, 0, 1, 1, x->shape[2], DTYPE_F32);
+}
+
 /* F32 in, the same shape out. */
 static int check_elementwise(const struct op_check *c)
 {
@@ -400,9 +418,9 @@ int check_operation(const struct op_check *c)
 	case OP_AVG_POOL:
 		return check_pool(c, DTYPE_F32);
 	case OP_MEAN:
-		TRY(need_counts(c, 1, 1, 1));
-		TRY(need_activation(c, 0, DTYPE_F32));
-		return need_output(c, 0, 1, 1, op_input(c, 0)->shape[2], DTYPE_F32);
+		return check_mean(c);
+	case OP_DEVIATION:
+		return check_deviation(c);
 	case OP_RESHAPE:
 		return check_reshape(c);
 	case OP_QUANTIZE:
@@ -412,6 +430,7 @@ int check_operation(const struct op_check *c)
 	case OP_SOFTMAX:
 	case OP_SQRT:
 	case OP_L2:
+	case OP_SIGNED_SQRT:
 		return check_elementwise(c);
 	}
 	return op_refuse(c, ERR_UNIMPLEMENTED, "not known to this version"); /* graph_unpack knows no other kind */
@@ -441,6 +460,8 @@ const char *op_without_kernel(const struct op_check *c)
 	case OP_MEAN:
 	case OP_SQRT:
 	case OP_L2:
+	case OP_DEVIATION:
+	case OP_SIGNED_SQRT:
 		return NULL;
 	case OP_UNPACK:
 	case OP_BINARY_MAX_POOL:

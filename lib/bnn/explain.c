@@ -25,7 +25,8 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 		model->plan.constants.bytes >> 10);
 	if (i->has_answers) {
 		fprintf(out,
-			"answers     temperature %.4g; to refuse 1, 2, 5, 10, 20 %% of the known: deviations below a class's mean",
+			"answers     temperature %.4g; to refuse 1, 2, 5, 10, 20 %% of the known: deviations below a "
+			"class's mean",
 			i->temperature);
 		for (size_t k = 0; k < BNN_REFUSE_SHARES; k++)
 			fprintf(out, " %.2f", i->deviations[k]);
@@ -48,14 +49,18 @@ static void explain_buffer(const struct plan *plan, const char *what, int buffer
 void bnn_model_explain(const struct bnn_model *model, FILE *out)
 {
 	const struct plan *plan = &model->plan;
+	int width = 20; /* of the longest name */
+	for (size_t i = 0; i < plan->n_steps; i++)
+		if (strlen(plan->steps[i].name) > (size_t)width)
+			width = (int)strlen(plan->steps[i].name);
 	explain_head(model, out);
-	fprintf(out, "\n%3s  %-20s %-15s %-32s %8s  %s\n", "", "result", "shape", "operations", "work k",
+	fprintf(out, "\n%3s  %-*s %-15s %-32s %8s  %s\n", "", width, "result", "shape", "operations", "work k",
 		"arena, bytes");
 	for (size_t i = 0; i < plan->n_steps; i++) {
 		const struct plan_step *s = &plan->steps[i];
 		char shape[40];
 		snprintf(shape, sizeof shape, "%ux%ux%u", s->height, s->width, s->channels);
-		fprintf(out, "%3zu  %-20s %-15s %-32s %8llu", i, s->name, shape, s->label,
+		fprintf(out, "%3zu  %-*s %-15s %-32s %8llu", i, width, s->name, shape, s->label,
 			(unsigned long long)(s->operations / 1000));
 		explain_buffer(plan, "floats", s->y, out);
 		explain_buffer(plan, "bits", s->bits, out);

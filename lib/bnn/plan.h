@@ -27,7 +27,7 @@ struct plan_step {
 	char *name, *bits_name;       /* of the operations whose results y and bits are; bits_name NULL: no bits */
 	char label[PLAN_LABEL_BYTES]; /* "binary_conv2d+add+prelu+sign" */
 	uint32_t height, width, channels;
-	int x, v, y, bits, scratch;     /* buffers, or PLAN_NO_BUFFER; v is the residual of a binary_conv2d */
+	int x, v, y, bits, scratch;     /* buffers, or PLAN_NO_BUFFER; v: a second activation (residual, mean) */
 	uint32_t y_tensor, bits_tensor; /* of the graph, where y and bits are there */
 	const float *v_constant;        /* second operand of add, sub, mul where it is a constant */
 	bool vector;                    /* that operand has one value a channel */

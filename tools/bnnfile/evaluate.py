@@ -275,6 +275,13 @@ class Evaluator:
 		n, h, w, c = x.shape
 		return self.math.mean(x.reshape(n, h * w, c).swapaxes(0, 1), h * w).reshape(n, 1, 1, c)
 
+	def op_deviation(self, a, x, m):
+		d = x - m
+		return np.sqrt(self.op_mean(a, d * d))
+
+	def op_signed_sqrt(self, a, x):
+		return np.copysign(np.sqrt(np.abs(x)), x)
+
 	def op_sqrt(self, a, x):
 		return np.sqrt(np.where(x > 0, x, 0)).astype(x.dtype)
 

@@ -183,6 +183,13 @@ def _mean(inputs, a):
 	return [((1, 1, _activation(inputs[0])[2]), "F32")]
 
 
+def _deviation(inputs, a):
+	_count(inputs, 2)
+	vector = (1, 1, _activation(inputs[0])[2])
+	need(_activation(inputs[1]) == vector, f"measures from one value a channel, {vector}, not {tuple(inputs[1].shape)}")
+	return [(vector, "F32")]
+
+
 def _reshape(inputs, a):
 	_count(inputs, 1)
 	shape = _activation(inputs[0])
@@ -229,6 +236,8 @@ OPERATIONS = {
 	"softmax": _same,
 	"sqrt": _same,
 	"l2": _same,
+	"deviation": _deviation,
+	"signed_sqrt": _same,
 }
 BY_OUTPUT_DTYPE = ("binary_conv2d", "quantize")  # the output tensor's dtype says which
 

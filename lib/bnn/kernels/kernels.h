@@ -112,7 +112,10 @@ struct kernels {
 	/* best = the first tap inside the map; then, ky, kx ascending, v > best ? v : best. */
 	void (*max_pool)(const struct kernel_pool *k, const float *x, float *y);
 	void (*mean)(size_t n_pixels, uint32_t channels, const float *x, float *y);
+	/* m: one value a channel, and may end at `channels`. */
+	void (*deviation)(size_t n_pixels, uint32_t channels, const float *x, const float *m, float *y);
 	void (*sqrt)(size_t n, const float *x, float *y);
+	void (*signed_sqrt)(size_t n, const float *x, float *y);
 	void (*l2)(size_t n_pixels, uint32_t channels, const float *x, float *y);
 };
 

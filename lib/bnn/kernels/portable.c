@@ -255,6 +255,12 @@ static void portable_sqrt(size_t n, const float *restrict x, float *restrict y)
 	}
 }
 
+static void portable_signed_sqrt(size_t n, const float *restrict x, float *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = copysignf(sqrtf(fabsf(x[i])), x[i]);
+}
+
 /* ---- sums ---- */
 
 ALWAYS_INLINE vfloat sums_total(const vfloat s[8])
@@ -333,15 +339,60 @@ static void portable_concat(const struct kernel_concat *k, size_t n_pixels, cons
 		}
 }
 
+/* Statistics of a map read its pixels in the order of memory, so that a line of cache is read once: up to
+ * STATISTIC_CHANNELS have their eight sums at the same time. */
+enum { STATISTIC_CHANNELS = 64, STATISTIC_VECTORS = 4 };
+
+/* sum += x, or += the squares of x - m; n vectors side by side, for a core that keeps its order. */
+ALWAYS_INLINE void add_vectors(float *sum, const float *x, const float *m, const bool squares, const int n)
+{
+	vfloat v[STATISTIC_VECTORS];
+	UNROLL for (int i = 0; i < n; i++) v[i] = load_floats(x + i * LANES);
+	UNROLL for (int i = 0; i < n && squares; i++) v[i] = v[i] - load_floats(m + i * LANES);
+	UNROLL for (int i = 0; i < n && squares; i++) v[i] = v[i] * v[i];
+	UNROLL for (int i = 0; i < n; i++) v[i] = load_floats(sum + i * LANES) + v[i];
+	UNROLL for (int i = 0; i < n; i++) store_floats(sum + i * LANES, v[i]);
+}
+
+/* sum8 of each of n channels over all pixels: of x, or of the squares of x - m. */
+ALWAYS_INLINE void sum_pixels(
+	size_t n_pixels, uint32_t channels, uint32_t n, const float *x, const float *m, const bool squares, float *ret)
+{
+	float s[8][STATISTIC_CHANNELS] = {{0}};
+	for (size_t p = 0; p < n_pixels; p++, x += channels) {
+		float *sum = s[p % 8];
+		uint32_t c = 0;
+		for (; c + STATISTIC_VECTORS * LANES <= n; c += STATISTIC_VECTORS * LANES)
+			add_vectors(sum + c, x + c, m + c, squares, STATISTIC_VECTORS);
+		for (; c + LANES <= n; c += LANES)
+			add_vectors(sum + c, x + c, m + c, squares, 1);
+		for (; c < n; c++) {
+			float v = squares ? x[c] - m[c] : x[c];
+			sum[c] += squares ? v * v : v;
+		}
+	}
+	for (uint32_t c = 0; c < n; c++)
+		ret[c] = ((s[0][c] + s[4][c]) + (s[2][c] + s[6][c])) + ((s[1][c] + s[5][c]) + (s[3][c] + s[7][c]));
+}
+
 static void portable_mean(size_t n_pixels, uint32_t channels, const float *x, float *y)
 {
-	vfloat divisor = splat((float)n_pixels);
-	for (uint32_t c = 0; c < channels; c += LANES) {
-		vfloat s[8] = {{0}};
-		for (size_t p = 0; p < n_pixels; p++)
-			s[p % 8] += load_some(x + p * channels + c, channels - c);
-		store_some(y + c, sums_total(s) / divisor, channels - c);
+	for (uint32_t c = 0; c < channels; c += STATISTIC_CHANNELS) {
+		uint32_t n = channels - c < STATISTIC_CHANNELS ? channels - c : STATISTIC_CHANNELS;
+		sum_pixels(n_pixels, channels, n, x + c, x + c, false, y + c);
 	}
+	for (uint32_t c = 0; c < channels; c++)
+		y[c] /= (float)n_pixels;
+}
+
+static void portable_deviation(size_t n_pixels, uint32_t channels, const float *x, const float *m, float *y)
+{
+	for (uint32_t c = 0; c < channels; c += STATISTIC_CHANNELS) {
+		uint32_t n = channels - c < STATISTIC_CHANNELS ? channels - c : STATISTIC_CHANNELS;
+		sum_pixels(n_pixels, channels, n, x + c, m + c, true, y + c);
+	}
+	for (uint32_t c = 0; c < channels; c++)
+		y[c] = sqrtf(y[c] / (float)n_pixels);
 }
 
 static float square_sum(uint32_t channels, const float *x)
@@ -389,6 +440,8 @@ void PORTABLE(floats)(struct kernels *io_set)
 	io_set->avg_pool = portable_avg_pool;
 	io_set->max_pool = portable_max_pool;
 	io_set->mean = portable_mean;
+	io_set->deviation = portable_deviation;
 	io_set->sqrt = portable_sqrt;
+	io_set->signed_sqrt = portable_signed_sqrt;
 	io_set->l2 = portable_l2;
 }

@@ -237,10 +237,28 @@ static void ref_mean(size_t n_pixels, uint32_t channels, const float *x, float *
 	}
 }
 
+static void ref_deviation(size_t n_pixels, uint32_t channels, const float *x, const float *m, float *y)
+{
+	for (uint32_t c = 0; c < channels; c++) {
+		struct sums sums = {{0}, 0};
+		for (size_t p = 0; p < n_pixels; p++) {
+			float d = x[p * channels + c] - m[c];
+			sums_add(&sums, d * d);
+		}
+		y[c] = sqrtf(sums_total(&sums) / (float)n_pixels);
+	}
+}
+
 static void ref_sqrt(size_t n, const float *x, float *y)
 {
 	for (size_t i = 0; i < n; i++)
 		y[i] = x[i] <= 0 ? 0 : sqrtf(x[i]);
+}
+
+static void ref_signed_sqrt(size_t n, const float *x, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = copysignf(sqrtf(fabsf(x[i])), x[i]);
 }
 
 static void ref_l2(size_t n_pixels, uint32_t channels, const float *x, float *y)
@@ -296,7 +314,9 @@ void kernels_ref(struct kernels *io_set)
 		.avg_pool = ref_avg_pool,
 		.max_pool = ref_max_pool,
 		.mean = ref_mean,
+		.deviation = ref_deviation,
 		.sqrt = ref_sqrt,
+		.signed_sqrt = ref_signed_sqrt,
 		.l2 = ref_l2,
 	};
 }

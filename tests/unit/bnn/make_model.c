@@ -148,7 +148,8 @@ static void init_attributes(struct make *m, Bnnmodel__Op *op, enum op_kind kind)
 		&bnnmodel__prelu__descriptor, &bnnmodel__sigmoid__descriptor, &bnnmodel__max_pool__descriptor,
 		&bnnmodel__avg_pool__descriptor, &bnnmodel__mean__descriptor, &bnnmodel__reshape__descriptor,
 		&bnnmodel__quantize__descriptor, &bnnmodel__dequantize__descriptor, &bnnmodel__softmax__descriptor,
-		&bnnmodel__sqrt__descriptor, &bnnmodel__l2__descriptor};
+		&bnnmodel__sqrt__descriptor, &bnnmodel__l2__descriptor, &bnnmodel__deviation__descriptor,
+		&bnnmodel__signed_sqrt__descriptor};
 	const ProtobufCMessageDescriptor *d = descriptors[kind - OP_SIGN];
 	ProtobufCMessage *a = make_alloc(m, 1, d->sizeof_message);
 	protobuf_c_message_init(d, a);
@@ -353,6 +354,13 @@ struct made make_same(struct make *m, enum op_kind kind, struct made x)
 	bool mean = kind == OP_MEAN;
 	struct made y = make_activation(m, DTYPE_F32, mean ? 1 : x.h, mean ? 1 : x.w, x.c);
 	make_op(m, kind, 1, &x.id, y.id);
+	return y;
+}
+
+struct made make_deviation(struct make *m, struct made x, struct made from)
+{
+	struct made y = make_activation(m, DTYPE_F32, 1, 1, x.c);
+	make_op(m, OP_DEVIATION, 2, (uint32_t[]){x.id, from.id}, y.id);
 	return y;
 }
 

@@ -5,6 +5,7 @@
  * end at a PROT_NONE page, over random floats with zeros of both signs (and NaN and infinities for sign). What lies
  * before the buffer is checked, too.
  */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,8 +96,23 @@ static void fill_floats(struct make *m, float *p, size_t n, bool wild)
 	}
 }
 
+/* What a statistic may meet: in every fourth run NaN and infinities, too, which leave little else in a sum. */
+static void fill_hard(struct make *m, float *p, size_t n)
+{
+	static const float hard[] = {-0.0f, 0, FLT_TRUE_MIN, -FLT_TRUE_MIN, 0x1p-140f, FLT_MIN, -0x1p-75f, 4097, 4095,
+		-1e20f, 1e19f, FLT_MAX, -FLT_MAX, INFINITY, NAN, -INFINITY};
+	enum { N = sizeof hard / sizeof *hard, NOT_FINITE = 3, LARGE = 5 };
+	uint32_t left_out = (const uint32_t[]){0, NOT_FINITE, NOT_FINITE + LARGE, NOT_FINITE + LARGE}[make_below(m, 4)];
+	for (size_t i = 0; i < n; i++)
+		p[i] = make_below(m, 4) ? make_float(m) : hard[make_below(m, N - left_out)];
+}
+
 static void fill_input(struct make *m, const struct plan_step *s, struct guarded *x)
 {
+	if (s->kind == OP_DEVIATION || s->kind == OP_SIGNED_SQRT || s->kind == OP_MEAN) {
+		fill_hard(m, (float *)x->p, x->bytes / sizeof(float));
+		return;
+	}
 	if (s->kind != OP_BINARY_CONV2D) {
 		fill_floats(m, (float *)x->p, x->bytes / sizeof(float), s->kind == OP_SIGN || s->kind == OP_MAX_POOL);
 		return;
@@ -138,10 +154,22 @@ static void run_guarded(const struct plan *plan, const struct plan_step *s, cons
 		guarded_free(&scratch);
 }
 
+/* Of NaN neither sign nor payload is defined where one is computed. */
+static bool same_but_nan(const struct guarded *a, const struct guarded *b)
+{
+	const float *x = (const float *)a->p, *y = (const float *)b->p;
+	for (size_t i = 0; i < a->bytes / sizeof *x; i++)
+		if (memcmp(&x[i], &y[i], sizeof *x) != 0 && !(isnan(x[i]) && isnan(y[i])))
+			return false;
+	return true;
+}
+
 static bool same_results(const struct guarded *a, const struct guarded *b, const struct plan_step *s)
 {
-	(void)s;
-	return a->bytes == b->bytes && (!a->bytes || !memcmp(a->p, b->p, a->bytes));
+	if (a->bytes == b->bytes && (!a->bytes || !memcmp(a->p, b->p, a->bytes)))
+		return true;
+	return a->bytes == b->bytes && (s->kind == OP_DEVIATION || s->kind == OP_SIGNED_SQRT || s->kind == OP_MEAN) &&
+	       same_but_nan(a, b);
 }
 
 /* The model's last step but `from_end`, by every set. */
@@ -158,7 +186,10 @@ static void check_step(struct make *m, size_t from_end, const char *what, uint64
 	}
 	if (s->v >= 0) {
 		in.v = guarded_new(ref->buffers[s->v].bytes);
-		fill_floats(m, (float *)in.v.p, in.v.bytes / sizeof(float), false);
+		if (s->kind == OP_DEVIATION)
+			fill_hard(m, (float *)in.v.p, in.v.bytes / sizeof(float));
+		else
+			fill_floats(m, (float *)in.v.p, in.v.bytes / sizeof(float), false);
 	}
 	struct guarded want_y, want_bits;
 	run_guarded(ref, s, &in, &want_y, &want_bits);
@@ -447,6 +478,27 @@ static void test_concat(void **state)
 	}
 }
 
+static const uint32_t statistic_channels[] = {1, 2, 7, 31, 32, 33, 63, 64, 65, 127, 128, 129, 256, 300};
+
+static void test_statistics(void **state)
+{
+	(void)state;
+	enum { N = sizeof statistic_channels / sizeof *statistic_channels };
+	for (uint64_t seed = 0; seed < 2 * CASES; seed++) {
+		struct make m;
+		make_init(&m, seed);
+		struct made in =
+			make_input(&m, seed % 5 ? 1 + make_below(&m, 9) : 1, seed % 5 ? 1 + make_below(&m, 9) : 1);
+		struct made x = make_conv(&m, in, statistic_channels[seed % N], pointwise, 1, false, false);
+		struct made mean = make_same(&m, OP_MEAN, x);
+		make_features(&m, make_same(&m, OP_SIGNED_SQRT, make_deviation(&m, x, mean)));
+		check_step(&m, 0, "signed_sqrt", seed);
+		check_step(&m, 1, "deviation", seed);
+		check_step(&m, 2, "mean", seed);
+		make_deinit(&m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_avg_pool),
 		cmocka_unit_test(test_max_pool),
 		cmocka_unit_test(test_concat),
+		cmocka_unit_test(test_statistics),
 	};
 	printf("kernels:");
 	for (const struct kernels *const *k = kernels_usable(); *k; k++)

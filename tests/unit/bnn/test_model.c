@@ -68,6 +68,15 @@ static void tiny(struct make *m)
 	m->graph.prior = p;
 }
 
+static uint8_t *tiny_file(size_t *ret_len)
+{
+	struct make m;
+	tiny(&m);
+	uint8_t *file = make_file(&m, ret_len);
+	make_deinit(&m);
+	return file;
+}
+
 static int load(const uint8_t *file, size_t len, bool verify, struct err *err)
 {
 	struct bnn_model *model = NULL;
@@ -134,7 +143,7 @@ static void unknown_field(struct make *m, ProtobufCMessage *to, uint32_t tag)
 CHANGE(no_ops, m->graph.n_ops = 0)
 CHANGE(unknown_graph, unknown_field(m, &m->graph.base, 99))
 CHANGE(unknown_tensor, unknown_field(m, &m->graph.tensors[3]->base, 42))
-CHANGE(unknown_op, unknown_field(m, &op(m, 4)->base, 35))
+CHANGE(unknown_op, unknown_field(m, &op(m, 4)->base, 99))
 CHANGE(unknown_pads, unknown_field(m, &op(m, OP_AT_CONV)->conv2d->window->pads->base, 9))
 CHANGE(unknown_card, unknown_field(m, &m->graph.card->base, 3))
 CHANGE(unknown_answers, unknown_field(m, &m->graph.answers->base, 6))
@@ -214,6 +223,9 @@ CHANGE(concat_words, become(m, OP_AT_BINARY, OP_CONCAT); op(m, OP_AT_BINARY)->n_
 CHANGE(concat_side, become(m, OP_AT_L2, OP_CONCAT); op(m, OP_AT_L2)->n_inputs = 2; op(m, OP_AT_L2)->inputs[1] = out(m, OP_AT_CLAMP)->id)
 CHANGE(concat_shape, become(m, OP_AT_ADD, OP_CONCAT))
 CHANGE(concat_constant, become(m, OP_AT_ADD, OP_CONCAT); op(m, OP_AT_ADD)->inputs[1] = op(m, OP_AT_PRELU)->inputs[1])
+CHANGE(deviation_one, become(m, OP_AT_L2, OP_DEVIATION))
+CHANGE(deviation_channels, become(m, OP_AT_L2, OP_DEVIATION); op(m, OP_AT_L2)->n_inputs = 2; op(m, OP_AT_L2)->inputs[1] = out(m, OP_AT_MEAN)->id)
+CHANGE(signed_sqrt_bits, become(m, OP_AT_BINARY, OP_SIGNED_SQRT); op(m, OP_AT_BINARY)->n_inputs = 1)
 CHANGE(no_split, become(m, OP_AT_L2, OP_SPLIT); op(m, OP_AT_L2)->split->n_sizes = 1; op(m, OP_AT_L2)->split->sizes = &out(m, OP_AT_L2)->shape[2])
 CHANGE(no_reshape, become(m, OP_AT_L2, OP_RESHAPE); op(m, OP_AT_L2)->reshape->n_shape = 3; op(m, OP_AT_L2)->reshape->shape = out(m, OP_AT_L2)->shape)
 CHANGE(no_pad, become(m, OP_AT_L2, OP_PAD); op(m, OP_AT_L2)->pad->pads = make_window(m, point)->pads; op(m, OP_AT_L2)->pad->has_value = 1)
@@ -272,7 +284,7 @@ static const struct row rows[] = {
 	ROW(no_ops, INVALID_ARGUMENT, "neither a constant nor computed"),
 	ROW(unknown_graph, UNIMPLEMENTED, "field 99 of Graph"),
 	ROW(unknown_tensor, UNIMPLEMENTED, "tensor 3: field 42 of Tensor"),
-	ROW(unknown_op, UNIMPLEMENTED, "operation 4: field 35"),
+	ROW(unknown_op, UNIMPLEMENTED, "operation 4: field 99"),
 	ROW(unknown_pads, UNIMPLEMENTED, "operation 0: field 9 of Pads"),
 	ROW(unknown_card, UNIMPLEMENTED, "field 3 of Card"),
 	ROW(unknown_answers, UNIMPLEMENTED, "field 6 of Answers"),
@@ -349,6 +361,9 @@ static const struct row rows[] = {
 	ROW(concat_side, INVALID_ARGUMENT, "another height or width"),
 	ROW(concat_shape, INVALID_ARGUMENT, "output 0"),
 	ROW(concat_constant, INVALID_ARGUMENT, "not an F32 activation"),
+	ROW(deviation_one, INVALID_ARGUMENT, "'deviation': 1 inputs"),
+	ROW(deviation_channels, INVALID_ARGUMENT, "input 1 is not one value a channel"),
+	ROW(signed_sqrt_bits, INVALID_ARGUMENT, "'signed_sqrt': input 0 is not an F32 activation"),
 	ROW(no_split, UNIMPLEMENTED, "'split' has no kernel"),
 	ROW(no_reshape, UNIMPLEMENTED, "'reshape' has no kernel"),
 	ROW(no_pad, UNIMPLEMENTED, "'pad' has no kernel"),
@@ -394,16 +409,13 @@ static const struct row rows[] = {
 static void test_sound(void **state)
 {
 	(void)state;
-	struct make m;
 	struct err err = {0};
 	size_t len;
-	tiny(&m);
-	uint8_t *file = make_file(&m, &len);
+	uint8_t *file = tiny_file(&len);
 	if (load(file, len, true, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(load(file, len, true, NULL), 0);
 	free(file);
-	make_deinit(&m);
 }
 
 static void test_messages(void **state)
@@ -431,7 +443,6 @@ static void test_messages(void **state)
 	assert_int_equal(failed, 0);
 }
 
-/* The bytes of the file: what is put where, how many are left. */
 /* Joining floats has a kernel, joining bits has none. */
 static void test_concat_of_bits(void **state)
 {
@@ -452,6 +463,7 @@ static void test_concat_of_bits(void **state)
 	make_deinit(&m);
 }
 
+/* The bytes of the file: what is put where, how many are left. */
 struct byte_row {
 	const char *name;
 	size_t at, n;
@@ -483,10 +495,8 @@ static const struct byte_row byte_rows[] = {
 static void test_bytes(void **state)
 {
 	(void)state;
-	struct make m;
 	size_t whole;
-	tiny(&m);
-	uint8_t *file = make_file(&m, &whole), *copy = malloc(whole + 8);
+	uint8_t *file = tiny_file(&whole), *copy = malloc(whole + 8);
 	assert_non_null(copy);
 	for (size_t i = 0; i < sizeof byte_rows / sizeof *byte_rows; i++) {
 		const struct byte_row *r = &byte_rows[i];
@@ -516,7 +526,6 @@ static void test_bytes(void **state)
 		assert_int_not_equal(load(file, len, false, NULL), 0);
 	free(copy);
 	free(file);
-	make_deinit(&m);
 }
 
 static void test_open(void **state)
@@ -528,14 +537,11 @@ static void test_open(void **state)
 	assert_non_null(strstr(err.text, "/nonexistent/model.bnn"));
 	assert_int_equal(bnn_model_open("/", &model, &err), -ERR_INVALID_ARGUMENT);
 	assert_int_equal(bnn_model_open("/dev/null", &model, &err), -ERR_INVALID_ARGUMENT);
-
 	char path[] = "/tmp/bnnd-test-XXXXXX";
 	int fd = mkstemp(path);
 	assert_true(fd >= 0);
-	struct make m;
 	size_t len;
-	tiny(&m);
-	uint8_t *file = make_file(&m, &len);
+	uint8_t *file = tiny_file(&len);
 	assert_int_equal(write(fd, file, len), len);
 	close(fd);
 	assert_int_equal(bnn_model_open(path, &model, &err), 0);
@@ -561,17 +567,14 @@ static void test_open(void **state)
 	assert_int_equal(bnn_model_open(path, &model, &err), -ERR_INVALID_ARGUMENT);
 	unlink(path);
 	free(file);
-	make_deinit(&m);
 }
 
 static void test_forced_kernels(void **state)
 {
 	(void)state;
-	struct make m;
 	struct err err = {0};
 	size_t len;
-	tiny(&m);
-	uint8_t *file = make_file(&m, &len);
+	uint8_t *file = tiny_file(&len);
 	setenv("BNND_KERNELS", "neon", 1);
 	assert_int_equal(load(file, len, true, &err), -ERR_INVALID_ARGUMENT);
 	assert_non_null(strstr(err.text, "'neon'"));
@@ -581,7 +584,6 @@ static void test_forced_kernels(void **state)
 	assert_int_equal(load(file, len, true, &err), 0);
 	unsetenv("BNND_KERNELS");
 	free(file);
-	make_deinit(&m);
 }
 
 int main(void)

@@ -188,12 +188,13 @@ static void test_fused_any_floats(void **state)
 /* Eight partial sums and their tree: with these values every other order gives another number. */
 static const float terms[11] = {0x1p24f, 1, 0x1.8p-3f, -0x1p24f, 3, 0x1p-20f, 1, 0x1.000002p3f, 1, 0x1p23f, -0x1.8p23f};
 
-static float terms_total(bool squares)
+/* Of the terms, or of the squares of what they differ from `from`. */
+static float terms_total(bool squares, float from)
 {
-	float s[8] = {0}, v;
+	float s[8] = {0};
 	for (int i = 0; i < 11; i++) {
-		v = squares ? terms[i] * terms[i] : terms[i];
-		s[i % 8] += v;
+		float v = terms[i] - from;
+		s[i % 8] += squares ? v * v : v;
 	}
 	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
@@ -201,7 +202,7 @@ static float terms_total(bool squares)
 static void test_sums(void **state)
 {
 	(void)state;
-	float y, total = terms_total(false), in_order = 0;
+	float y, total = terms_total(false, 0), in_order = 0;
 	for (int i = 0; i < 11; i++)
 		in_order += terms[i];
 	assert_true(total != in_order);
@@ -215,10 +216,85 @@ static void test_sums(void **state)
 		p.count_padding = true;
 		(*k)->avg_pool(&p, terms, &y);
 		assert_bits(y, total / 13.0f, (*k)->name, "avg_pool with padding counted");
-		float unit[11], length = sqrtf(terms_total(true));
+		float unit[11], length = sqrtf(terms_total(true, 0));
 		(*k)->l2(1, 11, terms, unit);
 		for (int i = 0; i < 11; i++)
 			assert_bits(unit[i], terms[i] / length, (*k)->name, "l2");
+		float from = 0x1.8p-20f;
+		(*k)->deviation(11, 1, terms, &from, &y);
+		assert_bits(y, sqrtf(terms_total(true, from) / 11.0f), (*k)->name, "deviation");
+	}
+}
+
+/* A channel a column. 4097 and 4095 lie 1 from their mean; the mean of their squares less the square of their mean is 0
+ * in floats. */
+static void test_deviation(void **state)
+{
+	(void)state;
+	enum { N = 7, NOT_A_NUMBER = 5 };
+	const float far = 0x1p100f, zero[N] = {0};
+	const float x[2 * N] = {4097, 5, -0.0f, 0.1f, FLT_TRUE_MIN, INFINITY, far, /* the first pixel */
+		4095, 5, -0.0f, 0.1f, -FLT_TRUE_MIN, 1, -far};
+	const float want[N] = {1, 0, 0, 0, 0, 0, INFINITY};
+	EACH_SET(k)
+	{
+		float m[N], y[N];
+		(*k)->mean(2, N, x, m);
+		(*k)->deviation(2, N, x, m, y);
+		for (int c = 0; c < N; c++)
+			if (c != NOT_A_NUMBER)
+				assert_bits(y[c], want[c], (*k)->name, "deviation");
+		assert_true(isnan(y[NOT_A_NUMBER])); /* infinity from itself */
+		(*k)->mean(2, 1, (const float[]){x[0] * x[0], x[N] * x[N]}, y);
+		assert_bits(y[0] - m[0] * m[0], 0, (*k)->name, "mean square less squared mean");
+		(*k)->deviation(1, N, x, zero, y);
+		assert_bits(y[0], 4097, (*k)->name, "deviation of one pixel from 0");
+	}
+}
+
+/* What doc/NUMBERS.md says of both: operations that were there before give the same bits. */
+static void test_statistics_of_other_operations(void **state)
+{
+	(void)state;
+	enum { PIXELS = 19, CHANNELS = 67, N = PIXELS * CHANNELS };
+	uint64_t seed = 5;
+	static float x[N], d[N], square[N], m[CHANNELS], y[CHANNELS], v[CHANNELS], minus[CHANNELS], root[CHANNELS];
+	for (int i = 0; i < N; i++)
+		x[i] = (float)(int32_t)(uint32_t)splitmix64_next(&seed) * 0x1p-28f + (float)(i % CHANNELS - 30);
+	EACH_SET(k)
+	{
+		(*k)->mean(PIXELS, CHANNELS, x, m);
+		(*k)->deviation(PIXELS, CHANNELS, x, m, y);
+		(*k)->arithmetic(KERNEL_SUB, PIXELS, CHANNELS, true, x, m, d);
+		(*k)->arithmetic(KERNEL_MUL, PIXELS, CHANNELS, false, d, d, square);
+		(*k)->mean(PIXELS, CHANNELS, square, v);
+		(*k)->sqrt(CHANNELS, v, root);
+		assert_memory_equal(y, root, sizeof y);
+		for (int c = 0; c < CHANNELS; c++)
+			minus[c] = -m[c];
+		(*k)->signed_sqrt(CHANNELS, m, y);
+		(*k)->sqrt(CHANNELS, m, root);
+		(*k)->sqrt(CHANNELS, minus, v);
+		(*k)->arithmetic(KERNEL_SUB, 1, CHANNELS, false, root, v, m);
+		assert_memory_equal(y, m, sizeof y);
+		assert_true(y[0] < -4 && y[CHANNELS - 1] > 4);
+	}
+}
+
+/* The square is rounded before it is added: of (1 + e)^2 = 1 + 2e + e^2 the last is lost, and so is the e^2 that its sum
+ * holds; fused, they would be 2^-23 together. */
+static void test_deviation_is_not_fused(void **state)
+{
+	(void)state;
+	const float e = 0x1p-12f, fused = 0.5f + e + 0x1p-24f;
+	float x[16], y, zero = 0;
+	for (int i = 0; i < 16; i++)
+		x[i] = i < 8 ? e : 1 + e;
+	assert_true(sqrtf(fused) != sqrtf(0.5f + e));
+	EACH_SET(k)
+	{
+		(*k)->deviation(16, 1, x, &zero, &y);
+		assert_bits(y, sqrtf(0.5f + e), (*k)->name, "deviation");
 	}
 }
 
@@ -228,6 +304,7 @@ static void test_edges(void **state)
 	static const float x[] = {-0.0f, 0, -4, 4, -FLT_TRUE_MIN, 2};
 	enum { N = sizeof x / sizeof *x };
 	static const float root[N] = {0, 0, 0, 2, 0, 0x1.6a09e6p0f},
+			   signed_root[N] = {-0.0f, 0, -2, 2, -0x1.6a09e6p-75f, 0x1.6a09e6p0f},
 			   clamped[N] = {-0.0f, 0, -1, 1.5f, -FLT_TRUE_MIN, 1.5f}, prelu[N] = {-0.0f, 0, 2, 4, 0, 2},
 			   shifted[N] = {11, 11, 11.5f, 15, 11, 13}, zeros[N] = {0};
 	float slope[KERNEL_PAD], before[KERNEL_PAD], after[KERNEL_PAD], y[N];
@@ -241,6 +318,9 @@ static void test_edges(void **state)
 		(*k)->sqrt(N, x, y);
 		for (int i = 0; i < N; i++)
 			assert_bits(y[i], root[i], (*k)->name, "sqrt");
+		(*k)->signed_sqrt(N, x, y);
+		for (int i = 0; i < N; i++)
+			assert_bits(y[i], signed_root[i], (*k)->name, "signed_sqrt");
 		(*k)->clamp(N, -1, 1.5f, x, y);
 		for (int i = 0; i < N; i++)
 			assert_bits(y[i], clamped[i], (*k)->name, "clamp");
@@ -284,6 +364,9 @@ int main(void)
 		cmocka_unit_test(test_fused),
 		cmocka_unit_test(test_fused_any_floats),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_deviation),
+		cmocka_unit_test(test_deviation_is_not_fused),
+		cmocka_unit_test(test_statistics_of_other_operations),
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_halves),
 	};

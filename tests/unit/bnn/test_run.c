@@ -124,16 +124,38 @@ static struct made some_block(struct make *m, struct made x)
 	}
 }
 
+/* The mean of a map and how far it lies from it, each to unit length and times a weight, as one vector. */
+static struct made statistics(struct make *m, struct made x)
+{
+	struct made parts[2] = {make_same(m, OP_MEAN, x)};
+	parts[1] = make_deviation(m, x, parts[0]);
+	for (size_t i = 0; i < 2; i++) {
+		parts[i] = make_same(m, OP_L2, make_same(m, OP_SIGNED_SQRT, parts[i]));
+		parts[i] = make_arithmetic(m, OP_MUL, parts[i], make_floats(m, 1, &x.c, 1));
+	}
+	return make_concat(m, 2, parts);
+}
+
 static void make_net(struct make *m, uint64_t seed)
 {
+	struct made parts[4];
+	size_t n = 0;
 	make_init(m, seed);
 	struct made x = make_input(m, 4 + make_below(m, 14), 4 + make_below(m, 14));
 	x = make_conv(m, x, 1 + make_below(m, 70), (struct window){3, 3, 1, 1, 1, 1, {1, 1, 1, 1}}, 1, true, false);
-	for (uint32_t n = 2 + make_below(m, 6); n > 0; n--)
+	for (uint32_t left = 2 + make_below(m, 6); left > 0; left--) {
+		struct made map = x;
 		x = some_block(m, x);
+		if (make_below(m, 3) == 0 && n < 3) /* of what the block made, or, late, of what it read */
+			parts[n++] = statistics(m, make_below(m, 2) ? x : map);
+	}
 	x = make_same(m, OP_MEAN, x);
 	if (make_below(m, 2))
 		x = make_same(m, OP_SQRT, x);
+	if (n) {
+		parts[n++] = x;
+		x = make_concat(m, n, parts);
+	}
 	x = make_dense(m, make_arithmetic(m, OP_SUB, x, make_floats(m, 1, &x.c, 1)), 1 + make_below(m, 100), false);
 	make_features(m, make_same(m, OP_L2, x));
 }
@@ -240,6 +262,9 @@ static bool replace(struct kernels *set, const struct kernels *from, int k)
 		return true;
 	case 5:
 		set->mean = from->mean;
+		return true;
+	case 6:
+		set->deviation = from->deviation;
 		return true;
 	default:
 		return false;
@@ -376,6 +401,39 @@ static void test_threads(void **state)
 	make_deinit(&m);
 }
 
+static size_t arena_bytes(const struct make *m)
+{
+	struct bnn_model *model = load(m, "portable");
+	size_t bytes = model->info.arena_bytes;
+	assert_int_equal(bytes, model->plan.arena_bytes);
+	bnn_model_free(model);
+	return bytes;
+}
+
+/* A map that is read long after the next layer has read it is still there: the arena is larger by it. */
+static void test_a_map_read_late(void **state)
+{
+	(void)state;
+	enum { SIDE = 16, CHANNELS = 40, MAP_BYTES = SIDE * SIDE * CHANNELS * sizeof(float) };
+	size_t bytes[2];
+	for (int late = 0; late < 2; late++) {
+		struct make m;
+		make_init(&m, 1);
+		struct window point = {1, 1, 1, 1, 1, 1, {0}};
+		struct made maps[2], x = make_conv(&m, make_input(&m, SIDE, SIDE), CHANNELS, point, 1, true, false);
+		maps[0] = x;
+		for (int i = 0; i < 3; i++)
+			x = make_conv(&m, x, CHANNELS, point, 1, true, false);
+		maps[1] = x;
+		struct made parts[2] = {statistics(&m, maps[!late]), statistics(&m, maps[1])};
+		make_features(&m, make_concat(&m, 2, parts));
+		bytes[late] = arena_bytes(&m);
+		make_deinit(&m);
+	}
+	assert_true(bytes[0] >= 2 * MAP_BYTES && bytes[0] < 3 * MAP_BYTES);
+	assert_true(bytes[1] >= 3 * MAP_BYTES && bytes[1] < 4 * MAP_BYTES);
+}
+
 /* An operation that only the logits need is checked and left out; names and card enter no id. */
 static void test_feature_id(void **state)
 {
@@ -463,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_nets),
 		cmocka_unit_test(test_mixed_sets),
 		cmocka_unit_test(test_lifetimes),
+		cmocka_unit_test(test_a_map_read_late),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_feature_id),
 		cmocka_unit_test(test_overflow_is_zero),
