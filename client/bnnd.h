@@ -396,7 +396,9 @@ struct bnnd_status {
 	char widths[16]; /* "8/16" */
 	char preset[16];
 	uint64_t memory_bound_bytes;
-	double refuse;     /* a share; 0: never */
+	double refuse;       /* a share; 0: never */
+	char method[16];     /* what ranks classes: "metric", "means", "cwr" */
+	char no_metric[160]; /* a sentence: why nothing but cwr can rank; "" */
 	char waiting[512]; /* a sentence, where classes that another model was taught wait in the state directory; "" */
 };
 /* Never waits for an inference or a lesson; bnnd_free it. */

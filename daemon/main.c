@@ -228,16 +228,35 @@ static char *state_obstacle(const struct config *config)
 	return text;
 }
 
+/* Where the settings ask for a metric that cannot be. */
+static char *metric_obstacle(const struct config *config)
+{
+	char *text;
+	const enum learn_method method = config->learner.method;
+	if (method == LEARN_CWR || !config_no_metric(config))
+		return NULL;
+	REQUIRE(asprintf(&text, "learner.method is %s, but classes are ranked by cwr: %s",
+			learn_method_names[method - 1], config_no_metric(config)) > 0);
+	log_line(LOG_WARNING, "%s", text);
+	return text;
+}
+
 static int serve(
 	const struct config *config, const struct bnn_model *model, struct learned *learned, char *model_reason)
 {
 	struct err err;
 	char *waiting = model_waiting(config, model), *obstacle = state_obstacle(config);
-	const char *reasons[] = {model_reason};
+	char *no_metric = metric_obstacle(config);
+	const char *reasons[2];
+	size_t n_reasons = 0;
+	if (model_reason)
+		reasons[n_reasons++] = model_reason;
+	if (no_metric)
+		reasons[n_reasons++] = no_metric;
 	struct server_parts parts = {.config = config,
 		.model = model,
 		.learned = learned,
-		.n_reasons = model_reason != NULL,
+		.n_reasons = n_reasons,
 		.reasons = reasons,
 		.state_obstacle = obstacle,
 		.waiting = waiting};
@@ -246,6 +265,7 @@ static int serve(
 	int code = server_run(&parts, &err) < 0 ? failed(EXIT_FAILED, &err) : EXIT_SUCCESS;
 	free(obstacle);
 	free(waiting);
+	free(no_metric);
 	return code;
 }
 

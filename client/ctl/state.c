@@ -41,6 +41,8 @@ static void status_json(const struct bnnd_status *status)
 	json_uint(&json, "infer_threads", status->infer_threads);
 	json_text(&json, "preset", status->preset);
 	json_text(&json, "widths", status->widths);
+	json_text(&json, "method", status->method);
+	json_text(&json, "no_metric", status->no_metric[0] ? status->no_metric : NULL);
 	json_double(&json, "refuse", status->refuse);
 	json_uint(&json, "memory_bound_bytes", status->memory_bound_bytes);
 	json_text(&json, "waiting", status->waiting[0] ? status->waiting : NULL);
@@ -60,11 +62,13 @@ static void status_text(const struct ctl *ctl, const struct bnnd_status *status)
 		status->model.width, status->model.height, status->model.fit, status->model.features, id);
 	printf("  kernels    %s, %u thread%s\n", status->kernels, status->infer_threads,
 		status->infer_threads == 1 ? "" : "s");
-	printf("  learner    %s, %s bits, ", status->preset, status->widths);
+	printf("  learner    %s, %s bits, ranks by %s, ", status->preset, status->widths, status->method);
 	if (status->refuse > 0)
 		printf("refuses %.0f %% of known pictures\n", status->refuse * 100.0);
 	else
 		puts("never answers unknown");
+	if (status->no_metric[0])
+		printf("             %s\n", status->no_metric);
 	printf("  memory     at most %" PRIu64 " MiB\n", status->memory_bound_bytes >> 20);
 	printf("  learned    %u class%s, change %" PRIu64 "\n", status->classes, status->classes == 1 ? "" : "es",
 		status->seq);

@@ -24,7 +24,7 @@ struct config {
 	uint32_t decode_memory_mib;    /* image.decode_memory_mib: 48 */
 	uint32_t decode_megapixels;    /* image.decode_megapixels: 24 */
 	uint32_t decode_seconds;       /* image.decode_seconds: 10 */
-	struct learn_settings learner; /* learner.preset, .width, .epochs, .eta, .minibatch, ... */
+	struct learn_settings learner; /* learner.preset, .width, .method, .epochs, .eta, .minibatch, ... */
 	enum config_keep keep;         /* learner.keep: features | none */
 	uint32_t max_classes;          /* learner.max_classes: 4096 */
 	uint32_t samples_per_class;    /* learner.samples_per_class: 200 */
@@ -53,6 +53,8 @@ enum { CONFIG_FILE_MAX_BYTES = 256 << 10, CONFIG_DEPTH_MAX = 4 };
 
 /* Defaults, then the file, then the overrides. Errors are one sentence with file:line:column and the nearest valid key. */
 int config_load(const struct config_overrides *overrides, struct config *ret_config, struct err *err);
+/* Why nothing but learner.method: cwr can rank, a sentence; NULL: each can. */
+const char *config_no_metric(const struct config *config);
 void config_deinit(struct config *config);
 /* The annotated settings in force, as a file that config_load reads back, and the sum of the memory bounds. */
 void config_print(const struct config *config, FILE *out);

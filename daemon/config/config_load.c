@@ -207,6 +207,12 @@ static int apply_value(
 		return at(file, value->start_mark, "the value has a NUL in it", err);
 	if (config_key_set(known, text, applying->config, &why) < 0)
 		return at(file, value->start_mark, why.text, err);
+	const struct learn_settings *learner = &applying->config->learner;
+	if (learner->preset == LEARN_REFERENCE && learner->method != LEARN_CWR)
+		return at(file, value->start_mark,
+			"learner.method must be cwr where learner.preset is reference: its authors rank by trained "
+			"rows",
+			err);
 	if (applying->preset)
 		learn_settings_preset(applying->config->learner.preset, &applying->config->learner);
 	return 0;
@@ -270,6 +276,13 @@ int config_load(const struct config_overrides *overrides, struct config *ret_con
 	}
 	*ret_config = config;
 	return 0;
+}
+
+const char *config_no_metric(const struct config *config)
+{
+	return config->keep == CONFIG_KEEP_NONE
+		       ? "learner.keep is none: no features are kept that a metric could be made of"
+		       : NULL;
 }
 
 void config_deinit(struct config *config)

@@ -33,7 +33,8 @@ static int constants_from(
 			.deviations = model->deviations[i],
 			.deviation = model->deviation,
 			.deviation_weight = model->deviation_weight,
-			.never = never};
+			.never = never,
+			.metric_temperature = LEARN_METRIC_TEMPERATURE};
 		return 0;
 	}
 	return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "refuse.share"},

@@ -22,6 +22,9 @@ void op_status(struct request *request, struct op_input *input)
 	status.infer_threads = ops->n_infer_threads;
 	status.widths = (char *)learn_width_name(ops->config->learner.width);
 	status.preset = (char *)(ops->config->learner.preset == LEARN_REFERENCE ? "reference" : "default");
+	status.method = (char *)learn_method_names[ops->published->now->method - 1];
+	if (config_no_metric(ops->config))
+		status.no_metric = (char *)config_no_metric(ops->config);
 	status.memory_bound_bytes = ops->memory_bound_bytes;
 	status.refuse = ops->config->refuse;
 	if (ops->waiting)

@@ -131,7 +131,10 @@ static int change_follow(
 	learned_history_push(learned, draft->entry);
 	for (size_t i = 0; i < draft->write.n_drop_classes; i++)
 		class_node_unref(roster_take(&learned->classes, draft->write.drop_classes[i]));
-	if (plan->follow && plan->follow(plan->ctx, learned, draft->entry, err) < 0)
+	int r = plan->follow ? plan->follow(plan->ctx, learned, draft->entry, err) : 0;
+	if (r == 0)
+		r = ranking_follow(&learned->ranking, learned->store, draft->entry->seq, err);
+	if (r < 0)
 		return learned_reload(learned, err);
 	learned_publish(learned);
 	return 0;

@@ -11,6 +11,7 @@
 #include "daemon/config/config.h"
 #include "daemon/state/snapshot.h"
 #include "lib/base/err.h"
+#include "lib/learn/metric.h"
 
 struct learned;
 
@@ -19,6 +20,7 @@ struct learned_options {
 	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
 	const char *model_name;
 	size_t n_features;
+	struct metric_shape shape; /* the groups that the features fall into; of no group: one of all */
 };
 /* A state that cannot be used (foreign, newer, locked, unreadable) is no error: an empty snapshot that is not writable,
  * with the reason. Another row width than the configuration's is: ERR_FAILED_PRECONDITION, naming both. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/memory.h"
+
 static struct history_item item_of(struct learned *learned, const struct change_entry *entry, bool undone)
 {
 	change_entry_ref(entry);
@@ -31,9 +33,16 @@ void learned_forget_all(struct learned *learned)
 {
 	roster_deinit(&learned->classes);
 	shared_set_deinit(&learned->entries);
+	ranking_drop(&learned->ranking);
 	for (size_t i = 0; i < learned->n_reasons; i++)
 		free(learned->reasons[i]);
 	learned->n_history = learned->n_reasons = 0;
+}
+
+void learned_reason_add(struct learned *learned, const char *sentence)
+{
+	if (learned->n_reasons < LEARNED_REASONS_MAX)
+		learned->reasons[learned->n_reasons++] = mem_strdup(sentence);
 }
 
 void learned_publish(struct learned *learned)
@@ -55,6 +64,7 @@ void learned_publish(struct learned *learned)
 		.n_history = learned->n_history,
 		.history = learned->history,
 		.entries = &learned->entries,
+		.ranking = learned->ranking.rows,
 		.n_reasons = n,
 		.reasons = reasons,
 		.writable = mode == STORE_READ_WRITE,

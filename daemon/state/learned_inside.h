@@ -6,6 +6,7 @@
 
 #include "daemon/config/config.h"
 #include "daemon/state/change_entry.h"
+#include "daemon/state/ranking.h"
 #include "daemon/state/snapshot_make.h"
 #include "lib/store/store.h"
 
@@ -22,6 +23,7 @@ struct learned {
 	size_t n_history;
 	struct history_item *history; /* the newest first, room for SNAPSHOT_HISTORY */
 	struct shared_set entries;    /* of the history */
+	struct ranking ranking;
 	size_t n_reasons;
 	char *reasons[LEARNED_REASONS_MAX + 1]; /* found at load; the store's own comes on top when publishing */
 };
@@ -30,5 +32,6 @@ struct learned {
 void learned_history_push(struct learned *learned, const struct change_entry *entry);
 void learned_history_add(struct learned *learned, const struct change_entry *entry, bool undone);
 void learned_forget_all(struct learned *learned);
+void learned_reason_add(struct learned *learned, const char *sentence); /* LEARNED_REASONS_MAX at most */
 /* Makes learned->snapshot from the fields above. */
 void learned_publish(struct learned *learned);

@@ -15,12 +15,6 @@
 
 /* ---- items -> classes ---- */
 
-static void reason_add(struct learned *learned, const char *text)
-{
-	if (learned->n_reasons < LEARNED_REASONS_MAX)
-		learned->reasons[learned->n_reasons++] = mem_strdup(text);
-}
-
 struct loading { /* the class whose items are coming */
 	struct learned *learned;
 	bool open;
@@ -100,7 +94,7 @@ static int loading_item(void *ctx, const struct store_item *item)
 		l->row = NULL;
 		if (learn_row_decode(
 			    learned->config->learner.width, learned->d, item->data, item->len_bytes, &l->row, &why) < 0)
-			reason_add(learned, why.text);
+			learned_reason_add(learned, why.text);
 		break;
 	case STORE_LABEL:
 		if (item->class_id != CLASS_ID_NONE && label_check_kept(item->data, item->len_bytes, NULL) == 0) {
@@ -146,7 +140,7 @@ static void trouble_say(struct learned *learned, const struct trouble *trouble, 
 	else
 		snprintf(text, sizeof text, "%s: its %s of change %llu is damaged and there is no earlier one", shown,
 			what, bad);
-	reason_add(learned, text);
+	learned_reason_add(learned, text);
 }
 
 /* After the store has given its last item. */
@@ -197,11 +191,18 @@ static int history_load(struct learned *learned, struct err *err)
 
 static int load_all(struct learned *learned, struct err *err)
 {
+	struct err why;
 	roster_begin_many(&learned->classes);
 	int r = learned_load_classes(learned, 0, err);
 	if (r == 0)
 		r = history_load(learned, err);
-	return r == 0 ? class_lessons_load(learned, err) : r;
+	if (r == 0)
+		r = class_lessons_load(learned, err);
+	if (r == 0)
+		r = ranking_load(&learned->ranking, learned->store, &why, err);
+	if (r == RANKING_NO_METRIC)
+		learned_reason_add(learned, why.text);
+	return r < 0 ? r : 0;
 }
 
 int learned_reload(struct learned *learned, struct err *err)

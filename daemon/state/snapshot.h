@@ -79,6 +79,7 @@ struct history_item {
 struct snapshot {
 	uint64_t seq;
 	const struct learn_head *head;            /* ids are class ids */
+	enum learn_method method;                 /* by which it ranks them */
 	size_t n_classes;                         /* without none */
 	const struct class_entry *const *classes; /* in label order (bytes) */
 	const struct class_entry *const *by_key;  /* the same in the order of their keys, of equal ones by label */

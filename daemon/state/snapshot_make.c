@@ -14,9 +14,10 @@ struct snapshot_box {
 	struct shared_set entries; /* of the history */
 };
 
-static struct learn_head *head_of(
-	const struct roster *classes, const struct learn_settings *settings, size_t d, const struct snapshot *before)
+static struct learn_head *head_of(const struct roster *classes, const struct learn_settings *settings, size_t d,
+	const struct snapshot_parts *parts)
 {
+	const struct snapshot *before = parts->before;
 	const struct learn_row **rows = mem_zalloc(classes->n, sizeof *rows);
 	uint32_t *ids = mem_zalloc(classes->n, sizeof *ids);
 	for (size_t i = 0; i < classes->n; i++) {
@@ -24,6 +25,8 @@ static struct learn_head *head_of(
 		ids[i] = classes->by_id[i]->id;
 	}
 	struct learn_head *head = learn_head_new(settings, d, rows, ids, classes->n, before ? before->head : NULL);
+	if (parts->ranking)
+		learn_head_rank_by(head, parts->ranking);
 	free(rows);
 	free(ids);
 	return head;
@@ -37,6 +40,7 @@ struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct l
 	s->seq = parts->seq;
 	s->writable = parts->writable;
 	s->mends = parts->mends;
+	s->method = parts->ranking ? settings->method : LEARN_CWR;
 
 	roster_copy(parts->classes, &box->classes);
 	const struct class_node *none = roster_find(&box->classes, CLASS_ID_NONE);
@@ -44,7 +48,7 @@ struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct l
 	s->n_classes = box->classes.n_named;
 	s->classes = box->classes.by_label;
 	s->by_key = box->classes.by_key;
-	s->head = head_of(&box->classes, settings, d, parts->before);
+	s->head = head_of(&box->classes, settings, d, parts);
 
 	shared_set_copy(parts->entries, &box->entries);
 	s->history = mem_dup(parts->history, parts->n_history * sizeof *parts->history);

@@ -15,6 +15,7 @@ struct snapshot_parts { /* everything is borrowed, the snapshot takes its own re
 	size_t n_history;
 	const struct history_item *history; /* the newest first */
 	const struct shared_set *entries;   /* of the history */
+	const struct metric_rows *ranking;  /* what ranks the classes; NULL: their own rows */
 	size_t n_reasons;
 	char *const *reasons;
 	bool writable, mends;

@@ -266,6 +266,50 @@ class Changes(DaemonTest):
 			self.refused(Code.NOT_FOUND, "100", client.rollback, 100)
 			self.assertEqual(9, client.history()[0].seq)
 
+	@qemu_subset
+	def test_what_ranks_is_a_setting(self):
+		"""By a metric of the kept pictures, by their means, by trained rows: each comes back with its very scores."""
+		by_method = {}
+		daemon = self.daemon(config="learner:\n  method: metric\n")
+		with daemon.client() as client:
+			for kind in ("disc", "ring", "cross"):
+				self.teach(client, kind)
+			before = self.answers(client)
+			self.teach(client, "bars", start=40)
+			self.assertNotEqual(before, self.answers(client), "others are told apart otherwise, too")
+			client.undo()
+			self.assertEqual(before, self.answers(client))
+			self.assertEqual(("metric", ""), (client.status().method, client.status().no_metric))
+			for answer in client.infer_many(pictures("disc", 5, 200)):
+				self.assertEqual(b"disc", answer.top[0].label)
+				scores = [s.score for s in answer.top]
+				self.assertEqual(sorted(scores, reverse=True), scores)
+				self.assertAlmostEqual(1, answer.unknown_score + sum(scores))
+				self.assertEqual(answer.known, scores[0] >= answer.unknown_score)
+		_, out, _ = daemon.ctl("status")
+		self.assertIn("ranks by metric", out)
+		for method in ("metric", "means", "cwr", "metric"):
+			self.assertEqual(0, daemon.stop())
+			daemon.config = f"learner:\n  method: {method}\n"
+			daemon.start()
+			with daemon.client() as client:
+				self.assertEqual((method, "ready"), (client.status().method, client.status().state))
+				answers = self.answers(client)
+				self.assertEqual(answers, by_method.setdefault(method, answers))
+		self.assertEqual(before, by_method["metric"])
+		self.assertEqual(3, len({str(answers) for answers in by_method.values()}))
+
+	def test_without_kept_features_there_is_no_metric(self):
+		for method, state in (("metric", "degraded"), ("cwr", "ready")):
+			daemon = self.daemon(config=f"learner:\n  keep: none\n  method: {method}\n")
+			with daemon.client() as client:
+				self.teach(client, "disc", "ring")
+				status = client.status()
+				self.assertEqual((state, "cwr"), (status.state, status.method))
+				self.assertIn("learner.keep is none", status.no_metric)
+				self.assertEqual(method == "metric", "ranked by cwr" in " ".join(status.reasons))
+				self.assertEqual(b"disc", client.infer(picture("disc", 99)).top[0].label)
+
 	def test_forget_and_its_undo(self):
 		daemon = self.daemon()
 		with daemon.client() as client:

@@ -62,6 +62,8 @@ class Configuration(DaemonTest):
 		self.fails("# hello\n\nanswers:\n  refuse: 0.3\n", "4:11", "0\\.05")
 		self.fails("learner:\n  width: 4/4\n", "2:10", "8/16")
 		self.fails("learner:\n  preset: best\n", "2:11", "default", "reference")
+		self.fails("learner:\n  method: best\n", "2:11", "metric, means, cwr")
+		self.fails("learner:\n  method: metric\n  preset: reference\n", "2:11", "learner.method must be cwr", "reference")
 		self.fails("nonsense:\n  a: 1\n", "1:1")
 		self.fails("infer:\n\tthreads: 2\n", "2:")
 		self.fails("socket:\n  mode: 0999\n", "2:9")
@@ -201,8 +203,8 @@ class Configuration(DaemonTest):
 		with daemon.client() as client:
 			status = client.status()
 			self.assertEqual(
-				(2, 0.2, "reference", "float/float"),
-				(status.infer_threads, status.refuse, status.preset, status.widths),
+				(2, 0.2, "reference", "float/float", "cwr"),
+				(status.infer_threads, status.refuse, status.preset, status.widths, status.method),
 			)
 		self.assertEqual(0o640, stat.S_IMODE(os.stat(daemon.socket).st_mode))
 

@@ -112,6 +112,15 @@ FRAMES = [
 		b"",
 	),
 	(
+		"reply-status-method",
+		REPLY,
+		"Reply",
+		"""daemon_status { state: "ready" version: "0.1.0" method: "metric"
+		no_metric: "learner.keep is none" }""",
+		1,
+		b"",
+	),
+	(
 		"reply-answer",
 		REPLY,
 		"Reply",
