@@ -265,11 +265,9 @@ static void report_text(const struct test_run *run, const struct total *total)
 
 static bool key_of(const char *label, struct label *ret_key)
 {
-	struct label as_given = {.len_bytes = 0};
-	if (label_check_kept((const uint8_t *)label, strlen(label), NULL) != 0)
+	struct label as_given;
+	if (label_check_kept((const uint8_t *)label, strlen(label), &as_given, NULL) != 0)
 		return false;
-	as_given.len_bytes = (uint8_t)strlen(label);
-	memcpy(as_given.bytes, label, as_given.len_bytes);
 	label_key(&as_given, ret_key);
 	return true;
 }

@@ -86,7 +86,7 @@ int conn_label_check(const char *label, const char *field, struct bnnd_error *er
 {
 	struct err why;
 	/* By the rule of all times: which names a new class may have is the daemon's to say. */
-	int r = label_check_kept((const uint8_t *)(label ? label : ""), label ? strlen(label) : 0, &why);
+	int r = label_check_kept((const uint8_t *)(label ? label : ""), label ? strlen(label) : 0, NULL, &why);
 	if (r == 0)
 		return 0;
 	return error_set_about(err, BNND_ORIGIN_CALL, why.code, (struct err_about){.field = field, .limit = why.limit},

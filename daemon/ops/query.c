@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* daemon/ops/query.c: status, classes, class_detail, history: what the loop answers at once, from what is published. */
-#include <string.h>
 
 #include "daemon/ops/answer.h"
 #include "daemon/ops/op.h"
@@ -42,10 +41,7 @@ void op_classes(struct request *request, struct op_input *input)
 	Bnnd__Reply reply = BNND__REPLY__INIT;
 	Bnnd__ClassList list;
 	/* Any bytes: no label is longer, so what is cut off decides nothing. */
-	struct label after = {
-		.len_bytes = (uint8_t)(ask->after.len < LABEL_MAX_BYTES ? ask->after.len : LABEL_MAX_BYTES)};
-	if (after.len_bytes)
-		memcpy(after.bytes, ask->after.data, after.len_bytes);
+	struct label after = label_of_bytes(ask->after.data, ask->after.len);
 	views_classes(input->ops->published->now, &after, ask->limit, &scratch, &list);
 	reply.result_case = BNND__REPLY__RESULT_CLASS_LIST;
 	reply.class_list = &list;

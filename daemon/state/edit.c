@@ -5,7 +5,6 @@
 
 #include "daemon/state/change.h"
 #include "lib/base/require.h"
-#include "lib/base/text.h"
 
 struct edit {
 	const struct label *label, *new_label; /* new_label: rename */
@@ -16,11 +15,11 @@ struct edit {
 
 static int no_such_class(const struct label *label, struct err *err)
 {
-	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
-	text_escape(name, sizeof name, label->bytes, label->len_bytes);
+	char name[LABEL_SHOWN_BYTES];
 	const struct err_about about = {.field = "label"};
-	return label->len_bytes ? err_set_about(err, ERR_NOT_FOUND, about, "there is no class '%s'", name)
-				: err_set_about(err, ERR_NOT_FOUND, about, "no negatives were taught");
+	return label->len_bytes
+		       ? err_set_about(err, ERR_NOT_FOUND, about, "there is no class '%s'", label_shown(name, label))
+		       : err_set_about(err, ERR_NOT_FOUND, about, "no negatives were taught");
 }
 
 /* The class, and the entry of a change of it alone. */
@@ -65,10 +64,9 @@ static int rename_check(const struct edit *edit, const struct learned *learned, 
 	const struct class_entry *taken = snapshot_find(learned->snapshot, label);
 	if (!taken || (taken->id == edit->id && !label_equal(&taken->label, label)))
 		return 0;
-	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
-	text_escape(name, sizeof name, label->bytes, label->len_bytes);
+	char name[LABEL_SHOWN_BYTES];
 	return err_set_about(err, ERR_ALREADY_EXISTS, (struct err_about){.field = "new_label"},
-		"there is a class '%s' already: forget it first", name);
+		"there is a class '%s' already: forget it first", label_shown(name, label));
 }
 
 static int rename_compute(void *ctx, struct learned *learned, struct change_draft *draft, struct err *err)

@@ -3,7 +3,6 @@
 #include "daemon/state/labels.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/base/memory.h"
 
@@ -54,14 +53,14 @@ static int found_label(void *ctx, const struct store_item *item)
 		else
 			high = middle;
 	}
+	struct label label;
 	if (low == wants->n || wants->list[low].class_id != item->class_id ||
-		label_check_kept(item->data, item->len_bytes, NULL) != 0)
+		label_check_kept(item->data, item->len_bytes, &label, NULL) != 0)
 		return 0;
 	struct label_want *first = &wants->list[low], *end = wants->list + wants->n;
 	for (struct label_want *want = first + first->n_found;
 		want < end && want->class_id == item->class_id && want->at >= item->born; want++) {
-		want->label->len_bytes = (uint8_t)item->len_bytes;
-		memcpy(want->label->bytes, item->data, item->len_bytes);
+		*want->label = label;
 		first->n_found++;
 		finding->n_left--;
 	}

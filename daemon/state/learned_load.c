@@ -10,7 +10,6 @@
 #include "daemon/state/labels.h"
 #include "daemon/state/record.h"
 #include "lib/base/memory.h"
-#include "lib/base/text.h"
 #include "proto/limits.h"
 
 /* ---- items -> classes ---- */
@@ -38,20 +37,18 @@ static void trouble_add(struct loading *l, const struct trouble *trouble)
 		l->troubles[l->n_troubles++] = *trouble;
 }
 
-enum { SHOWN_BYTES = TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES) + 32 };
+enum { SHOWN_BYTES = LABEL_SHOWN_BYTES + 32 };
 
 /* "class 2 (ring)": people know it by its newest label, if that can be read. */
 static void class_shown(uint32_t id, const struct label *label, char text[SHOWN_BYTES])
 {
-	char name[TEXT_ESCAPED_BYTES(LABEL_MAX_BYTES)];
-	if (id == CLASS_ID_NONE) {
+	char name[LABEL_SHOWN_BYTES];
+	if (id == CLASS_ID_NONE)
 		snprintf(text, SHOWN_BYTES, "the negatives");
-	} else if (label->len_bytes > 0) {
-		text_escape(name, sizeof name, label->bytes, label->len_bytes);
-		snprintf(text, SHOWN_BYTES, "class %u (%s)", id, name);
-	} else {
+	else if (label->len_bytes > 0)
+		snprintf(text, SHOWN_BYTES, "class %u (%s)", id, label_shown(name, label));
+	else
 		snprintf(text, SHOWN_BYTES, "class %u", id);
-	}
 }
 
 static void loading_finish(struct loading *l)
@@ -97,10 +94,8 @@ static int loading_item(void *ctx, const struct store_item *item)
 			learned_reason_add(learned, why.text);
 		break;
 	case STORE_LABEL:
-		if (item->class_id != CLASS_ID_NONE && label_check_kept(item->data, item->len_bytes, NULL) == 0) {
-			l->label.len_bytes = (uint8_t)item->len_bytes;
-			memcpy(l->label.bytes, item->data, item->len_bytes);
-		}
+		if (item->class_id != CLASS_ID_NONE) /* one that is not good leaves what there was */
+			label_check_kept(item->data, item->len_bytes, &l->label, NULL);
 		break;
 	case STORE_SAMPLE:
 		if (item->len_bytes < DIGEST_BYTES)

@@ -19,13 +19,11 @@ int label_new_from(const ProtobufCBinaryData *data, const char *field, struct la
 int label_from(const struct snapshot *snapshot, const ProtobufCBinaryData *data, const char *field,
 	struct label *ret_label, struct err *err)
 {
-	struct label given = {.len_bytes = (uint8_t)data->len};
-	if (data->len > 0 && data->len <= LABEL_MAX_BYTES) {
-		memcpy(given.bytes, data->data, data->len);
-		if (snapshot_find_exact(snapshot, &given)) { /* whatever the rule of its time was */
-			*ret_label = given;
-			return 0;
-		}
+	struct label given = label_of_bytes(data->data, data->len);
+	if (data->len > 0 && data->len <= LABEL_MAX_BYTES &&
+		snapshot_find_exact(snapshot, &given)) { /* whatever the rule of its time was */
+		*ret_label = given;
+		return 0;
 	}
 	int r = label_new_from(data, field, &given, err);
 	if (r != 0)

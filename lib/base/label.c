@@ -6,8 +6,6 @@
 #include <strings.h>
 #include <utf8proc.h>
 
-#include "lib/base/text.h"
-
 static const struct err_about about_label = {.field = "label", .limit = LABEL_MAX_BYTES};
 
 /* A character of at most 4 bytes decomposes into at most 18 (U+FDFA), in the canonical forms used here into 4. */
@@ -67,12 +65,29 @@ static int check_points(const uint8_t *label, size_t len_bytes, bool kept, struc
 	return 0;
 }
 
-int label_check_kept(const uint8_t *label, size_t len_bytes, struct err *err)
+int label_check_kept(const uint8_t *label, size_t len_bytes, struct label *ret_label, struct err *err)
 {
 	int r = check_length(label, len_bytes, err);
 	if (r == 0)
 		r = check_points(label, len_bytes, true, err);
+	if (r == 0 && ret_label)
+		*ret_label = label_of_bytes(label, len_bytes);
 	return r;
+}
+
+struct label label_of_bytes(const void *bytes, size_t len_bytes)
+{
+	size_t n = len_bytes < LABEL_MAX_BYTES ? len_bytes : LABEL_MAX_BYTES;
+	struct label label = {.len_bytes = (uint8_t)n};
+	if (n > 0)
+		memcpy(label.bytes, bytes, n);
+	return label;
+}
+
+const char *label_shown(char buffer[LABEL_SHOWN_BYTES], const struct label *label)
+{
+	text_escape(buffer, LABEL_SHOWN_BYTES, label->bytes, label->len_bytes);
+	return buffer;
 }
 
 bool label_is_reserved(const uint8_t *label, size_t len_bytes)

@@ -23,6 +23,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"
+#include "tests/testlib/labels.h"
 
 enum {
 	D = 8,
@@ -53,13 +54,6 @@ static size_t file_bytes;
 
 static const uint8_t known_key[STORE_KEY_BYTES] = "a key, 16 bytes";
 static const struct change_guard plain;
-
-static struct label label_of(const char *text)
-{
-	struct label label = {.len_bytes = (uint8_t)strlen(text)};
-	memcpy(label.bytes, text, label.len_bytes);
-	return label;
-}
 
 static int try_open(struct learned **ret, struct err *err)
 {

@@ -55,7 +55,7 @@ static void test_label(void **state)
 	for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++) {
 		if (check(unseen[i], strlen(unseen[i]), NULL) != -ERR_INVALID_ARGUMENT)
 			fail_msg("label %zu, %s, is not refused", i, unseen[i]);
-		assert_int_equal(label_check_kept((const uint8_t *)unseen[i], strlen(unseen[i]), NULL),
+		assert_int_equal(label_check_kept((const uint8_t *)unseen[i], strlen(unseen[i]), NULL, NULL),
 			strcmp(unseen[i], "a\u2028b") ? 0 : -ERR_INVALID_ARGUMENT);
 	}
 	static const char *const reserved[] = {"none", "(none)", "unknown", "Unknown", "(UNKNOWN)", "None"};
@@ -100,6 +100,12 @@ static void test_label_keys(void **state)
 	assert_int_equal(check("cafe\u0301", 6, &nfd), 0);
 	assert_int_equal(nfd.len_bytes, 5);
 	assert_memory_equal(nfd.bytes, "caf\u00E9", 5);
+	char longer[LABEL_MAX_BYTES + 9];
+	memset(longer, 'x', sizeof longer);
+	struct label cut = label_of_bytes(longer, sizeof longer), none = label_of_bytes(NULL, 0);
+	assert_int_equal(cut.len_bytes, LABEL_MAX_BYTES);
+	assert_memory_equal(cut.bytes, longer, LABEL_MAX_BYTES);
+	assert_int_equal(none.len_bytes, 0);
 	/* An old label of which no key would be left keeps its bytes. */
 	struct label invisible = {.bytes = "\xE2\x80\x8B", .len_bytes = 3}, key;
 	label_key(&invisible, &key);
@@ -130,7 +136,10 @@ static void test_label_random(void **state)
 			continue;
 		n_good++;
 		assert_string_equal(shown, text);
-		assert_int_equal(label_check_kept((const uint8_t *)text, strlen(text), NULL), 0);
+		assert_int_equal(label_check_kept((const uint8_t *)text, strlen(text), &again, NULL), 0);
+		assert_int_equal(again.len_bytes, strlen(text));
+		assert_memory_equal(again.bytes, text, again.len_bytes);
+		assert_string_equal(label_shown(shown, &again), text);
 		if (label_check(normal.bytes, normal.len_bytes, &again, NULL) != 0)
 			fail_msg("%s is accepted, and refused in NFC", text);
 		assert_true(label_equal(&normal, &again));

@@ -13,6 +13,7 @@
 #include "daemon/state/teach.h"
 #include "lib/base/random.h"
 #include "proto/limits.h"
+#include "tests/testlib/labels.h"
 
 enum { D = 32, EACH = 6 };
 
@@ -48,13 +49,6 @@ static int teardown(void **state)
 	learned_close(learned);
 	snprintf(command, sizeof command, "rm -r '%s'", dir);
 	return system(command) == 0 ? 0 : -1;
-}
-
-static struct label label_of(const char *text)
-{
-	struct label label = {.len_bytes = (uint8_t)strlen(text)};
-	memcpy(label.bytes, text, label.len_bytes);
-	return label;
 }
 
 /* Pictures of a class: a fixed direction and noise; `from` numbers them, so equal numbers are equal pictures. */

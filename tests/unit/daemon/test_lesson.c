@@ -12,6 +12,7 @@
 #include "daemon/lesson/keyset.h"
 #include "daemon/lesson/lesson.h"
 #include "lib/base/random.h"
+#include "tests/testlib/labels.h"
 
 enum { D = 8 };
 
@@ -31,13 +32,6 @@ static struct lesson *begin(struct lessons *lessons, const uint8_t *key)
 	struct err err;
 	assert_int_equal(lesson_begin(lessons, &(struct lesson_options){.key = key}, 0, &lesson, &err), 0);
 	return lesson;
-}
-
-static struct label label_of(const char *text)
-{
-	struct label label = {.len_bytes = (uint8_t)strlen(text)};
-	memcpy(label.bytes, text, label.len_bytes);
-	return label;
 }
 
 static uint64_t add(struct lessons *lessons, struct lesson *lesson, const char *text)

@@ -144,8 +144,7 @@ static void test_class_pages(void **state)
 					LABEL_MAX_BYTES);
 				assert_int_equal(row->first_ms, 1000);
 				assert_int_equal(row->last_ms, 1249);
-				memcpy(after.bytes, row->label.data, row->label.len);
-				after.len_bytes = (uint8_t)row->label.len;
+				after = label_of_bytes(row->label.data, row->label.len);
 			}
 			more = list.more;
 			scratch_free(&scratch);
