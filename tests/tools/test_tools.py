@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tests of tools/ and of the committed models: test_tools.py [CLASS].
+"""Tests of tools/ and of the committed models: python3 -m tests.tools.test_tools [CLASS].
 
 Container     what is written is read again, equal; damaged and unsound files are refused
 Arithmetic    the exact evaluator: fused multiply-add, order of sums, hand-computed operations

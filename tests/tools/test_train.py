@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Tests of tools/train: test_train.py [CLASS]. Skips (77) where torch is not there: nothing else needs it.
+"""Tests of tools/train: python3 -m tests.tools.test_train [CLASS]. Skips (77) where torch is not there:
+nothing else needs it.
 
 Signs     the exact convolution, its gradient, half latents of the same signs
 Training  a run that was stopped gives the weights of one that was not; latents continue

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Tests of the commands of tools/train, as a person runs them: test_train_command.py [CLASS]. Skips (77) without torch.
+"""Tests of the commands of tools/train, as a person runs them: python3 -m tests.tools.test_train_command [CLASS].
+Skips (77) without torch.
 
 Words     --init and its options; a run asked again with the same words, and with others
 Refusals  wrong inputs end with a sentence, before the work

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tests of the pictures of tools/train: test_train_data.py [CLASS]. Skips (77) where torch is not there.
+"""Tests of the pictures of tools/train: python3 -m tests.tools.test_train_data [CLASS]. Skips (77) where torch is not there.
 
 Data      folders, CIFAR files and npy pairs; the held-out part; views; what is passed over and said
 """
