@@ -20,6 +20,7 @@ enum {
 	BNN_REFUSE_SHARES = 5,
 	BNN_ARENA_MAX_BYTES = 256 << 20,
 	BNN_FEATURES_MAX = 8192,
+	BNN_GROUPS_MAX = 16,
 };
 #define BNN_OPERATIONS_MAX 20000000000ull /* multiply-adds, binary ones included, of one forward pass */
 
@@ -34,6 +35,8 @@ struct bnn_info {
 	uint8_t background[3];
 	uint32_t image_rules; /* number of the picture rules the model was made with */
 	uint32_t n_features;
+	uint32_t n_groups; /* of features, one behind the other, for who learns their covariance: at least 1 */
+	uint32_t group_width[BNN_GROUPS_MAX];     /* their sum is n_features */
 	uint8_t feature_id[BNN_ID_BYTES];         /* binds learned state: equal ids, equal features */
 	bool has_answers;                         /* the constants of Answers: */
 	double temperature;                       /* T */

@@ -223,6 +223,17 @@ static bool covariance_ok(const struct graph *g, uint32_t index)
 	return tensor_is_float_constant(t) && t->rank == 2 && t->shape[0] == d && t->shape[1] == d;
 }
 
+static bool groups_ok(const struct graph *g)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < g->n_groups; i++) {
+		if (g->groups[i] == 0)
+			return false;
+		sum += g->groups[i];
+	}
+	return g->n_groups == 0 || (g->n_groups <= BNN_GROUPS_MAX && sum == g->tensors[g->features].shape[2]);
+}
+
 static int check_rest(const struct graph *g, struct err *err)
 {
 	if (g->has_answers) {
@@ -234,8 +245,13 @@ static int check_rest(const struct graph *g, struct err *err)
 			     fabs(g->deviations[i]) <= ANSWERS_DEVIATIONS_MAX;
 		if (!ok)
 			return err_set(err, ERR_INVALID_ARGUMENT,
-				"answers: a temperature and a deviation above 0, %d cosines and %d deviations are needed",
+				"answers: a temperature and a deviation above 0, %d cosines and %d deviations are "
+				"needed",
 				BNN_REFUSE_SHARES, BNN_REFUSE_SHARES);
+		if (!groups_ok(g))
+			return err_set(err, ERR_INVALID_ARGUMENT,
+				"answers: at most %d groups of features, all of them together, are possible",
+				BNN_GROUPS_MAX);
 	}
 	if ((g->has_covariance && !covariance_ok(g, g->covariance)) ||
 		(g->has_between && !covariance_ok(g, g->between)))

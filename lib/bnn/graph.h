@@ -140,6 +140,8 @@ struct graph {
 	double temperature, deviation, deviation_weight;
 	size_t n_unknown_cosine, n_deviations;
 	const double *unknown_cosine, *deviations;
+	size_t n_groups; /* 0: the features are one */
+	const uint32_t *groups;
 	bool has_covariance, has_between;
 	uint32_t covariance, between;
 	void *message; /* owns the strings and arrays above */

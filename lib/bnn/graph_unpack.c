@@ -410,6 +410,8 @@ static int read_rest(const Bnnmodel__Graph *m, const struct id_map *map, struct 
 		g->deviations = m->answers->deviations;
 		g->n_unknown_cosine = m->answers->n_unknown_cosine;
 		g->unknown_cosine = m->answers->unknown_cosine;
+		g->n_groups = m->answers->n_groups;
+		g->groups = m->answers->groups;
 	}
 	if (m->prior) {
 		if (!m->prior->has_covariance)

@@ -22,7 +22,8 @@
 enum {
 	HEADER_BYTES = 64,
 	FORMAT_MAJOR = 1,
-	FORMAT_MINOR = 0,
+	FORMAT_MINOR = 1,
+	MINOR_OF_GROUPS = 1,
 	DIGEST_AT = 32,
 	KERNEL_NAMES_BYTES = 160,
 };
@@ -58,6 +59,16 @@ static int check_format(const uint8_t *bytes, size_t len_bytes, struct err *err)
 	if (!all_zero(bytes + 24, 8))
 		return err_set(err, ERR_UNIMPLEMENTED, "a reserved byte of its header is not zero");
 	return 0;
+}
+
+/* One file has one form: the header, which the digest is not of, says neither more nor less than what is used. */
+static int check_minor(const uint8_t *bytes, const struct graph *g, struct err *err)
+{
+	const unsigned minor = load_le16(bytes + 10), used = g->n_groups > 0 ? MINOR_OF_GROUPS : 0;
+	if (minor == used)
+		return 0;
+	return err_set(err, ERR_INVALID_ARGUMENT, "its format is %d.%u where what is in it is %d.%u", FORMAT_MAJOR,
+		minor, FORMAT_MAJOR, used);
 }
 
 static int split(const uint8_t *bytes, size_t len_bytes, struct sections *ret, struct err *err)
@@ -123,6 +134,10 @@ static void fill_info(struct bnn_model *model, const struct graph *g)
 		model->info.unknown_cosine[i] = g->unknown_cosine[i];
 		model->info.deviations[i] = g->deviations[i];
 	}
+	model->info.n_groups = g->n_groups ? (uint32_t)g->n_groups : 1;
+	model->info.group_width[0] = model->info.n_features;
+	for (size_t i = 0; i < g->n_groups; i++)
+		model->info.group_width[i] = g->groups[i];
 	graph_feature_id(g, model->info.feature_id);
 }
 
@@ -140,6 +155,8 @@ static int load(const uint8_t *bytes, size_t len_bytes, bool verify_digest, cons
 	r = graph_unpack(s.message, s.message_bytes, s.data, s.data_bytes, &graph, err);
 	if (!r)
 		r = graph_check(&graph, err);
+	if (!r)
+		r = check_minor(bytes, &graph, err);
 	if (!r)
 		r = plan_init(&model->plan, &graph, kernels, err);
 	if (!r)

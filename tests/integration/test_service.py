@@ -252,6 +252,30 @@ class Configuration(DaemonTest):
 			self.assertEqual(78, caught.exception.returncode, caught.exception.text)
 			self.assertRegex(caught.exception.text, pattern)
 
+	def test_a_model_with_groups_of_features(self):
+		"""Another metric of the same features: what was learned is served, and told apart otherwise."""
+		from tools.bnnfile import format as model_file
+
+		grouped = os.path.join(self.folder(), "grouped.bnn")
+		model = model_file.read(MODEL)
+		model.graph.answers.groups.extend((500, 12))
+		model_file.write(grouped, model)
+		code, out, err = bnnd_run("--explain-model", grouped)
+		self.assertEqual((0, ""), (code, err))
+		self.assertRegex(out, "(?m)^groups +500 12$")
+		scores = []
+		daemon = self.daemon(config="learner:\n  method: metric\n")
+		for path in (MODEL, grouped):
+			daemon.stop()
+			daemon.model = path
+			daemon.start()
+			with daemon.client() as client:
+				if not client.classes():
+					self.teach(client, "disc", "ring", "cross")
+				self.assertEqual(("ready", 3), (client.status().state, client.status().classes))
+				scores.append([s.score for s in client.infer(picture("disc", 77)).top])
+		self.assertNotEqual(scores[0], scores[1])
+
 	def test_a_model_of_other_picture_rules(self):
 		"""It would see other pixels than it was made for."""
 		from tools.bnnfile import format as model_file

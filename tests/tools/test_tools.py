@@ -141,6 +141,17 @@ class Container(unittest.TestCase):
 		self.assertTrue(all(offset % 64 == 0 for offset, _ in used))
 		self.assertEqual(max(offset + length for offset, length in used), n_data)
 
+	def test_the_minor_number_says_what_is_used(self):
+		model = read(TINY)
+		d = model.tensors[model.output("features")].shape[2]
+		model.graph.answers.groups.extend((d - 2, 2))
+		blob = serialize(model)
+		self.assertEqual(blob[8:12], bytes([1, 0, 1, 0]))
+		self.assertEqual(list(parse(blob).graph.answers.groups), [d - 2, 2])
+		for wrong in (blob[:10] + bytes(2) + blob[12:], TINY.read_bytes()[:10] + b"\x01\0" + TINY.read_bytes()[12:]):
+			with self.assertRaisesRegex(BadModel, "what is in it is"):
+				parse(wrong)
+
 	def test_every_changed_byte_is_refused(self):
 		blob = bytearray(TINY.read_bytes())
 		for at in list(range(0, 4096, 7)) + list(range(4096, len(blob), 501)):
@@ -201,6 +212,9 @@ class Container(unittest.TestCase):
 		self.refuse("deviations", lambda g: g.answers.deviations.__setitem__(0, 0.1))
 		self.refuse("the deviation is", lambda g: setattr(g.answers, "deviation", 0))
 		self.refuse("temperature", lambda g: setattr(g.answers, "temperature", 0))
+		d = read(TINY).tensors[read(TINY).output("features")].shape[2]
+		for groups in ((d + 1,), (d, 0), (d - 1,), (1,) * 16 + (d - 16,)):
+			self.refuse("groups of", lambda g, groups=groups: g.answers.groups.extend(groups))
 		self.refuse("constant of shape", lambda g: setattr(g.prior, "covariance", g.input.table))
 
 	def test_unknown_field_is_refused(self):
@@ -360,6 +374,7 @@ class Reproduction(unittest.TestCase):
 		same = feature_id(model)
 		graph = model.graph
 		graph.card.text, graph.answers.temperature = "another", 1
+		graph.answers.groups.extend((3, 1))
 		graph.ClearField("prior")
 		for op in graph.ops:
 			op.name = "x"

@@ -10,6 +10,7 @@ from . import shapes
 from .schema import BadModel, dtype_name, need
 
 REFUSE_SHARES = 5
+GROUPS_MAX = 16
 DEVIATIONS_MAX, DEVIATION_WEIGHT_MAX = 10, 1000
 NAME = re.compile("[A-Za-z0-9._-]{1,128}")  # of a card
 CARD_TEXT_MAX_BYTES = 1 << 16
@@ -146,6 +147,11 @@ def _check_beside(model):
 		need(
 			len(s) == REFUSE_SHARES and all(-1 <= x <= 1 for x in s) and s == sorted(s),
 			f"the cosines of unknown are {s}",
+		)
+		groups, d = list(a.groups), model.tensors[model.output("features")].shape[2]
+		need(
+			not groups or (len(groups) <= GROUPS_MAX and min(groups) > 0 and sum(groups) == d),
+			f"the groups of {d} features are {groups}",
 		)
 	if graph.HasField("prior"):
 		d = model.tensors[model.output("features")].shape[2]

@@ -15,7 +15,7 @@ from . import check
 from .schema import BadModel, proto
 
 MAGIC = b"\x89BNND\r\n\x1a"
-FORMAT_MAJOR, FORMAT_MINOR = 1, 0
+FORMAT_MAJOR = 1
 HEADER = struct.Struct("<8sHHIQ8s32s")
 ALIGN_BYTES = 64
 GRAPH_MAX_BYTES = 4 << 20
@@ -103,6 +103,11 @@ def store(array, dtype):
 	return np.ascontiguousarray(array, number_dtype(dtype)).tobytes()
 
 
+def _minor(graph):
+	"""The format's minor number: 1 just where a field of 1.1 is used."""
+	return int(len(graph.answers.groups) > 0)
+
+
 def serialize(model):
 	"""Model -> the file's bytes. Offsets and lengths are assigned here, in the order of tensors[]."""
 	graph = type(model.graph).FromString(model.graph.SerializeToString())
@@ -117,7 +122,7 @@ def serialize(model):
 	message = graph.SerializeToString(deterministic=True)
 	rest = message + bytes(align(len(message)) - len(message)) + bytes(data)
 	header = HEADER.pack(
-		MAGIC, FORMAT_MAJOR, FORMAT_MINOR, len(message), len(data), bytes(8), hashlib.sha256(rest).digest()
+		MAGIC, FORMAT_MAJOR, _minor(graph), len(message), len(data), bytes(8), hashlib.sha256(rest).digest()
 	)
 	return header + rest
 
@@ -150,7 +155,7 @@ def _split(blob):
 	magic, major, minor, n_graph, n_data, zero, digest = HEADER.unpack_from(blob)
 	if magic != MAGIC:
 		raise BadModel("not a .bnn file")
-	if (major, minor) != (FORMAT_MAJOR, FORMAT_MINOR):
+	if major != FORMAT_MAJOR or minor > 1:
 		raise BadModel(f"format {major}.{minor} is not known")
 	if zero != bytes(8):
 		raise BadModel("reserved bytes of the header are set")
@@ -172,6 +177,8 @@ def _split(blob):
 	known.DiscardUnknownFields()
 	if known.ByteSize() != graph.ByteSize():
 		raise BadModel("the graph has a field or value that this version does not know")
+	if minor != _minor(graph):
+		raise BadModel(f"the format is {major}.{minor} where what is in it is {major}.{_minor(graph)}")
 	return graph, blob[data_at:]
 
 
