@@ -9,6 +9,7 @@ here is needed at run time of the daemon, and nothing here shares code with lib/
   check.py    is a whole graph sound? for read()
   format.py   header, digest, data section; packed bits; read(), write()
   build.py    Builder: an operation at a time, shapes inferred
+  tail.py     a network with a new tail: features from statistics of several maps
   identity.py feature_id
   evaluate.py forward pass in float64, or as doc/NUMBERS.md defines it, bit for bit
 """

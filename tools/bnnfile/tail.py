@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""A network with a new tail: features made of statistics of several of its maps, instead of the last one's mean.
+
+A part of the features is the mean or the deviation a channel of one map, brought to a scale of its own:
+
+    signed square root -> [minus a centre] -> [times a whitening matrix] -> unit length -> times a weight
+
+and the parts, joined, are brought to unit length once more. What computes the maps stays as it is; a statistic stands
+right behind its map's operation, so that the map lives no longer than before.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .build import Builder
+from .schema import BadModel, dtype_name, need, proto
+
+LAST = "last"  # the map whose mean the model's own features are made of
+STATISTICS = ("mean", "deviation")
+
+
+@dataclasses.dataclass
+class Part:
+	"""map: the name of an operation, or LAST. centre: a number a channel. matrix: C x C, (x - centre) @ matrix."""
+
+	map: str
+	statistic: str
+	weight: float = 1.0
+	centre: np.ndarray | None = None
+	matrix: np.ndarray | None = None
+
+	@property
+	def name(self):
+		return f"{self.map}:{self.statistic}"
+
+
+def part(text):
+	"""MAP:STATISTIC or MAP:STATISTIC=WEIGHT."""
+	name, _, weight = text.partition("=")
+	where, _, statistic = name.rpartition(":")
+	need(where and statistic in STATISTICS, f"{text!r} is not MAP:{'|'.join(STATISTICS)}=WEIGHT")
+	try:
+		number = float(weight or 1)
+	except ValueError:
+		number = 0
+	need(0 < number < float("inf"), f"{text!r} has no weight above 0")
+	return Part(where, statistic, number)
+
+
+def with_tail(model, parts, name, text="", answers=None):
+	"""A new Model. A prior of the old one's features is left out, and so are its answers: the features are others."""
+	g, made = _with_statistics(model, parts)
+	rooted = [g.op("signed_sqrt", [made[p.name]], f"{p.name}.root") for p in parts]
+	g.output(_joined(g, [_scaled(g, x, p) for x, p in zip(rooted, parts)]))
+	return _finished(g, name, text, answers)
+
+
+def with_roots(model, parts, name="roots"):
+	"""The same network up to the signed square roots, joined: what centres and matrices are fitted to."""
+	g, made = _with_statistics(model, parts)
+	rooted = [g.op("signed_sqrt", [made[p.name]], f"{p.name}.root") for p in parts]
+	g.output(g.op("concat", rooted, "roots"))
+	return _finished(g, name, "", None)
+
+
+def widths(model, parts):
+	"""Channels of each part, in their order: slices of what with_roots() gives."""
+	maps = _maps(model, parts)
+	return [model.tensors[maps[p.map]].shape[2] for p in parts]
+
+
+def _finished(g, name, text, answers):
+	g.card(name, text)
+	if answers:
+		g.answers(**answers)
+	return g.model()
+
+
+def _maps(model, parts):
+	"""{name of a map: its tensor}."""
+	named = {op.name: op.outputs[0] for op in model.graph.ops if len(op.outputs) == 1}
+	means = [op for op in model.graph.ops if op.WhichOneof("attributes") == "mean"]
+	if means:
+		named[LAST] = means[-1].inputs[0]
+	for p in parts:
+		need(p.map in named, f"there is no operation {p.map!r} to take statistics of")
+		need(dtype_name(model.tensors[named[p.map]]) == "F32", f"{p.map!r} makes no floats")
+	need(parts and len({p.name for p in parts}) == len(parts), "the parts are none, or one is there twice")
+	return {p.map: named[p.map] for p in parts}
+
+
+def _with_statistics(model, parts):
+	"""(Builder with all that the maps need and the statistics of them, {name of a part: tensor})."""
+	maps = _maps(model, parts)
+	copy, made = _Copy(model), {}
+	for op in _needed(model, set(maps.values())):
+		copy.operation(op)
+		for name, tensor in maps.items():
+			if tensor in op.outputs:
+				made.update(_statistics(copy, name, tensor, {p.statistic for p in parts if p.map == name}))
+	return copy.g, made
+
+
+def _statistics(copy, name, tensor, wanted):
+	g, x = copy.g, copy.ids[tensor]
+	made = {f"{name}:mean": g.op("mean", [x], f"{name}:mean")}
+	if "deviation" in wanted:
+		made[f"{name}:deviation"] = g.op("deviation", [x, made[f"{name}:mean"]], f"{name}:deviation")
+	return made
+
+
+def _scaled(g, x, p):
+	c = g.tensors[x].shape[2]
+	if p.centre is not None:
+		need(np.shape(p.centre) == (c,), f"the centre of {p.name} has the shape {np.shape(p.centre)}, not {(c,)}")
+		x = g.op("sub", [x, g.constant(p.centre, name=f"{p.name}.centre")], f"{p.name}.centred")
+	if p.matrix is not None:
+		need(np.shape(p.matrix) == (c, c), f"the matrix of {p.name} has the shape {np.shape(p.matrix)}, not {(c, c)}")
+		x = g.dense(x, np.ascontiguousarray(np.asarray(p.matrix).T), None, f"{p.name}.white")
+	x = g.op("l2", [x], f"{p.name}.unit")
+	if p.weight == 1:
+		return x
+	return g.op("mul", [x, g.constant(np.full(c, p.weight), name=f"{p.name}.weight")], f"{p.name}.weighted")
+
+
+def _joined(g, parts):
+	return g.op("l2", [g.op("concat", parts, "joined")], "l2") if len(parts) > 1 else parts[0]
+
+
+def _needed(model, wanted):
+	"""The operations that the wanted tensors depend on, in the order of the file."""
+	wanted, found = set(wanted), []
+	for op in reversed(model.graph.ops):
+		if wanted & set(op.outputs):
+			wanted |= set(op.inputs)
+			found.append(op)
+	return found[::-1]
+
+
+class _Copy:
+	"""A Builder that takes over operations of a model: their constants to the bit, their names."""
+
+	def __init__(self, model):
+		self.model, self.g = model, Builder()
+		i = model.graph.input
+		height, width, _ = model.tensors[i.tensor].shape
+		fit = proto().Input.DESCRIPTOR.fields_by_name["fit"].enum_type.values_by_number[i.fit].name
+		need(i.image_rules == 1, f"picture rules {i.image_rules} are not known")
+		table = model.constants[i.table]
+		self.ids = {i.tensor: self.g.input(height, width, table, fit, tuple(i.background))}
+
+	def tensor(self, i):
+		if i not in self.ids:
+			tensor = self.model.tensors[i]
+			self.ids[i] = self.g.constant(self.model.constants[i], dtype_name(tensor), tensor.name)
+		return self.ids[i]
+
+	def operation(self, op):
+		kind = op.WhichOneof("attributes")
+		attributes = {field.name: value for field, value in getattr(op, kind).ListFields()}
+		dtype = dtype_name(self.model.tensors[op.outputs[0]])
+		if len(op.outputs) != 1:
+			raise BadModel(f"{kind} {op.name!r} has several results")
+		self.ids[op.outputs[0]] = self.g.op(kind, [self.tensor(i) for i in op.inputs], op.name, dtype, **attributes)
