@@ -36,6 +36,9 @@ BOARDS = {
 }
 UNIT_BITS = 128
 LCE_SHARE = 3.3 / 1.5
+# What a mean or a deviation costs lies in what it reads, four numbers a vector: for one of those llvm-mca says 6 to 8
+# cycles on the A53, 4 to 6 on the A72 and 2 on the A76, so it counts as a result of any other step.
+STATISTICS, STATISTIC_LANES = ("mean", "deviation"), 4
 # What lib/bnn computes within the step of the convolution before it.
 FUSED = {"binary_conv2d": ("add", "prelu", "sign"), "conv2d": ("clamp",), "depthwise_conv2d": ("clamp",)}
 ROW = "| {board}, estimate | {ms:.1f} ms a picture |"
@@ -54,6 +57,8 @@ def count(model):
 		elif kind in ("conv2d", "depthwise_conv2d", "dense"):
 			shape = model.tensors[op.inputs[1]].shape
 			counts[kind] += results * math.prod(shape[:2] if kind == "depthwise_conv2d" else shape[1:])
+		elif kind in STATISTICS:
+			counts["other_result"] += math.prod(model.tensors[op.inputs[0]].shape) / STATISTIC_LANES
 		elif step is None:
 			counts["other_result"] += results
 		if step or kind in FUSED:
