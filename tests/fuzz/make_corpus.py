@@ -404,7 +404,9 @@ def branches():
 
 
 def model_seeds():
-	models = {name: (ROOT / "tests/vectors/models" / (name + ".bnn")).read_bytes() for name in ("tiny", "odd")}
+	models = {
+		name: (ROOT / "tests/vectors/models" / (name + ".bnn")).read_bytes() for name in ("tiny", "stages", "odd")
+	}
 	models["branches"] = branches()
 	for name, data in models.items():
 		graph_bytes, data_bytes = struct.unpack("<I", data[12:16])[0], struct.unpack("<Q", data[16:24])[0]

@@ -156,6 +156,12 @@ static void test_tiny(void **state)
 	try_all("tiny");
 }
 
+static void test_stages(void **state)
+{
+	(void)state;
+	try_all("stages");
+}
+
 static void test_odd(void **state)
 {
 	(void)state;
@@ -224,6 +230,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tiny[] = {
 		cmocka_unit_test(test_tiny),
+		cmocka_unit_test(test_stages),
 		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_stretches),
 	};

@@ -32,6 +32,7 @@ from tools.bnnfile.format import HEADER, align, parse, serialize
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "vectors" / "models" / "tiny.bnn"
+STAGES = ROOT / "tests" / "vectors" / "models" / "stages.bnn"
 ODD = ROOT / "tests" / "vectors" / "models" / "odd.bnn"
 VECTORS = ROOT / "tests" / "vectors" / "features"
 FIRST = ROOT / "models" / "photo96-1.bnn"
@@ -40,6 +41,7 @@ NEEDS_SHARED = "needs BNND_SHARED_DATA, the folder of trained backbones"
 # What binds learned state. A change here orphans every learned state of that model.
 FEATURE_IDS = {
 	"tiny": "3c882ffb5c7acddc9567184fc1fa1dc3c62382449628a69469a647149e531162",
+	"stages": "bbd200ca3fa9d3238c7f52b35116003165e92d53537585dbfee75cc2a8052d9a",
 	"odd": "73c46e5d355ff5b341d065a2eb78b29d38fe91ebdac0817f76347694c2c814c2",
 	"photo96-1": "70fc14abe346a5edd9baa66bfd93b176185d1847a01d61f3650b4bd716349d3b",
 	"nano64-2": "4bfcd5af9f5822a7f140b1810ec090a74cf9fe644dfbdd533718e867ad22ee88",
@@ -47,7 +49,7 @@ FEATURE_IDS = {
 }
 TRAINED = {name: ROOT / "models" / f"{name}.bnn" for name in make_features.TRAINED}
 SHIPPED = {FIRST.stem: FIRST, **TRAINED}
-PATHS = {"tiny": TINY, "odd": ODD, **SHIPPED}
+PATHS = {"tiny": TINY, "stages": STAGES, "odd": ODD, **SHIPPED}
 
 
 def golden_folder():
@@ -291,6 +293,19 @@ class Arithmetic(unittest.TestCase):
 		self.assertEqual(made[0, ..., 0].tolist(), [[-4, -2, -2], [-1, -1, -2]])
 		self.assertEqual(evaluator.op_concat(None, x, made[:, :, :3])[0, 1].tolist(), [[-1, -1], [-6, -1], [-5, -2]])
 
+	def test_deviation_and_signed_sqrt_by_hand(self):
+		"""4097 and 4095 lie 1 from 4096; one pass, in float32, would find 0. Equal numbers lie 0 from their mean."""
+		for arithmetic in ("double", "exact"):
+			e = Evaluator(read(TINY), arithmetic)
+			x = np.array([[[[4097, 5, -1], [4095, 5, -3]]]], e.math.dtype)
+			mean = e.op_mean(None, x)
+			self.assertEqual(mean.ravel().tolist(), [4096, 5, -2])
+			self.assertEqual(e.op_deviation(None, x, mean).ravel().tolist(), [1, 0, 1])
+			root = e.op_signed_sqrt(None, np.array([-4, 9, -0.25], e.math.dtype))
+			self.assertEqual(root.tolist(), [-2, 3, -0.5])
+			zeros = e.op_signed_sqrt(None, np.array([-0.0, 0.0], e.math.dtype))
+			self.assertEqual(np.signbit(zeros).tolist(), [True, False])
+
 	def test_sign_rules(self):
 		p, e = proto(), Evaluator(read(TINY))
 		x = np.array([[[[-1, 0, -0.0, 1, np.nan]]]], "f4")
@@ -347,6 +362,7 @@ class Arithmetic(unittest.TestCase):
 class Reproduction(unittest.TestCase):
 	def test_tiny_models(self):
 		self.assertEqual(serialize(make_tiny.fitted_tiny()), TINY.read_bytes())
+		self.assertEqual(serialize(make_tiny.stages()), STAGES.read_bytes())
 		self.assertEqual(serialize(make_tiny.odd()), ODD.read_bytes())
 
 	def test_first_model(self):

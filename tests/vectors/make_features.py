@@ -49,7 +49,7 @@ def drawn(model, n, n_noise, plain):
 def vectors(backbones=None):
 	"""{file name: bytes}."""
 	made = {}
-	for name in ("tiny", "odd"):
+	for name in ("tiny", "stages", "odd"):
 		model = read(ROOT / "tests" / "vectors" / "models" / f"{name}.bnn")
 		made[f"{name}.vec"] = vector(model, drawn(model, N_TINY, 8, (0, 255, 118)))
 	for name in TRAINED:

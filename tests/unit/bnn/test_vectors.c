@@ -24,7 +24,7 @@ enum {
 	REF_PHOTOS = 2, /* the plain reference takes long for a photograph under sanitizers and qemu */
 };
 
-static const char *const drawn[] = {"tiny", "odd"};
+static const char *const drawn[] = {"tiny", "stages", "odd"};
 
 struct vec {
 	uint8_t *bytes;
