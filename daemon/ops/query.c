@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* daemon/ops/query.c: status, classes, class_detail, history: what the loop answers at once, from what is published. */
-
 #include "daemon/ops/answer.h"
 #include "daemon/ops/op.h"
 #include "daemon/wire/from_wire.h"

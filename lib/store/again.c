@@ -3,7 +3,7 @@
  * away comes back. Looked for when somebody asks (store_try_again, now and then; before each change store_look does).
  *
  * Never passes: a file that is not ours, newer or damaged, a failed sync, a file that something else has written to. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <stdlib.h>
 #include <sys/statvfs.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/store/check.c: a look at states that are not open: the offline check, and how much another backbone's holds.
  * Works on copies in RAM: nothing is written, locked or created. Refuses a file that a process has open. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <dirent.h>
 #include <errno.h>

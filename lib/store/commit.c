@@ -4,7 +4,7 @@
  * When it returns 0 the change is on the disk, whole. When it fails the change is not in the state that is served; for
  * want of space the next one may work; after a failed write or sync none is taken until the state is opened again, since
  * a sync that is tried again answers for pages that are lost. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * SQLite hands out the open files of a connection. Their table of methods is replaced by a copy in which xWrite and xSync
  * count and then do what they did; the files are the same objects. A whole VFS for two numbers would be more code than
  * the store. Not counted: the directory's sync when SQLite creates a -wal (once in a file's life). */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <stddef.h>
 

@@ -3,7 +3,7 @@
  *
  * The file is written whole beside its place, synced and renamed: under its name there never is half a state file, so one
  * that is empty or no database is never taken for a beginning. Refuses to replace a file that appeared meanwhile. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
  *   model <name>
  *
  * What cannot be parsed counts as absent. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <errno.h>
 #include <stdio.h>

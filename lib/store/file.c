@@ -3,7 +3,7 @@
  *
  * Writing goes through SQLite's default VFS (opened as a super-journal: a plain file whose first sync also syncs its
  * directory), so that the tests' faulty disk reaches every byte that the store writes. Reading does not. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <dirent.h>
 #include <errno.h>

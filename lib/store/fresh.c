@@ -2,7 +2,7 @@
 /* lib/store/fresh.c: a directory in which there is no state of ours yet has no file whose lock would say that it is taken,
  * so the directory itself is locked (flock, which writes nothing) until the file is there. Of two daemons started on one
  * fresh directory the second knows at once. Where a directory cannot be locked, all goes on without. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  * In force at the newest change n: walk back from n. A lesson, forget or rename at s is in force, and the walk goes to
  * s - 1. An undo or rollback at s that restored t is in force, and the walk goes to t: everything between t and s is
  * undone, undos and rollbacks included. So an undo that was itself rolled back undoes nothing. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <stdio.h>
 

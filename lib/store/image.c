@@ -9,7 +9,7 @@
  *   frame  24 bytes: page number, pages in the db after a commit or 0, salt-1, salt-2, checksum-1, checksum-2; a page
  *
  * A frame counts when its salts are the header's and the running checksum fits; the last commit frame ends the state. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <stdlib.h>
 #include <string.h>

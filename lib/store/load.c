@@ -4,7 +4,7 @@
  * A bad row or label is replaced by what its class had before, along the history as it is in force: behind a lesson the
  * state one earlier, behind an undo or rollback the state that it made again (whose item has the same bytes). A class
  * without any good row, or without any good label, is left out whole. Refuses nothing: what is lost is reported. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/store/mode.c: how the state is served just now, why, and how that gets worse: at a read that fails, at a commit, or
  * when the file is not what it was. It gets better in again.c alone. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <stdio.h>
 #include <string.h>

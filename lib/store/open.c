@@ -5,7 +5,7 @@
  * empty file. What is not ours, newer, locked or damaged stays as it is (STORE_CLOSED); what cannot be written is served
  * from RAM (STORE_READ_ONLY). Opening, reading and closing write nothing; a session that committed carries its -wal into
  * the db when it closes. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * has open, and what is acknowledged then is lost. So before and after each change db and -wal are looked at by lstat of
  * their paths: device and inode must be those that were opened, size and time those of our own last write; and the open
  * handle must read the header that it read then. Never by a second descriptor: closing it would drop SQLite's locks. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <errno.h>
 #include <string.h>

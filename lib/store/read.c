@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/store/read.c: the one way in which something is read of an open file: with a budget, and with an end that looks at
  * how it went. A file that is broken below its rows is touched no more. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 void read_allow(struct store *store)
 {

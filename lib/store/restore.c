@@ -3,7 +3,7 @@
  *
  * Items that live at both ends stay as they are, so an undo writes what the undone change wrote and no more. A copy keeps
  * the age, the bytes and the CRC of its original: a damaged one stays damaged and is found by the next load. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include "lib/base/require.h"
 

@@ -2,7 +2,7 @@
 /* lib/store/samples.c: the kept samples of a state, and what one change did to them.
  *
  * Unlike rows and labels a damaged sample has no older version: it is left out wherever it would be given. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 /* Gives fn what a statement with the one argument seq selects, in its order. STORE_WENT: what died, bad items, too. */
 static void give(

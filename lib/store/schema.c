@@ -9,7 +9,7 @@
  *
  * meta never changes, so its page is never in a -wal: a -wal that belongs to another file brings changes with another
  * file id. Refuses files that are not ours or of another schema version. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lib/store/sql.c: statements in few words, and what SQLite's result codes mean for people and for the next lesson.
  * A full disk is told from a broken one here and nowhere else. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * CRCs cover what an item and a change hold. When an item lives, and in which order, is in no CRC but is kept twice, in
  * the table and in an index, which SQLite's own check compares; and which change an item is of follows from its id, since
  * each change keeps the first id that it gave. So no single bit can flip without a finding here or a wrong CRC. */
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 #include <stdarg.h>
 #include <stdio.h>

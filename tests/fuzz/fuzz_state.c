@@ -13,7 +13,7 @@
 #include "daemon/state/teach.h"
 #include "daemon/wire/views.h"
 #include "lib/base/random.h"
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 #include "proto/limits.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/testlib/labels.h"

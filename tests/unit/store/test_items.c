@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "lib/base/random.h"
-#include "lib/store/internal.h"
+#include "lib/store/store_inside.h"
 
 static const struct flip {
 	const char *name, *sql, *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/store/internal.h: what the files of lib/store share. Nobody else includes it.
+/* lib/store/store_inside.h: what the files of lib/store share. Nobody else includes it.
  *
  *   open.c     is the file there, ours and free? -> read-write, read-only or closed; again.c: trying again
  *   mode.c     how it is served just now, and why
