@@ -53,11 +53,20 @@ static inline int8_t learn_forward(int32_t m, int bits)
 	return (int8_t)clamp_i64(bits > 8 ? shift_right_even(m, bits - 8) : m, 127);
 }
 
-/* Exact: at most 8192 products of at most 2^14. Plain C that compilers vectorise. */
+/* Exact: at most 8192 products of at most 2^14. Plain C that compilers vectorise; four sums, since each waits for the
+ * addition before it. */
 static inline int32_t dot_i8(const int8_t *a, const int8_t *b, size_t n)
 {
-	int32_t sum = 0;
-	for (size_t i = 0; i < n; i++)
-		sum += (int16_t)(a[i] * b[i]);
-	return sum;
+	const size_t part = n / 4;
+	const int8_t *a1 = a + part, *a2 = a1 + part, *a3 = a2 + part, *b1 = b + part, *b2 = b1 + part, *b3 = b2 + part;
+	int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+	for (size_t i = 0; i < part; i++) {
+		s0 += (int16_t)(a[i] * b[i]);
+		s1 += (int16_t)(a1[i] * b1[i]);
+		s2 += (int16_t)(a2[i] * b2[i]);
+		s3 += (int16_t)(a3[i] * b3[i]);
+	}
+	for (size_t i = 4 * part; i < n; i++)
+		s0 += (int16_t)(a[i] * b[i]);
+	return (s0 + s1) + (s2 + s3);
 }
