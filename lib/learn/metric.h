@@ -57,7 +57,7 @@ size_t metric_pictures(const struct metric *metric);
 /* Whether both say the same, bit for bit: the same pictures a class, whatever their order and their past. */
 bool metric_equal(const struct metric *a, const struct metric *b);
 
-/* What ranks: a row of int8 and a factor for each class, in the order of the ids. Immutable once made. */
+/* What ranks: a row for each class, in the order of the ids. Immutable once made; n (d + 24) + 8 d bytes. */
 struct metric_rows;
 /* Solves for all rows: p^3 / 6 multiply-subtracts a group of width p, and p^2 a class. Where no metric is defined (no
  * class has two different pictures; or a group's scatter is zero or cannot be factored) the rows are the class means. */
@@ -69,15 +69,17 @@ struct metric_rows *metric_rows_ref(const struct metric_rows *rows); /* NULL all
 void metric_rows_free(struct metric_rows *rows);                     /* NULL allowed */
 size_t metric_rows_classes(const struct metric_rows *rows);
 bool metric_rows_are_means(const struct metric_rows *rows);
-/* One class's: class_id, the d values of F and what one step of them is worth. The row is factor F. */
+/* The row of a class is share V + factor F: V is what all rows have in common, F the rest in 8 bits. */
+const double *metric_rows_common(const struct metric_rows *rows); /* V: d values, of no particular length */
 struct metric_row {
 	uint32_t class_id;
+	double share;
 	const int8_t *f; /* d values; lives as long as the rows */
-	double factor;   /* 0 for a class whose pictures' sum is zero; F is then zeros */
+	double factor;   /* of a class whose pictures' sum is zero: 0, and share too */
 };
 struct metric_row metric_rows_get(const struct metric_rows *rows, size_t i);
-/* ret_z[classes] = row . q / |q|, an exact integer dot, a product and a quotient; zeros for a q of zeros. z only ranks:
- * of class means it is a cosine, of a metric it is not. Thread-safe. */
+/* ret_z[classes] = row . q / |q|, F . q being an exact integer; zeros for a q of zeros. z only ranks: of class means it
+ * is a cosine, of a metric it is not. Thread-safe. */
 void metric_rows_rank(const struct metric_rows *rows, const int8_t *q, double *ret_z);
-/* The rows before they are rounded to F, ret_rows[classes * d], for tests and tools. True: they are class means. */
+/* The rows before they are rounded, ret_rows[classes * d], for tests and tools. True: they are class means. */
 bool metric_exact_rows(const struct metric *metric, double *ret_rows);

@@ -2,7 +2,11 @@
 /* lib/learn/metric_rows.c: from the state to the rows that rank.
  *
  * W is 2^8 nu S. Neither the shrinkage nor the direction of a row depends on that factor, so W itself is factored, and
- * the factor comes back into the row's length. Invariant: + - x / and sqrt of doubles in the order of doc/LEARNER.md. */
+ * the factor comes back into the row's length.
+ *
+ * Pictures of one place have much in common, and rows that lie close differ by less than a step of 8 bits. So what rows
+ * have in common, V, the direction of all classes' sum, is published in double, and F holds only what a row has beside
+ * its share of V. Invariant: + - x / and sqrt of doubles in the order of doc/LEARNER.md. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,7 +23,9 @@ struct metric_rows {
 	atomic_uint refs;
 	size_t d, n;
 	bool are_means;
+	double *common; /* d: V */
 	uint32_t *ids;  /* n, ascending */
+	double *share;  /* n */
 	double *factor; /* n */
 	int8_t *f;      /* n x d */
 };
@@ -81,25 +87,32 @@ static bool factor_all(const struct metric *metric, struct cholesky ret[METRIC_G
 	return false;
 }
 
-/* ---- rows, LANES classes at a time ---- */
+/* ---- directions, LANES at a time: that of all classes' sum first, then one a class ---- */
 
 struct solver {
 	const struct metric *metric;
+	size_t n; /* right sides: classes + 1 */
 	bool are_means;
 	struct cholesky factor[METRIC_GROUPS_MAX];
+	double *total;        /* d: the sum of all classes, integers */
 	double *scratch;      /* the widest group's right sides */
-	double *row;          /* LANES x d: directions, not of their length yet */
+	double *x;            /* LANES x d: directions, not of their length yet */
 	double length[LANES]; /* what a direction is multiplied by */
 };
 
 static struct solver solver_new(const struct metric *metric, bool means)
 {
-	struct solver solver = {.metric = metric, .row = mem_zalloc(LANES * metric->d, sizeof *solver.row)};
+	struct solver solver = {.metric = metric, .n = metric->n_classes + 1};
+	solver.x = mem_zalloc(LANES * metric->d, sizeof *solver.x);
+	solver.total = mem_zalloc(metric->d, sizeof *solver.total);
+	for (size_t c = 0; c < metric->n_classes; c++)
+		for (size_t i = 0; i < metric->d; i++)
+			solver.total[i] += metric->classes[c].sum[i];
 	solver.are_means = means || !factor_all(metric, solver.factor);
 	size_t padded = 0;
 	for (size_t g = 0; g < metric->shape.n_groups; g++)
 		padded = solver.factor[g].padded > padded ? solver.factor[g].padded : padded;
-	solver.scratch = mem_aligned(padded * LANES * sizeof *solver.scratch + 1);
+	solver.scratch = mem_aligned(padded * LANES * sizeof *solver.scratch);
 	return solver;
 }
 
@@ -107,21 +120,32 @@ static void solver_free(struct solver *solver)
 {
 	for (size_t g = 0; g < METRIC_GROUPS_MAX; g++)
 		cholesky_free(&solver->factor[g]);
+	free(solver->total);
 	free(solver->scratch);
-	free(solver->row);
+	free(solver->x);
 }
 
-/* One group's part of the rows of classes first .. first + n - 1; adds s' S^-1 s of each to squares. */
+static size_t lanes_of(const struct solver *solver, size_t first)
+{
+	return solver->n - first < LANES ? solver->n - first : LANES;
+}
+
+/* Value i of right side j: an integer, exact. */
+static inline double right_side(const struct solver *solver, size_t j, size_t i)
+{
+	return j == 0 ? solver->total[i] : solver->metric->classes[j - 1].sum[i];
+}
+
+/* One group's part, d values from `at` on, of the n directions from `first` on; adds s' A^-1 s of each to squares. */
 static void solve_group(struct solver *solver, size_t g, size_t at, size_t first, size_t n, double squares[LANES])
 {
-	const struct metric *metric = solver->metric;
 	const struct cholesky *factor = &solver->factor[g];
-	const size_t width = metric->shape.width[g];
+	const size_t width = solver->metric->shape.width[g], d = solver->metric->d;
 	double *x = solver->scratch;
 	memset(x, 0, factor->padded * LANES * sizeof *x);
 	for (size_t lane = 0; lane < n; lane++)
 		for (size_t i = 0; i < width; i++)
-			x[i * LANES + lane] = metric->classes[first + lane].sum[at + i];
+			x[i * LANES + lane] = right_side(solver, first + lane, at + i);
 	cholesky_forward(factor, x);
 	for (size_t i = 0; i < width; i++)
 		for (size_t lane = 0; lane < LANES; lane++)
@@ -129,28 +153,29 @@ static void solve_group(struct solver *solver, size_t g, size_t at, size_t first
 	cholesky_backward(factor, x);
 	for (size_t lane = 0; lane < n; lane++)
 		for (size_t i = 0; i < width; i++)
-			solver->row[lane * metric->d + at + i] = x[i * LANES + lane];
+			solver->x[lane * d + at + i] = x[i * LANES + lane];
 }
 
-/* The sums themselves. */
-static void copy_means(struct solver *solver, size_t first, size_t n, double squares[LANES])
+/* Without a metric a direction is the sum itself. */
+static void copy_sums(struct solver *solver, size_t first, size_t n, double squares[LANES])
 {
 	const size_t d = solver->metric->d;
 	for (size_t lane = 0; lane < n; lane++)
 		for (size_t i = 0; i < d; i++) {
-			double s = solver->metric->classes[first + lane].sum[i];
-			solver->row[lane * d + i] = s;
+			double s = right_side(solver, first + lane, i);
+			solver->x[lane * d + i] = s;
 			squares[lane] += s * s;
 		}
 }
 
-/* Fills row and length for classes first .. first + n - 1. */
-static void solve(struct solver *solver, size_t first, size_t n)
+/* Fills x and length of the directions from `first` on. */
+static void solve(struct solver *solver, size_t first)
 {
 	const struct metric *metric = solver->metric;
+	const size_t n = lanes_of(solver, first);
 	double squares[LANES] = {0}, unit = 1;
 	if (solver->are_means) {
-		copy_means(solver, first, n, squares);
+		copy_sums(solver, first, n, squares);
 	} else {
 		for (size_t g = 0, at = 0; g < metric->shape.n_groups; at += metric->shape.width[g++])
 			solve_group(solver, g, at, first, n, squares);
@@ -160,25 +185,29 @@ static void solve(struct solver *solver, size_t first, size_t n)
 		solver->length[lane] = squares[lane] > 0 ? sqrt(unit / squares[lane]) : 0;
 }
 
-static size_t lanes_of(const struct metric *metric, size_t first)
-{
-	return metric->n_classes - first < LANES ? metric->n_classes - first : LANES;
-}
-
 bool metric_exact_rows(const struct metric *metric, double *ret_rows)
 {
 	struct solver solver = solver_new(metric, false);
-	for (size_t first = 0; first < metric->n_classes; first += LANES) {
-		const size_t n = lanes_of(metric, first);
-		solve(&solver, first, n);
-		for (size_t i = 0; i < n * metric->d; i++)
-			ret_rows[first * metric->d + i] = solver.row[i] * solver.length[i / metric->d];
+	for (size_t first = 0; first < solver.n; first += LANES) {
+		solve(&solver, first);
+		for (size_t lane = first == 0; lane < lanes_of(&solver, first); lane++)
+			for (size_t i = 0; i < metric->d; i++)
+				ret_rows[(first + lane - 1) * metric->d + i] =
+					solver.x[lane * metric->d + i] * solver.length[lane];
 	}
 	solver_free(&solver);
 	return solver.are_means;
 }
 
 /* ---- what is published ---- */
+
+static double dot(const double *a, const double *b, size_t d)
+{
+	double sum = 0;
+	for (size_t i = 0; i < d; i++)
+		sum += a[i] * b[i];
+	return sum;
+}
 
 /* F = rint(127 x / max |x|). Returns what one step of F is worth in x. */
 static double round_row(const double *x, size_t d, int8_t *ret_f)
@@ -193,6 +222,17 @@ static double round_row(const double *x, size_t d, int8_t *ret_f)
 	return largest / F_MAX;
 }
 
+/* Class c's row from its direction x, which becomes what it has beside V; squares: |V|^2. */
+static void publish(struct metric_rows *rows, size_t c, double *x, double length, double squares)
+{
+	const size_t d = rows->d;
+	const double share = squares > 0 ? dot(x, rows->common, d) / squares : 0;
+	for (size_t i = 0; i < d; i++)
+		x[i] = x[i] - share * rows->common[i];
+	rows->share[c] = share * length;
+	rows->factor[c] = round_row(x, d, rows->f + c * d) * length;
+}
+
 static struct metric_rows *rows_new(const struct metric *metric, bool means)
 {
 	const size_t n = metric->n_classes, d = metric->d;
@@ -202,19 +242,24 @@ static struct metric_rows *rows_new(const struct metric *metric, bool means)
 		.d = d,
 		.n = n,
 		.are_means = solver.are_means,
+		.common = mem_zalloc(d, sizeof *rows->common),
 		.ids = mem_zalloc(n + 1, sizeof *rows->ids),
+		.share = mem_zalloc(n + 1, sizeof *rows->share),
 		.factor = mem_zalloc(n + 1, sizeof *rows->factor),
 		.f = mem_aligned(n * d + 1),
 	};
-	for (size_t first = 0; first < n; first += LANES) {
-		const size_t lanes = lanes_of(metric, first);
-		solve(&solver, first, lanes);
-		for (size_t lane = 0; lane < lanes; lane++) {
-			const size_t c = first + lane;
-			rows->ids[c] = metric->classes[c].id;
-			rows->factor[c] = round_row(solver.row + lane * d, d, rows->f + c * d) * solver.length[lane];
+	double squares = 0;
+	for (size_t first = 0; first < solver.n; first += LANES) {
+		solve(&solver, first);
+		if (first == 0) {
+			memcpy(rows->common, solver.x, d * sizeof *rows->common);
+			squares = dot(rows->common, rows->common, d);
 		}
+		for (size_t lane = first == 0; lane < lanes_of(&solver, first); lane++)
+			publish(rows, first + lane - 1, solver.x + lane * d, solver.length[lane], squares);
 	}
+	for (size_t c = 0; c < n; c++)
+		rows->ids[c] = metric->classes[c].id;
 	solver_free(&solver);
 	atomic_init(&rows->refs, 1);
 	return rows;
@@ -242,7 +287,9 @@ void metric_rows_free(struct metric_rows *rows)
 {
 	if (!rows || atomic_fetch_sub_explicit(&rows->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	free(rows->common);
 	free(rows->ids);
+	free(rows->share);
 	free(rows->factor);
 	free(rows->f);
 	free(rows);
@@ -258,14 +305,27 @@ bool metric_rows_are_means(const struct metric_rows *rows)
 	return rows->are_means;
 }
 
+const double *metric_rows_common(const struct metric_rows *rows)
+{
+	return rows->common;
+}
+
 struct metric_row metric_rows_get(const struct metric_rows *rows, size_t i)
 {
-	return (struct metric_row){.class_id = rows->ids[i], .f = rows->f + i * rows->d, .factor = rows->factor[i]};
+	return (struct metric_row){.class_id = rows->ids[i],
+		.share = rows->share[i],
+		.f = rows->f + i * rows->d,
+		.factor = rows->factor[i]};
 }
 
 void metric_rows_rank(const struct metric_rows *rows, const int8_t *q, double *ret_z)
 {
 	const double norm = sqrt((double)dot_i8(q, q, rows->d));
-	for (size_t c = 0; c < rows->n; c++)
-		ret_z[c] = norm > 0 ? (double)dot_i8(rows->f + c * rows->d, q, rows->d) * rows->factor[c] / norm : 0;
+	double common = 0;
+	for (size_t i = 0; i < rows->d; i++)
+		common += rows->common[i] * q[i];
+	for (size_t c = 0; c < rows->n; c++) {
+		double own = (double)dot_i8(rows->f + c * rows->d, q, rows->d) * rows->factor[c];
+		ret_z[c] = norm > 0 ? (own + rows->share[c] * common) / norm : 0;
+	}
 }

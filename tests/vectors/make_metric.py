@@ -88,11 +88,12 @@ def factor_all(widths, classes, nu):
 
 
 def directions(widths, classes):
-	"""Each class's (x, length): its row is length x, and whether they are class means."""
+	"""(x, length) of the sum of all classes, then of each class, whose row is length x; and whether they are means."""
 	nu = sum(len(q) for q in classes) - len(classes)
 	factors, out = factor_all(widths, classes, nu), []
-	for q in classes:
-		s, at, x, squares = q.astype(np.int64).sum(0), 0, [], []
+	sums = [q.astype(np.int64).sum(0) for q in classes]
+	for s in [sum(sums, np.zeros(sum(widths), np.int64)), *sums]:
+		at, x, squares = 0, [], []
 		for width, factor in zip(widths, factors, strict=True) if factors else ():
 			y = forward(*factor, s[at : at + width])
 			squares.append(y * y)
@@ -105,18 +106,22 @@ def directions(widths, classes):
 	return out, not factors
 
 
-def round_row(x, length):
-	"""(F, factor): the row is factor F."""
-	largest = float(np.abs(x).max())
+def publish(V, x, length):
+	"""(share, F, factor): the row is share V + factor F."""
+	squares = in_order(V * V)
+	share = in_order(x * V) / squares if squares > 0 else 0.0
+	rest = x - share * V
+	largest = float(np.abs(rest).max())
 	scale = F_MAX / largest if largest > 0 else 0.0
-	return np.rint(x * scale).astype(np.int8), largest / F_MAX * length
+	return share * length, np.rint(rest * scale).astype(np.int8), largest / F_MAX * length
 
 
-def rank(rows, q):
+def rank(V, rows, q):
 	"""z of each class."""
-	q = q.astype(np.int64)
+	common, q = in_order(V * q), q.astype(np.int64)
 	norm = math.sqrt(float(q @ q))
-	return [float(F.astype(np.int64) @ q) * factor / norm if norm > 0 else 0.0 for F, factor in rows]
+	values = [float(F.astype(np.int64) @ q) * factor + share * common for share, F, factor in rows]
+	return [value / norm if norm > 0 else 0.0 for value in values]
 
 
 # ---- golden vectors
@@ -167,6 +172,14 @@ def equal_pictures(rng):
 	)
 
 
+def one_scene(rng):
+	"""What classes have in common is far more than what tells them apart."""
+	widths = [12, 8]
+	scene = rng.normal(size=20) * 60
+	small = pictures(rng, widths, 3, [6, 5, 4], amplitude=8.0)
+	return widths, added([1, 2, 3], [np.clip(np.rint(scene + q), -127, 127).astype(np.int8) for q in small])
+
+
 def silent_group(rng):
 	widths = [6, 4]
 	classes = pictures(rng, widths, 3, [4, 3, 2])
@@ -195,6 +208,7 @@ CASES = {
 	"equal-pictures": equal_pictures,
 	"silent-group": silent_group,
 	"opposite-pictures": opposite_pictures,
+	"one-scene": one_scene,
 	"nothing": lambda rng: ([4, 4], []),
 	"stages": simple([512, 512, 256, 128], [5, 3, 4]),
 }
@@ -221,20 +235,15 @@ def case_bytes(make, rng):
 	for class_id, sign, q in events:
 		out += [struct.pack("<IiI", class_id, sign, len(q)), q.tobytes()]
 	state = state_after(events, d)
-	found, are_means = directions(widths, list(state.values()))
-	rows = [round_row(x, length) for x, length in found]
-	out.append(struct.pack("<2I", are_means, len(state)))
-	for class_id, (x, length), (F, factor) in zip(state, found, rows, strict=True):
-		out += [
-			struct.pack("<I", class_id),
-			F.tobytes(),
-			struct.pack("<d", factor),
-			(x * length).astype("<f8").tobytes(),
-		]
+	((V, _), *found), are_means = directions(widths, list(state.values()))
+	rows = [publish(V, x, length) for x, length in found]
+	out += [struct.pack("<2I", are_means, len(state)), V.astype("<f8").tobytes()]
+	for class_id, (x, length), (share, F, factor) in zip(state, found, rows, strict=True):
+		out.append(struct.pack("<I2d", class_id, share, factor) + F.tobytes() + (x * length).astype("<f8").tobytes())
 	asked = np.clip(np.rint(rng.normal(size=(3, d)) * 40), -127, 127).astype(np.int8)
 	asked[2] = 0
 	for q in asked:
-		out += [q.tobytes(), struct.pack(f"<{len(rows)}d", *rank(rows, q))]
+		out += [q.tobytes(), struct.pack(f"<{len(rows)}d", *rank(V, rows, q))]
 	return b"".join(out)
 
 

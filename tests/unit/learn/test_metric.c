@@ -48,6 +48,7 @@ static void assert_same_rows(const struct metric *a, const struct metric *b)
 		assert_int_equal(r.class_id, s.class_id);
 		assert_memory_equal(r.f, s.f, metric_features(a));
 		assert_memory_equal(&r.factor, &s.factor, sizeof r.factor);
+		assert_memory_equal(&r.share, &s.share, sizeof r.share);
 	}
 	metric_rows_free(x);
 	metric_rows_free(y);
@@ -308,7 +309,32 @@ static void test_the_metric_ranks_where_means_fail(void **state)
 	metric_free(means);
 }
 
-/* F has 8 bits: each value of a row is within half a step of what it stands for. */
+/* F has 8 bits: each value of a row is within half a step of what it stands for; and z is what the row says. */
+static void assert_rounded(const struct metric *metric, const int8_t *q)
+{
+	const size_t n = metric_classes(metric), d = metric_features(metric);
+	struct metric_rows *rows = metric_rows_new(metric);
+	const double *common = metric_rows_common(rows);
+	double *exact = malloc(n * d * sizeof *exact), *z = malloc(n * sizeof *z), norm = 0;
+	assert_int_equal(metric_exact_rows(metric, exact), metric_rows_are_means(rows));
+	metric_rows_rank(rows, q, z);
+	for (size_t i = 0; i < d; i++)
+		norm += (double)q[i] * q[i];
+	for (size_t c = 0; c < n; c++) {
+		struct metric_row row = metric_rows_get(rows, c);
+		double dot = 0;
+		for (size_t i = 0; i < d; i++) {
+			double value = row.share * common[i] + row.factor * row.f[i];
+			assert_true(fabs(exact[c * d + i] - value) <= row.factor * 0.5000001 + 1e-15);
+			dot += value * q[i];
+		}
+		assert_true(fabs(z[c] - dot / sqrt(norm)) < 1e-12);
+	}
+	free(exact);
+	free(z);
+	metric_rows_free(rows);
+}
+
 static void test_published_rows_are_within_half_a_step(void **state)
 {
 	(void)state;
@@ -318,28 +344,49 @@ static void test_published_rows_are_within_half_a_step(void **state)
 	draw_pictures(8, q, ids);
 	for (int k = 0; k < N; k++)
 		order[k] = k;
-	struct metric *metric = state_of(q, ids, order, N);
-	struct metric_rows *rows = metric_rows_new(metric);
-	double *exact = malloc(metric_classes(metric) * D * sizeof *exact), *z = malloc(N_CLASSES * sizeof *z);
-	assert_false(metric_exact_rows(metric, exact));
-	metric_rows_rank(rows, q[0], z);
-	double norm = 0;
-	for (size_t i = 0; i < D; i++)
-		norm += (double)q[0][i] * q[0][i];
-	for (size_t c = 0; c < metric_classes(metric); c++) {
-		struct metric_row row = metric_rows_get(rows, c);
-		int largest = 0;
-		double dot = 0;
-		for (size_t i = 0; i < D; i++) {
-			assert_true(fabs(exact[c * D + i] - row.factor * row.f[i]) <= row.factor * 0.5000001);
-			largest = abs(row.f[i]) > largest ? abs(row.f[i]) : largest;
-			dot += row.factor * row.f[i] * q[0][i];
-		}
-		assert_int_equal(largest, 127);
-		assert_true(fabs(z[c] - dot / sqrt(norm)) < 1e-12);
+	struct metric *metric = state_of(q, ids, order, N), *one = metric_new(&shape), *means = metric_new(&shape);
+	assert_rounded(metric, q[0]);
+	assert_int_equal(metric_add(one, 3, q[0], 9, NULL), 0); /* of one class V is all there is */
+	assert_rounded(one, q[1]);
+	for (uint32_t c = 0; c < 9; c++)
+		assert_int_equal(metric_add(means, c, q[c], 1, NULL), 0);
+	assert_rounded(means, q[3]);
+	metric_free(metric);
+	metric_free(one);
+	metric_free(means);
+}
+
+/* Pictures of one scene, whose classes differ by a little: rows are close, and the 8 bits are kept for what differs. */
+static void test_a_common_scene_costs_no_bits(void **state)
+{
+	(void)state;
+	enum { EACH = 12, STATES = 3 };
+	uint64_t seed = 9;
+	int8_t scene[D], own[STATES][D], q[STATES][EACH][D];
+	struct metric *metric = metric_new(&shape);
+	for (int i = 0; i < D; i++)
+		scene[i] = (int8_t)(draw(&seed) * 3 / 4);
+	for (uint32_t c = 0; c < STATES; c++) {
+		for (int i = 0; i < D; i++)
+			own[c][i] = (int8_t)((int)splitmix64_below(&seed, 7) - 3);
+		for (int k = 0; k < EACH; k++)
+			for (int i = 0; i < D; i++)
+				q[c][k][i] = (int8_t)(scene[i] + own[c][i] + (int)splitmix64_below(&seed, 5) - 2);
+		assert_int_equal(metric_add(metric, c, q[c][0], EACH, NULL), 0);
 	}
-	free(exact);
-	free(z);
+	double exact[STATES * D], z[STATES];
+	struct metric_rows *rows = metric_rows_new(metric);
+	assert_false(metric_exact_rows(metric, exact));
+	for (size_t c = 0; c < STATES; c++) {
+		double largest = 0;
+		for (size_t i = 0; i < D; i++)
+			largest = fmax(largest, fabs(exact[c * D + i]));
+		assert_true(metric_rows_get(rows, c).factor < 0.1 * largest / 127);
+		for (size_t k = 0; k < EACH; k++) {
+			metric_rows_rank(rows, q[c][k], z);
+			assert_true(z[c] >= z[0] && z[c] >= z[1] && z[c] >= z[2]);
+		}
+	}
 	metric_rows_free(rows);
 	metric_free(metric);
 }
@@ -356,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_without_a_metric_means_rank),
 		cmocka_unit_test(test_the_metric_ranks_where_means_fail),
 		cmocka_unit_test(test_published_rows_are_within_half_a_step),
+		cmocka_unit_test(test_a_common_scene_costs_no_bits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,8 @@
 
 static const char *const cases[] = {"metric-several", "metric-one-class", "metric-one-class-of-one",
 	"metric-one-value-a-group", "metric-one-each", "metric-many-pictures", "metric-clipped", "metric-history",
-	"metric-equal-pictures", "metric-silent-group", "metric-opposite-pictures", "metric-nothing", "metric-stages"};
+	"metric-equal-pictures", "metric-silent-group", "metric-opposite-pictures", "metric-one-scene",
+	"metric-nothing", "metric-stages"};
 enum { N_CASES = sizeof cases / sizeof *cases, N_ASKED = 3 };
 
 static struct metric *take_state(struct reader *r)
@@ -49,13 +50,16 @@ static void test_case(void **state)
 	assert_int_equal(metric_rows_are_means(rows), are_means);
 	assert_int_equal(take_u32(&r), n);
 	assert_int_equal(metric_rows_classes(rows), n);
+	for (size_t i = 0; i < d; i++)
+		assert_true(metric_rows_common(rows)[i] == take_f64(&r)); /* 0 is -0 */
 	for (size_t c = 0; c < n; c++) {
 		struct metric_row row = metric_rows_get(rows, c);
 		assert_int_equal(row.class_id, take_u32(&r));
+		assert_true(row.share == take_f64(&r));
+		assert_true(row.factor == take_f64(&r));
 		assert_memory_equal(row.f, take(&r, d), d);
-		assert_memory_equal(&row.factor, take(&r, sizeof row.factor), sizeof row.factor);
 		for (size_t i = 0; i < d; i++)
-			assert_true(exact[c * d + i] == take_f64(&r)); /* 0 is -0 */
+			assert_true(exact[c * d + i] == take_f64(&r));
 	}
 	for (int k = 0; k < N_ASKED; k++) {
 		metric_rows_rank(rows, (const int8_t *)take(&r, d), z);
