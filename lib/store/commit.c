@@ -220,6 +220,7 @@ static int commit_written(struct store *store, const struct store_change *change
 	r = transact(store, change, &row, apply, err);
 	/* What went into a file that is nobody's any more is not acknowledged. */
 	if (r == 0 && place_check_files(store, err) != 0) {
+		place_note(store);
 		mode_gone(store, err);
 		r = -ERR_UNAVAILABLE;
 	}

@@ -4,7 +4,10 @@
  * A directory that is removed, a file that is moved away, an older copy laid over it: SQLite goes on writing into what it
  * has open, and what is acknowledged then is lost. So before and after each change db and -wal are looked at by lstat of
  * their paths: device and inode must be those that were opened, size and time those of our own last write; and the open
- * handle must read the header that it read then. Never by a second descriptor: closing it would drop SQLite's locks. */
+ * handle must read the header that it read then. Never by a second descriptor: closing it would drop SQLite's locks.
+ *
+ * Moved away while a change was being written, they have our last write and nobody saw its size and time: what they
+ * look like when they are back is taken for ours. */
 #include "lib/store/store_inside.h"
 
 #include <errno.h>
@@ -27,17 +30,21 @@ static bool header_read(struct store *store, uint8_t ret_header[SQLITE_HEADER_BY
 	       file->pMethods && file->pMethods->xRead(file, ret_header, SQLITE_HEADER_BYTES, 0) == SQLITE_OK;
 }
 
-void place_note(struct store *store)
-{
-	struct place place = {.noted = true};
-	if (mark_read(store->path, &place.db) == 0 && mark_read(store->wal_path, &place.wal) == 0)
-		header_read(store, place.header);
-	store->place = place;
-}
-
 static bool same_file(const struct file_mark *a, const struct file_mark *b)
 {
 	return a->dev == b->dev && a->ino == b->ino;
+}
+
+void place_note(struct store *store)
+{
+	struct place *place = &store->place;
+	struct file_mark db = {0}, wal = {0};
+	bool there = mark_read(store->path, &db) == 0 && mark_read(store->wal_path, &wal) == 0;
+	if (place->noted && !(there && same_file(&db, &place->db) && same_file(&wal, &place->wal)))
+		place->unseen = true;
+	else
+		*place = (struct place){.noted = true, .db = db, .wal = wal};
+	header_read(store, place->header);
 }
 
 static bool same_content(const struct file_mark *a, const struct file_mark *b)
@@ -81,6 +88,11 @@ int place_check(struct store *store, struct err *err)
 	int r = check_both(store, &db, &wal, err);
 	if (r != 0)
 		return r;
+	if (store->place.unseen) {
+		store->place.db = db;
+		store->place.wal = wal;
+		store->place.unseen = false;
+	}
 	const char *written = !same_content(&db, &store->place.db)     ? store->path
 			      : !same_content(&wal, &store->place.wal) ? store->wal_path
 								       : NULL;

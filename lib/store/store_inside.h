@@ -97,6 +97,7 @@ struct store {
 	enum trouble trouble;
 	struct place { /* as our own last write left it */
 		bool noted;
+		bool unseen; /* they were not at their paths by then */
 		struct file_mark db, wal;
 		uint8_t header[SQLITE_HEADER_BYTES];
 	} place;

@@ -2,6 +2,7 @@
 /* The state file removed, moved, replaced or written to under a store that has it open: no change is acknowledged into
  * it, what was learned stays there for the reading, and what comes back to its place is used again. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/testlib/faulty_vfs.h"
 #include "tests/unit/store/fixture.h"
 
 static const char served[] = "1r=A 1l=cup 1s=x";
@@ -100,6 +102,45 @@ static void test_wal_removed(void **state)
 	refused(f, "-wal was removed");
 	assert_int_equal(rename(p.wal_away, p.wal), 0);
 	goes_on(f);
+	paths_free(&p);
+}
+
+static void *move_away(void *arg)
+{
+	const struct paths *p = arg;
+	while (faulty_vfs_operations() == 0) /* the change has begun, and its sync takes long */
+		usleep(1000);
+	return rename(p->db, p->db_away) == 0 && rename(p->wal, p->wal_away) == 0 ? arg : NULL;
+}
+
+/* What was written into them meanwhile was not acknowledged, and is no foreign writing when they are back. */
+static void test_moved_away_during_a_change(void **state)
+{
+	struct fixture *f = *state;
+	struct paths p = begin(f);
+	const struct faulty_plan slow = {.kind = FAULTY_SLOW_SYNC, .slow_ms = 300}, none = {.kind = FAULTY_NONE};
+	struct err err = {0};
+	pthread_t mover;
+	void *moved;
+	faulty_vfs_set(&slow);
+	assert_int_equal(pthread_create(&mover, NULL, move_away, &p), 0);
+	assert_int_equal(try_learn(f->store, 2, "B", "mug", "y", "0123456789abcdef", &err), -ERR_UNAVAILABLE);
+	assert_int_equal(pthread_join(mover, &moved), 0);
+	assert_non_null(moved);
+	faulty_vfs_set(&none);
+	assert_non_null(strstr(err.text, "removed or moved"));
+	assert_int_equal(store_seq(f->store), 1);
+	assert_int_equal(store_try_again(f->store, &err), 0);
+	assert_int_equal(rename(p.db_away, p.db), 0);
+	assert_int_equal(store_try_again(f->store, &err), 0);
+	assert_int_equal(rename(p.wal_away, p.wal), 0);
+	assert_true(store_mends(f->store));
+	if (store_try_again(f->store, &err) != STORE_E_OPENED)
+		fail_msg("%s", store_why(f->store));
+	assert_int_equal(store_mode(f->store), STORE_READ_WRITE);
+	assert_state(f->store, "1r=A 1l=cup 1s=x 2r=B 2l=mug 2s=y");
+	assert_int_equal(try_learn(f->store, 2, "B", NULL, "y", "0123456789abcdef", &err), STORE_E_KEY_KNOWN);
+	learn(f->store, 2, "C", NULL, "z");
 	paths_free(&p);
 }
 
@@ -314,6 +355,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_unit_test(test_removed),
 		fixture_unit_test(test_moved_away_and_back),
+		fixture_unit_test(test_moved_away_during_a_change),
 		fixture_unit_test(test_wal_removed),
 		fixture_unit_test(test_another_file),
 		fixture_unit_test(test_link_to_the_db),
