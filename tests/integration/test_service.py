@@ -63,7 +63,9 @@ class Configuration(DaemonTest):
 		self.fails("learner:\n  width: 4/4\n", "2:10", "8/16")
 		self.fails("learner:\n  preset: best\n", "2:11", "default", "reference")
 		self.fails("learner:\n  method: best\n", "2:11", "metric, means, cwr")
-		self.fails("learner:\n  method: metric\n  preset: reference\n", "2:11", "learner.method must be cwr", "reference")
+		self.fails(
+			"learner:\n  method: metric\n  preset: reference\n", "2:11", "learner.method must be cwr", "reference"
+		)
 		self.fails("nonsense:\n  a: 1\n", "1:1")
 		self.fails("infer:\n\tthreads: 2\n", "2:")
 		self.fails("socket:\n  mode: 0999\n", "2:9")
