@@ -12,7 +12,7 @@
  *              rounded product is off by less than 1/2 and the rounding to an integer gives the quotient itself
  *   rounding   2^41 < 2^51: adding and taking away 1.5 2^52 rounds half to even, in a vector too
  *   W          |W| < 2^8 2 2^14 2^24 = 2^47: int64, and exact as a double
- *   products   summed in int32 for at most 2^16 pictures: 2^30 */
+ *   products   summed in int32 for at most TILE pictures: 2^22 */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@
 #include "lib/learn/bounds.h"
 #include "lib/learn/metric_state.h"
 
-enum { PICTURES_AT_ONCE = 1 << 16 };
+enum { TILE = 256, STEP = 16, FEW = 32 /* pictures, for which turning them around is not worth it */ };
 
 size_t metric_shape_features(const struct metric_shape *shape)
 {
@@ -174,26 +174,59 @@ static void exchange(struct metric *metric, const struct metric_class *from, con
 	free(b);
 }
 
-/* W += sign 2^8 sum q q'. */
+/* W += sign 2^8 sum q q' of one group, d values from `at` on, picture by picture. */
+static void add_few(int64_t *w, size_t width, const int8_t *q, size_t d, size_t n, int64_t sign)
+{
+	int32_t *sum = mem_zalloc(width, sizeof *sum);
+	for (size_t i = 0; i < width; w += ++i) {
+		memset(sum, 0, (i + 1) * sizeof *sum);
+		for (size_t k = 0; k < n; k++) {
+			const int8_t *x = q + k * d;
+			const int16_t xi = x[i];
+			for (size_t j = 0; j <= i; j++)
+				sum[j] += xi * x[j];
+		}
+		for (size_t j = 0; j <= i; j++)
+			w[j] += sign * METRIC_SCATTER_UNIT * sum[j];
+	}
+	free(sum);
+}
+
+/* The same of a tile of n pictures turned around, x[width][n], n a multiple of STEP: by pairs of values, two at a time. */
+static void add_tile(int64_t *w, size_t width, const int16_t *x, size_t n, int64_t sign)
+{
+	for (size_t i = 0; i < width; w += ++i)
+		for (size_t j = 0; j <= i; j += 2) {
+			const int16_t *a = x + i * n, *b = x + j * n, *c = j < i ? b + n : b;
+			int32_t first = 0, second = 0;
+			for (size_t k = 0; k < n; k++) {
+				first += a[k] * b[k];
+				second += a[k] * c[k];
+			}
+			w[j] += sign * METRIC_SCATTER_UNIT * first;
+			if (j < i)
+				w[j + 1] += sign * METRIC_SCATTER_UNIT * second;
+		}
+}
+
 static void add_products(struct metric *metric, const int8_t *q, size_t n, int64_t sign)
 {
 	const size_t d = metric->d;
-	int32_t *sum = mem_zalloc(d, sizeof *sum);
-	for (size_t g = 0, at = 0; g < metric->shape.n_groups; at += metric->shape.width[g++]) {
-		int64_t *w = metric->within[g];
-		for (size_t i = 0; i < metric->shape.width[g]; w += ++i) {
-			memset(sum, 0, (i + 1) * sizeof *sum);
-			for (size_t k = 0; k < n; k++) {
-				const int8_t *x = q + k * d + at;
-				const int16_t xi = x[i];
-				for (size_t j = 0; j <= i; j++)
-					sum[j] += xi * x[j];
-			}
-			for (size_t j = 0; j <= i; j++)
-				w[j] += sign * METRIC_SCATTER_UNIT * sum[j];
-		}
+	int16_t *x = n > FEW ? mem_aligned(d * TILE * sizeof *x) : NULL;
+	while (n > FEW) {
+		const size_t tile = n < TILE ? n : TILE, padded = (tile + STEP - 1) / STEP * STEP; /* with zeros */
+		memset(x, 0, d * padded * sizeof *x);
+		for (size_t k = 0; k < tile; k++)
+			for (size_t i = 0; i < d; i++)
+				x[i * padded + k] = q[k * d + i];
+		for (size_t g = 0, at = 0; g < metric->shape.n_groups; at += metric->shape.width[g++])
+			add_tile(metric->within[g], metric->shape.width[g], x + at * padded, padded, sign);
+		q += tile * d;
+		n -= tile;
 	}
-	free(sum);
+	free(x);
+	for (size_t g = 0, at = 0; n > 0 && g < metric->shape.n_groups; at += metric->shape.width[g++])
+		add_few(metric->within[g], metric->shape.width[g], q + at, d, n, sign);
 }
 
 /* The class at `at` (or would-be) becomes *to; the scatter's share of classes follows. */
@@ -240,8 +273,7 @@ static struct metric_class sum_with(
 static void change(
 	struct metric *metric, size_t at, const struct metric_class *to, const int8_t *q, size_t n, int64_t sign)
 {
-	for (size_t k = 0; k < n; k += PICTURES_AT_ONCE)
-		add_products(metric, q + k * metric->d, n - k < PICTURES_AT_ONCE ? n - k : PICTURES_AT_ONCE, sign);
+	add_products(metric, q, n, sign);
 	replace(metric, at, to);
 }
 
