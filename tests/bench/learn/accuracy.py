@@ -20,6 +20,7 @@ WITHIN_POINTS, OF_JOINT = 1.0, 0.92
 SEEN_AGAIN_STEPS = 1000
 FLOAT = "float/float"
 SETTINGS = [("default " + w, dict(width=w)) for w in ("8/16", FLOAT, "8/32", "8/8")]
+SETTINGS += [("default 8/16, " + m, dict(width="8/16", method=m)) for m in ("metric", "means")]
 SETTINGS += [("reference " + w, dict(preset="reference", width=w, classes_total=sets.CLASSES)) for w in ("8/16", FLOAT)]
 
 
@@ -144,7 +145,8 @@ def main():
 				"\n%-24s %-17s %-17s %s"
 				% ("updates lost, %", "first lesson of 1", "classes seen again", "accuracy before, after")
 			)
-			for name, settings in SETTINGS + [
+			trained = [s for s in SETTINGS if "method" not in s[1]]  # what ranks does not touch lessons
+			for name, settings in trained + [
 				("reference 8/8", dict(SETTINGS[-1][1], width="8/8")),
 				("reference 8/32", dict(SETTINGS[-1][1], width="8/32")),
 			]:

@@ -9,6 +9,7 @@
 #include "learn_bench.h"
 #include "lib/base/endian.h"
 #include "lib/learn/learn.h"
+#include "lib/learn/metric.h"
 
 enum { CLASSES_MAX = 4096, LESSON_MAX = 10000, LINE_BYTES = 1 << 20, ANSWER_BYTES = 32 };
 
@@ -17,6 +18,7 @@ struct bench {
 	struct learn_answer_constants constants;
 	struct bench_file q;
 	struct learn_row *rows[CLASSES_MAX]; /* by class; NULL: not taught */
+	struct metric *metric;               /* of all pictures taught, one group; of the methods that need it */
 	size_t n_known;
 	uint64_t seq;
 };
@@ -26,6 +28,14 @@ static double now_us(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static enum learn_method method_of(const char *name)
+{
+	for (int m = 0; learn_method_names[m]; m++)
+		if (strcmp(name, learn_method_names[m]) == 0)
+			return (enum learn_method)(m + 1);
+	bench_die("%s: no such method", name);
 }
 
 static void set(struct bench *b, const char *text)
@@ -41,6 +51,10 @@ static void set(struct bench *b, const char *text)
 		learn_settings_preset(strcmp(value, "reference") == 0 ? LEARN_REFERENCE : LEARN_DEFAULT, s);
 	else if (IS("width") && learn_width_parse(value, &s->width) == 0)
 		return;
+	else if (IS("method"))
+		s->method = method_of(value);
+	else if (IS("metric_temperature"))
+		b->constants.metric_temperature = x;
 	else if (IS("epochs"))
 		s->epochs = (uint32_t)x;
 	else if (IS("eta"))
@@ -135,6 +149,9 @@ static void teach(struct bench *b, char *line)
 	printf("%zu %zu %llu %llu %llu %.0f %.6f\n", k, n, (unsigned long long)report.steps,
 		(unsigned long long)report.updates, (unsigned long long)report.lost, us,
 		cosine_with_mean(made[0], d, q, y, n));
+	for (size_t i = 0; b->metric && i < n; i++)
+		if (metric_add(b->metric, class_of[y[i]] + 1, q + i * d, 1, &err) != 0)
+			bench_die("%s", err.text);
 	for (size_t c = 0; c < k; c++) {
 		learn_row_free(b->rows[class_of[c]]);
 		b->rows[class_of[c]] = made[c];
@@ -153,7 +170,17 @@ static struct learn_head *make_head(const struct bench *b)
 		rows[n] = b->rows[c];
 		ids[n++] = c + 1;
 	}
-	return learn_head_new(&b->settings, b->q.shape[0], rows, ids, n, NULL);
+	struct learn_head *head = learn_head_new(&b->settings, b->q.shape[0], rows, ids, n, NULL);
+	if (b->metric) {
+		const double from_us = now_us();
+		struct metric_rows *ranking =
+			b->settings.method == LEARN_MEANS ? metric_rows_means(b->metric) : metric_rows_new(b->metric);
+		fprintf(stderr, "%zu rows by %s in %.1f ms\n", metric_rows_classes(ranking),
+			learn_method_names[b->settings.method - 1], (now_us() - from_us) / 1e3);
+		learn_head_rank_by(head, ranking);
+		metric_rows_free(ranking);
+	}
+	return head;
 }
 
 static void answer_all(const struct bench *b, const char *asked_path, const char *out_path)
@@ -190,7 +217,9 @@ static void answer_all(const struct bench *b, const char *asked_path, const char
 
 int bench_lessons(int argc, char **argv)
 {
-	static struct bench b = {.constants = {.temperature = 10, .unknown_cosine = 0.2}};
+	static struct bench b = {
+		.constants = {
+			.temperature = 10, .unknown_cosine = 0.2, .metric_temperature = LEARN_METRIC_TEMPERATURE}};
 	learn_settings_preset(LEARN_DEFAULT, &b.settings);
 	int i = 0;
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -199,6 +228,8 @@ int bench_lessons(int argc, char **argv)
 		bench_die("lessons takes SETTING=VALUE... -- Q LESSONS ASKED OUT");
 	argv += i + 1;
 	bench_read(argv[0], "BNQX", &b.q);
+	if (b.settings.method != LEARN_CWR)
+		b.metric = metric_new(&(struct metric_shape){.n_groups = 1, .width = {b.q.shape[0]}});
 	FILE *lessons = fopen(argv[1], "r");
 	if (!lessons)
 		bench_die("cannot open %s", argv[1]);
@@ -209,6 +240,7 @@ int bench_lessons(int argc, char **argv)
 	answer_all(&b, argv[2], argv[3]);
 	for (size_t c = 0; c < CLASSES_MAX; c++)
 		learn_row_free(b.rows[c]);
+	metric_free(b.metric);
 	free(line);
 	free(b.q.data);
 	return 0;

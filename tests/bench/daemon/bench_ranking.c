@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* tests/bench/daemon/bench_ranking.c: what learner.method: metric costs: a start, a lesson of 20 pictures and its undo in a
+ * state of N classes that keeps 200 pictures of each, beside the same by cwr. In process, without a socket.
+ *
+ * usage: bench_ranking DIR [N...], default 10 100. DIR: an empty folder; in memory (/dev/shm) what is measured is not the
+ * disk. Times are of the processor, in ms; drawn features of 512 values, one group. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/state/teach.h"
+#include "lib/base/random.h"
+#include "tests/bench/machine.h"
+
+enum { FEATURES = 512, KEPT = 200, LESSON = 20, TIMES = 5, DIR_BYTES = 512 };
+
+static struct config config = {.keep = CONFIG_KEEP_FEATURES, .max_classes = 4096, .samples_per_class = KEPT};
+static const struct change_guard plain;
+
+static double now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void must(int r, const struct err *err)
+{
+	if (r == 0)
+		return;
+	fprintf(stderr, "bench_ranking: %s\n", err->text);
+	exit(EXIT_FAILURE);
+}
+
+static struct learned *open_state(enum learn_method method)
+{
+	struct learned_options options = {.config = &config, .model_name = "bench", .n_features = FEATURES};
+	struct learned *learned = NULL;
+	struct err err = {0};
+	config.learner.method = method;
+	must(learned_open(&options, &learned, &err), &err);
+	return learned;
+}
+
+/* n new pictures of a class around a point of its own. */
+static void teach(struct learned *learned, uint32_t class, uint32_t n)
+{
+	static int8_t q[KEPT * FEATURES];
+	static uint32_t y[KEPT], number;
+	static uint8_t digests[KEPT][DIGEST_BYTES];
+	struct teach_class taught;
+	taught.label.len_bytes = (uint8_t)snprintf((char *)taught.label.bytes, LABEL_MAX_BYTES, "class %u", class);
+	for (uint32_t k = 0; k < n; k++) {
+		uint64_t point = class, noise = ++number * UINT64_C(7919);
+		for (size_t i = 0; i < FEATURES; i++)
+			q[k * FEATURES + i] = (int8_t)((int)splitmix64_below(&point, 41) - 20 +
+						       (int)splitmix64_below(&noise, 61) - 30);
+		memcpy(digests[k], &number, sizeof number);
+	}
+	struct teach_work work = {.n_classes = 1,
+		.classes = &taught,
+		.n = n,
+		.q = q,
+		.y = y,
+		.digests = (const uint8_t(*)[DIGEST_BYTES])digests};
+	struct change_outcome outcome;
+	struct err err = {0};
+	must(learned_teach(learned, &work, &plain, NULL, NULL, &outcome, &err), &err);
+	change_outcome_deinit(&outcome);
+}
+
+static void undo(struct learned *learned)
+{
+	struct change_outcome outcome;
+	struct err err = {0};
+	must(learned_undo(learned, &plain, &outcome, &err), &err);
+	change_outcome_deinit(&outcome);
+}
+
+static void measure(uint32_t n, enum learn_method method)
+{
+	double begin = now_ms(), lesson = 0, undone = 0;
+	struct learned *learned = open_state(method);
+	double start = now_ms() - begin;
+	for (int i = 0; i < TIMES; i++) {
+		begin = now_ms();
+		teach(learned, 1, LESSON);
+		lesson += now_ms() - begin;
+		begin = now_ms();
+		undo(learned);
+		undone += now_ms() - begin;
+	}
+	printf("%7u %-8s %9.1f %9.1f %9.1f\n", n, learn_method_names[method - 1], start, lesson / TIMES,
+		undone / TIMES);
+	learned_close(learned);
+}
+
+static void state_of(uint32_t n)
+{
+	struct learned *learned = open_state(LEARN_CWR);
+	for (uint32_t c = 1; c <= n; c++)
+		teach(learned, c, KEPT);
+	learned_close(learned);
+	measure(n, LEARN_CWR);
+	measure(n, LEARN_METRIC);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const usual[] = {"10", "100"};
+	char dir[DIR_BYTES];
+	if (argc < 2) {
+		fprintf(stderr, "usage: bench_ranking DIR [N...]\n");
+		return 2;
+	}
+	learn_settings_preset(LEARN_DEFAULT, &config.learner);
+	print_machine("processor time in ms, means of 5 changes");
+	printf("%7s %-8s %9s %9s %9s\n", "classes", "method", "start", "lesson 20", "undo");
+	const char *const *list = argc > 2 ? (const char *const *)argv + 2 : usual;
+	for (int i = 0; i < (argc > 2 ? argc - 2 : 2); i++) {
+		const uint32_t n = (uint32_t)strtoul(list[i], NULL, 10);
+		if (n == 0 || n > config.max_classes || snprintf(dir, sizeof dir, "%s/%u", argv[1], n) >= DIR_BYTES) {
+			fprintf(stderr, "bench_ranking: 1 to %u classes, in a folder of a short name\n",
+				config.max_classes);
+			return 2;
+		}
+		config.state_dir = dir;
+		state_of(n);
+	}
+	return 0;
+}
