@@ -68,6 +68,7 @@ static void start(struct daemon *daemon)
 		config.lesson_max_classes = 4;
 		config.lesson_max_pictures = 12;
 		config.samples_per_class = 5;
+		config.learner.method = LEARN_METRIC; /* reads all that cwr does, and more */
 	}
 	sigaction(SIGTERM, NULL, &daemon->term);
 	sigaction(SIGINT, NULL, &daemon->interrupt);

@@ -101,6 +101,7 @@ static void make_valid(void)
 	FUZZ_CHECK(config_load(&overrides, &config, &err) == 0);
 	config.max_classes = 20;
 	config.samples_per_class = 4;
+	config.learner.method = LEARN_METRIC; /* reads all that cwr does, and more */
 	FUZZ_CHECK(open_state(&learned, &err) == 0);
 	FUZZ_CHECK(teach(learned, "mug", 1, &err) == 0 && teach(learned, "hat", 2, &err) == 0);
 	FUZZ_CHECK(teach(learned, "", 3, &err) == 0 && teach(learned, "mug", 4, &err) == 0);

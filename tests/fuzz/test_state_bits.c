@@ -392,6 +392,7 @@ int main(int argc, char **argv)
 	config = (struct config){
 		.state_dir = dir, .keep = CONFIG_KEEP_FEATURES, .max_classes = 40, .samples_per_class = 5};
 	learn_settings_preset(LEARN_DEFAULT, &config.learner);
+	config.learner.method = LEARN_METRIC; /* reads all that cwr does, and more */
 	config.learner.epochs = 1;
 	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	REQUIRE(shared != MAP_FAILED);

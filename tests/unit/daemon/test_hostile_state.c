@@ -30,6 +30,7 @@ static int setup(void **state)
 	config = (struct config){
 		.state_dir = dir, .keep = CONFIG_KEEP_FEATURES, .max_classes = 40, .samples_per_class = 8};
 	learn_settings_preset(LEARN_DEFAULT, &config.learner);
+	config.learner.method = LEARN_METRIC; /* reads all that cwr does, and more */
 	char format[STORE_FORMAT_MAX_BYTES];
 	learn_row_format(config.learner.width, D, format, sizeof format);
 	struct store_options options = {.dir = dir, .model_name = "tiny", .format = format};
