@@ -5,6 +5,7 @@
  *   0 FILE                        a whole .bnn file
  *   1 WORD(4) KIB(1) GRAPH        a graph alone; its data are so many KiB of one word, so that a small input reaches the
  *                                 plan and the kernels
+ *   3 ...                         the same as format 1.1: of features in groups
  *
  * The digest is not looked at: else this would be a test of SHA-256. */
 #include <math.h>
@@ -23,7 +24,7 @@ enum {
 
 static const uint8_t magic[8] = {0x89, 'B', 'N', 'N', 'D', '\r', '\n', 0x1a};
 
-static uint8_t *file_of_graph(struct fuzz_input *input, size_t *ret_n)
+static uint8_t *file_of_graph(struct fuzz_input *input, uint16_t minor, size_t *ret_n)
 {
 	uint8_t word[4];
 	store_be32(word, fuzz_u32(input));
@@ -33,6 +34,7 @@ static uint8_t *file_of_graph(struct fuzz_input *input, size_t *ret_n)
 	FUZZ_CHECK(file);
 	memcpy(file, magic, sizeof magic);
 	store_le16(file + 8, 1);
+	store_le16(file + 10, minor);
 	store_le32(file + 12, (uint32_t)graph_bytes);
 	store_le64(file + 16, data_bytes);
 	if (graph_bytes)
@@ -105,8 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	struct bnn_model *model;
 	struct err err = {0};
 	uint8_t *made = NULL;
-	if (fuzz_u8(&input) % 2)
-		made = file_of_graph(&input, &n);
+	const uint8_t form = fuzz_u8(&input);
+	if (form % 2)
+		made = file_of_graph(&input, form == 3, &n);
 	else
 		n = input.left;
 	const uint8_t *file = made ? made : input.at;

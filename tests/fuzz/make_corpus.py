@@ -16,7 +16,7 @@ from PIL import Image
 from tests.vectors.make_tiny import Splitmix64
 from tools.bnnfile import Builder
 from tools.bnnfile.build import window
-from tools.bnnfile.format import serialize
+from tools.bnnfile.format import parse, serialize
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -403,10 +403,19 @@ def branches():
 	return serialize(g.model())
 
 
+def grouped(blob):
+	"""The same network, whose features fall into two groups: format 1.1."""
+	model = parse(blob)
+	d = model.tensors[model.output("features")].shape[2]
+	model.graph.answers.groups.extend((d - 3, 3))
+	return serialize(model)
+
+
 def model_seeds():
 	models = {
 		name: (ROOT / "tests/vectors/models" / (name + ".bnn")).read_bytes() for name in ("tiny", "stages", "odd")
 	}
+	models["groups"] = grouped(models["tiny"])
 	models["branches"] = branches()
 	for name, data in models.items():
 		graph_bytes, data_bytes = struct.unpack("<I", data[12:16])[0], struct.unpack("<Q", data[16:24])[0]
@@ -414,9 +423,9 @@ def model_seeds():
 		for word, what in ((0x0000803F, "ones"), (0, "zeros"), (0xCDCC4C3E, "fifths"), (0x0000C07F, "nan")):
 			yield (
 				f"{name}-{what}",
-				bytes([1]) + struct.pack(">I", word) + bytes([min(255, -(-data_bytes // 1024))]) + graph,
+				bytes([1 + 2 * data[10]]) + struct.pack(">I", word) + bytes([min(255, -(-data_bytes // 1024))]) + graph,
 			)
-		if name != "tiny":
+		if name not in ("tiny", "groups"):
 			yield f"{name}-whole", bytes([0]) + data
 	yield "nothing", bytes([0])
 	yield "header", bytes([0]) + data[:64]
