@@ -71,7 +71,7 @@ def fit(a):
 	print(f"{len(labelled)} pictures of {len(labelled.classes)} classes", flush=True)
 	raw = roots_of(roots, labelled.x, a)
 	made, at = {}, 0
-	for p, width in zip(a.parts, tail.widths(model, a.parts)):
+	for p, width in zip(a.parts, tail.widths(model, a.parts), strict=True):
 		centre, matrix = normalise.whitening(raw[:, at : at + width], labelled.y, root=False, shrink=a.shrink)
 		made[f"{p.name}.centre"], made[f"{p.name}.matrix"] = centre.astype("f4"), matrix.astype("f4")
 		at += width

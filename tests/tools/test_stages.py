@@ -62,7 +62,7 @@ class Tail(unittest.TestCase):
 
 	def test_features(self):
 		self.assertTrue((self.statistics[1] < 0).any(), "no mean is negative: this test says nothing of its root")
-		joined = [w * unit(root(s)) for w, s in zip((1, 0.5, 0.25, 2), self.statistics)]
+		joined = [w * unit(root(s)) for w, s in zip((1, 0.5, 0.25, 2), self.statistics, strict=True)]
 		self.check(tail.with_tail(self.model, self.parts, "new"), unit(np.concatenate(joined, 1)))
 
 	def test_centred_and_whitened(self):
@@ -72,7 +72,7 @@ class Tail(unittest.TestCase):
 		self.parts[2].centre, self.parts[2].matrix = centre, matrix
 		r = [root(s) for s in self.statistics]
 		r[1], r[2] = r[1] - centre, (r[2] - centre) @ matrix
-		joined = [w * unit(x) for w, x in zip((1, 0.5, 0.25, 2), r)]
+		joined = [w * unit(x) for w, x in zip((1, 0.5, 0.25, 2), r, strict=True)]
 		self.check(tail.with_tail(self.model, self.parts, "new"), unit(np.concatenate(joined, 1)))
 
 	def test_one_part(self):

@@ -52,7 +52,7 @@ def with_tail(model, parts, name, text="", answers=None):
 	"""A new Model. A prior of the old one's features is left out, and so are its answers: the features are others."""
 	g, made = _with_statistics(model, parts)
 	rooted = [g.op("signed_sqrt", [made[p.name]], f"{p.name}.root") for p in parts]
-	g.output(_joined(g, [_scaled(g, x, p) for x, p in zip(rooted, parts)]))
+	g.output(_joined(g, [_scaled(g, x, p) for x, p in zip(rooted, parts, strict=True)]))
 	return _finished(g, name, text, answers)
 
 
