@@ -220,7 +220,7 @@ static int commit_written(struct store *store, const struct store_change *change
 	r = transact(store, change, &row, apply, err);
 	/* What went into a file that is nobody's any more is not acknowledged. */
 	if (r == 0 && place_check_files(store, err) != 0) {
-		place_note(store);
+		(void)place_note(store, NULL);
 		mode_gone(store, err);
 		r = -ERR_UNAVAILABLE;
 	}
@@ -233,7 +233,7 @@ static int commit_written(struct store *store, const struct store_change *change
 		*ret_seq = row.entry.seq;
 	}
 	if (store->db && store->trouble != TROUBLE_GONE)
-		place_note(store);
+		(void)place_note(store, NULL);
 	return r;
 }
 

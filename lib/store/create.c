@@ -109,9 +109,10 @@ int create_state(struct store *store, enum file_fault *ret_fault, struct err *er
 	if (r != 0)
 		return r;
 	r = open_read_state(store, err);
+	if (r == 0)
+		r = place_note(store, err);
 	if (r == 0) {
 		counted_attach(store);
-		place_note(store);
 		fresh_unlock(store);
 		return 0;
 	}

@@ -193,9 +193,10 @@ static void open_existing(struct store *store, const struct file_probe *probe, s
 	r = connection_open(store, err);
 	if (r == 0)
 		r = read_existing(store, err);
+	if (r == 0)
+		r = place_note(store, err);
 	if (r == 0) {
 		counted_attach(store);
-		place_note(store);
 		return;
 	}
 	bool busy = store->db && (sqlite3_errcode(store->db) & 0xFF) == SQLITE_BUSY;

@@ -35,16 +35,19 @@ static bool same_file(const struct file_mark *a, const struct file_mark *b)
 	return a->dev == b->dev && a->ino == b->ino;
 }
 
-void place_note(struct store *store)
+int place_note(struct store *store, struct err *err)
 {
 	struct place *place = &store->place;
 	struct file_mark db = {0}, wal = {0};
 	bool there = mark_read(store->path, &db) == 0 && mark_read(store->wal_path, &wal) == 0;
+	if (!there && !place->noted)
+		return err_set(err, ERR_UNAVAILABLE, "%s was removed or moved away while bnnd opened it", store->path);
 	if (place->noted && !(there && same_file(&db, &place->db) && same_file(&wal, &place->wal)))
 		place->unseen = true;
 	else
 		*place = (struct place){.noted = true, .db = db, .wal = wal};
 	header_read(store, place->header);
+	return 0;
 }
 
 static bool same_content(const struct file_mark *a, const struct file_mark *b)

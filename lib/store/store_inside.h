@@ -309,7 +309,8 @@ int read_finish(struct reading *reading);
 
 /* place.c */
 enum { PLACE_GONE = 1, PLACE_WRITTEN };
-void place_note(struct store *store); /* after opening, and after each of our own writes */
+/* After opening, and after each of our own writes. ERR_UNAVAILABLE, after opening: gone from its path already. */
+int place_note(struct store *store, struct err *err);
 /* 0, or what was found, with the sentence. _files: who they are alone, not what is in them. */
 int place_check(struct store *store, struct err *err);
 int place_check_files(const struct store *store, struct err *err);
