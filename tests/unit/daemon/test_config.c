@@ -35,6 +35,8 @@ static void test_good(void **state)
 	assert_int_equal(load("", &config, &err), 0);
 	assert_int_equal(config.lesson_idle_s, 60);
 	assert_int_equal(config.learner.preset, LEARN_DEFAULT);
+	assert_int_equal(config.learner.method, LEARN_CWR);
+	assert_null(config_no_metric(&config));
 	config_deinit(&config);
 	/* The preset sets defaults wherever it stands in the file. */
 	assert_int_equal(load("learner:\n  epochs: 7\n  width: 8/32\n  preset: reference\nlesson:\n  # nothing\n"
@@ -89,6 +91,8 @@ static void test_bad(void **state)
 		{"- 1\n", ":1:1: ", "expected 'key: value' lines here"},
 		{"answers:\n  refuse: 0.07\n",
 			":2:11: ", "answers.refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2, or never"},
+		{"learner:\n  method: metric\n  preset: reference\n",
+			":2:11: ", "learner.method must be cwr where learner.preset is reference"},
 		{"answers:\n  refuse: 0\n", ":2:11: ", "answers.refuse must be 0.01, 0.02, 0.05, 0.1 or 0.2, or never"},
 		{"answers:\n  refuse: Never\n", ":2:11: ", "or never"},
 		{"socket:\n  mode: 888\n", ":2:9: ", "octal"},
