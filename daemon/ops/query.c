@@ -19,7 +19,7 @@ void op_status(struct request *request, struct op_input *input)
 	status.uptime_ms = (clock_us() - ops->started_us) / 1000;
 	status.infer_threads = ops->n_infer_threads;
 	status.widths = (char *)learn_width_name(ops->config->learner.width);
-	status.preset = (char *)(ops->config->learner.preset == LEARN_REFERENCE ? "reference" : "default");
+	status.preset = (char *)learn_preset_names[ops->config->learner.preset - 1];
 	status.method = (char *)learn_method_names[ops->published->now->method - 1];
 	if (config_no_metric(ops->config))
 		status.no_metric = (char *)config_no_metric(ops->config);
