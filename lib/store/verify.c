@@ -3,7 +3,10 @@
  *
  * CRCs cover what an item and a change hold. When an item lives, and in which order, is in no CRC but is kept twice, in
  * the table and in an index, which SQLite's own check compares; and which change an item is of follows from its id, since
- * each change keeps the first id that it gave. So no single bit can flip without a finding here or a wrong CRC. */
+ * each change keeps the first id that it gave. So no single bit can flip without a finding here or a wrong CRC.
+ *
+ * What SQLite's check compares must be numbers of the kind that was written: an index entry whose type says float where
+ * its bytes are the largest integer is no number, which compares equal to everything and is read as NULL. */
 #include "lib/store/store_inside.h"
 
 #include <stdarg.h>
@@ -52,6 +55,20 @@ static int verify_tree(struct verify *v, int max_findings, struct err *err)
 			find(v, FINDING_CONTRADICTION, "SQLite finds: %s", line);
 	}
 	sqlite3_finalize(stmt);
+	return r;
+}
+
+/* The entries of the index are integers, as the rows are. */
+static int verify_types(struct verify *v, struct err *err)
+{
+	int64_t n = 0;
+	int r = sql_int(v->db,
+		"SELECT count(*) FROM item INDEXED BY item_died WHERE typeof(died) <> 'integer' OR typeof(class_id) <> "
+		"'integer' OR typeof(kind) <> 'integer' OR typeof(age) <> 'integer'",
+		0, NULL, 0, &n, err);
+	if (r == 0 && n > 0)
+		find(v, FINDING_CONTRADICTION, "the index of items has %lld entries that are no integers",
+			(long long)n);
 	return r;
 }
 
@@ -172,6 +189,8 @@ int verify_file(
 	struct verify v = {
 		.fn = fn, .ctx = ctx, .db = db, .file_id = file_id, .verified = {.class_id_next = 1}, .all_good = true};
 	int r = verify_tree(&v, max_findings, err);
+	if (r == 0)
+		r = verify_types(&v, err);
 	if (r == 0)
 		r = verify_rows(&v, err);
 	if (v.class_above > v.verified.class_id_next) /* the change that gave it is damaged */

@@ -275,6 +275,38 @@ static void test_damaged_wal(void **state)
 	free(wal);
 }
 
+/* One bit of an index entry makes the largest integer no number: equal to everything for SQLite's check, NULL when read. */
+static void test_no_number_in_an_index(void **state)
+{
+	static const uint8_t alive[8] = {0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+	struct fixture *f = *state;
+	size_t n, found = 0;
+	struct err err;
+	teach(f, false);
+	char *path = db_path(f);
+	uint8_t *file = read_file(path, &n);
+	for (size_t at = 8; at + sizeof alive <= n; at++) {
+		/* header of 6 bytes: its length, then the types of died (6: eight bytes), class_id, kind, age, id */
+		uint8_t *header = file + at - 6;
+		if (memcmp(file + at, alive, sizeof alive) != 0 || header[0] != 6 || header[1] != 6)
+			continue;
+		found++;
+		header[1] = 7;
+		write_file(path, file, n);
+		header[1] = 6;
+		assert_int_equal(fixture_open(f, &err), 0);
+		assert_int_equal(store_mode(f->store), STORE_READ_ONLY);
+		assert_non_null(strstr(store_why(f->store), "no integers"));
+		fixture_close(f);
+	}
+	assert_true(found >= 6); /* an entry for each living item */
+	write_file(path, file, n);
+	fixture_reopen(f);
+	assert_state(f->store, taught_state);
+	free(file);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +314,7 @@ int main(void)
 		fixture_unit_test(test_read_only_serves_history),
 		fixture_unit_test(test_other_format),
 		fixture_unit_test(test_damaged_wal),
+		fixture_unit_test(test_no_number_in_an_index),
 		fixture_unit_test(test_locked),
 		fixture_unit_test(test_two_on_a_fresh_directory),
 		fixture_unit_test(test_created_meanwhile),
