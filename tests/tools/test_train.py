@@ -15,7 +15,6 @@ import tempfile
 import unittest
 
 import numpy as np
-import torch.nn.functional as F
 
 from tests.tools.drawn import N_CLASSES, SMALL, STORED, drawn_set, run_of, torch
 from tools.bnnfile import Evaluator, read, write
@@ -23,6 +22,7 @@ from tools.datasets import engine_features
 from tools.train import augment, binary, checkpoint, export, leave_out_near, nets, normalise, pictures, teacher, train
 from tools.train import run as training
 
+F = torch.nn.functional  # not imported above: it is `drawn` that skips where there is no torch
 COSINE = 0.9999
 
 
