@@ -105,11 +105,19 @@ static void check_model(struct checking *c, const struct config *config)
 	free(reason);
 }
 
+static void check_method(struct checking *c, const struct config *config)
+{
+	const char *why = config_no_metric(config);
+	if (why && config->learner.method != LEARN_CWR)
+		tell(c, CONFIG_NOTE, "learner.method: %s, and the daemon is degraded", why);
+}
+
 size_t config_check(const struct config *config, config_finding_fn *fn, void *ctx)
 {
 	struct checking c = {.fn = fn, .ctx = ctx};
 	check_socket(&c, config);
 	check_state(&c, config);
 	check_model(&c, config);
+	check_method(&c, config);
 	return c.n_faults;
 }

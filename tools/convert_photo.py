@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Converts a trained backbone (backbone.npz and backbone.json, as tools/train/export.py writes them) to a .bnn file.
+"""Converts a trained backbone (backbone.npz and backbone.json, as the training code of photo96-1, which is not in this tree, wrote them) to a .bnn file.
 
   python3 -m tools.convert_photo BACKBONE_DIR NAME CARD.md ANSWERS.json OUT.bnn
 

@@ -43,7 +43,7 @@ static const struct {
 		"0, 90, 180 or 270"},
 	[ARG_REFUSE] = {"refuse", 0, "SHARE",
 		"strictness: refuse this share of known pictures: 0.01, 0.02, 0.05, 0.10 or 0.20; or never",
-		"0.01, 0.02, 0.05, 0.10 or 0.20"},
+		"0.01, 0.02, 0.05, 0.10, 0.20 or never"},
 	[ARG_TOP] = {"top", 0, "N", "labels to list (3, at most 10)", "a number from 1 to 10"},
 	[ARG_FAIL_UNKNOWN] = {"fail-unknown", 0, NULL, "exit 5 when a picture is unknown"},
 	[ARG_OUTPUT] = {"output", 'o', "FILE", "where the PNG goes (-: standard output)", "a file name"},

@@ -280,9 +280,8 @@ int config_load(const struct config_overrides *overrides, struct config *ret_con
 
 const char *config_no_metric(const struct config *config)
 {
-	return config->keep == CONFIG_KEEP_NONE
-		       ? "learner.keep is none: no features are kept that a metric could be made of"
-		       : NULL;
+	return config->keep == CONFIG_KEEP_NONE ? "learner.keep is none: no features are kept to rank by, so cwr ranks"
+						: NULL;
 }
 
 void config_deinit(struct config *config)

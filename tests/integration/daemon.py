@@ -26,7 +26,7 @@ import numpy as np
 SOURCE = os.environ.get("BNND_SOURCE_DIR") or os.path.dirname(
 	os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 )
-BUILD = os.environ.get("BNND_BUILD_DIR") or os.path.join(SOURCE, "build")
+BUILD = os.path.abspath(os.environ.get("BNND_BUILD_DIR") or os.path.join(SOURCE, "build"))
 WRAPPER = shlex.split(os.environ.get("BNND_WRAPPER", ""))
 SLOW = float(os.environ.get("BNND_SLOW", "1"))
 BNND = os.path.join(BUILD, "daemon", "bnnd")

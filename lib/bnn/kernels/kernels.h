@@ -56,8 +56,9 @@ struct kernel_binary_conv {
 	int32_t lo, hi;
 	const uint64_t *w; /* packed by pack_binary_weights */
 	const float *m, *b;
-	/* True zero padding, else NULL: `border[(row_class[oy] * n_column_classes + column_class[ox]) * out_c_padded + o]`
-	 * is added to 2a, which was counted with +1 outside. A class is a distinct set of taps inside the map. */
+	/* True zero padding, else NULL: `border[(row_class[oy] * n_column_classes + column_class[ox]) * stride + o]`, stride
+	 * being out_c filled up to what the set packs at once, is added to 2a, which was counted with +1 outside. A class is
+	 * a distinct set of taps inside the map. */
 	const uint16_t *row_class, *column_class;
 	uint32_t n_column_classes;
 	const int32_t *border;

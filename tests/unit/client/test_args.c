@@ -58,6 +58,7 @@ void test_args_good(void **state)
 	assert_int_equal(a.raw_channels, 3);
 	assert_int_equal(a.top, 10);
 	assert_true(a.refuse == 0.20);
+	free(a.operands);
 	assert_int_equal(parse("infer|--refuse|never|f", memory, &a, &err), 0);
 	assert_true(a.refuse == BNND_REFUSE_NEVER);
 	free(a.operands);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/learned over the real learner and a real store: every change, each compared with what a reopened state says. */
+/* daemon/state/learned over the real learner and a real store: every change, each compared with what a reopened state says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/notify: what systemd would receive, and which passed descriptors are taken. Descriptor 3 is arranged in a child
+/* daemon/host/notify: what systemd would receive, and which passed descriptors are taken. Descriptor 3 is arranged in a child
  * process, as systemd does, so the test's own descriptors stay as they are. */
 #include <setjmp.h>
 #include <stdarg.h>
