@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/text.h"
 
 enum { PROGRESS_FIRST_MS = 1000, PROGRESS_EVERY_MS = 100, PROGRESS_COLUMNS = 30 };
@@ -96,9 +97,7 @@ const char *term_duration(char buffer[TERM_TIME_BYTES], uint64_t ms)
 
 static int64_t monotonic_ms(void)
 {
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)(clock_us() / 1000);
 }
 
 void progress_begin(struct progress *progress, size_t total, bool allowed)

@@ -10,17 +10,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include "client/lib/conn.h"
 #include "client/lib/result.h"
+#include "lib/base/clock.h"
 #include "proto/limits.h"
 
 int64_t conn_now_ms(void)
 {
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)(clock_us() / 1000);
 }
 
 int64_t conn_deadline(const struct bnnd_conn *conn)

@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/memory.h"
 
 struct bnn_run *bnn_run_new(const struct bnn_model *model)
@@ -146,13 +146,6 @@ void bnn_run_features(struct bnn_run *run, const uint8_t *pixels, float *ret_fea
 	copy_features(run, ret_features);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void trace_bits(const struct bnn_run *run, const struct plan_step *s, uint64_t ns, bnn_trace_fn *fn, void *ctx)
 {
 	size_t n_pixels = (size_t)s->height * s->width;
@@ -171,9 +164,9 @@ void bnn_run_traced(struct bnn_run *run, const uint8_t *pixels, float *ret_featu
 	const struct plan *plan = &run->model->plan;
 	for (size_t i = 0; i < plan->n_steps; i++) {
 		const struct plan_step *s = &plan->steps[i];
-		uint64_t start = now_ns();
+		uint64_t start = clock_ns();
 		run_step(run, s, pixels);
-		uint64_t ns = now_ns() - start;
+		uint64_t ns = clock_ns() - start;
 		if (s->y != PLAN_NO_BUFFER) {
 			struct bnn_trace_step step = {
 				s->name, s->label, s->height, s->width, s->channels, 'f', run_buffer(run, s->y), ns};

@@ -11,14 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/require.h"
 #include "lib/bnn/bnn.h"
 #include "lib/bnn/kernels/choose.h"
-#include "tests/bench/machine.h"
+#include "tests/bench/bench.h"
 
 enum { SETS_MAX = 8, STEPS_MAX = 256, ROUNDS = 200, WARM_UP = 5, SLOW_NS = 5000000, SLOW_SHARE = 20 };
 
@@ -38,13 +38,6 @@ struct set {
 	size_t rounds;
 	uint64_t least_ns;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int compare_ns(const void *a, const void *b)
 {
@@ -79,9 +72,9 @@ static void see_step(void *ctx, const struct bnn_trace_step *step)
 
 static void round_of(struct set *s, const uint8_t *pixels, float *features)
 {
-	uint64_t start = now_ns();
+	uint64_t start = clock_ns();
 	bnn_run_features(s->run, pixels, features);
-	uint64_t ns = now_ns() - start;
+	uint64_t ns = clock_ns() - start;
 	s->total_ns[s->rounds] = ns;
 	s->least_ns = !s->rounds || ns < s->least_ns ? ns : s->least_ns;
 	s->at = 0;

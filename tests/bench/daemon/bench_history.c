@@ -9,30 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/state/teach.h"
-#include "tests/bench/machine.h"
+#include "tests/bench/bench.h"
 
 enum { FEATURES = 512, QUIET = 100, MOST = 8, DIR_BYTES = 512 };
 
 static struct config config;
 static const struct change_guard plain;
-
-static double now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static void must(int r, const struct err *err)
-{
-	if (r == 0)
-		return;
-	fprintf(stderr, "bench_history: %s\n", err->text);
-	exit(EXIT_FAILURE);
-}
 
 static char *dir_of(char ret_path[DIR_BYTES], const char *dir, const char *name, uint32_t number)
 {
@@ -98,7 +82,7 @@ static void rename_to(struct learned *learned, uint32_t number, const uint8_t *k
 /* The last line of a column is what a reader compares. */
 static void column(double begin)
 {
-	printf(" %9.2f", now_ms() - begin);
+	printf(" %9.2f", cpu_ms() - begin);
 }
 
 static void measure(uint32_t n)
@@ -114,42 +98,42 @@ static void measure(uint32_t n)
 		label = label_of("quiet", i);
 		teach(learned, &label, i, NULL);
 	}
-	double begin = now_ms();
+	double begin = cpu_ms();
 	while (names + QUIET + 2 < n)
 		rename_to(learned, names++, NULL);
-	printf("%7u %9.3f", n, (now_ms() - begin) / names);
+	printf("%7u %9.3f", n, (cpu_ms() - begin) / names);
 	learned_close(learned);
 
-	begin = now_ms();
+	begin = cpu_ms();
 	learned = open_state();
 	column(begin);
-	begin = now_ms();
+	begin = cpu_ms();
 	done(learned_undo(learned, &plain, &outcome, &err), &outcome, &err);
 	column(begin);
 	names--;
-	begin = now_ms();
+	begin = cpu_ms();
 	rename_to(learned, names++, key);
 	column(begin);
-	begin = now_ms();
+	begin = cpu_ms();
 	done(learned_find_key(learned, key, &outcome, &err), &outcome, &err);
 	column(begin);
 	label = label_of("quiet", 1);
-	begin = now_ms();
+	begin = cpu_ms();
 	teach(learned, &label, QUIET + 1, NULL);
 	column(begin);
-	begin = now_ms();
+	begin = cpu_ms();
 	done(learned_undo(learned, &plain, &outcome, &err), &outcome, &err);
 	column(begin);
-	begin = now_ms();
+	begin = cpu_ms();
 	done(learned_forget(learned, &label, &plain, &outcome, &err), &outcome, &err);
 	column(begin);
-	begin = now_ms();
+	begin = cpu_ms();
 	done(learned_undo(learned, &plain, &outcome, &err), &outcome, &err);
 	column(begin);
-	begin = now_ms();
+	begin = cpu_ms();
 	done(learned_rollback(learned, n / 2, &plain, &outcome, &err), &outcome, &err);
 	column(begin);
-	begin = now_ms();
+	begin = cpu_ms();
 	learned_close(learned);
 	column(begin);
 	printf("\n");
@@ -194,7 +178,7 @@ static void sized_round(struct sized *state, uint32_t round)
 	memcpy(key, &round, sizeof round);
 	for (uint8_t kind = 0; kind < KEYED; kind++) {
 		key[STORE_KEY_BYTES - 1] = kind + 1;
-		double begin = now_ms();
+		double begin = cpu_ms();
 		if (kind == RENAME)
 			rename_to(state->learned, state->n_changes - state->n_classes + round, key);
 		else if (kind == LESSON)
@@ -203,7 +187,7 @@ static void sized_round(struct sized *state, uint32_t round)
 			done(learned_forget(state->learned, &label, &guard, &outcome, &err), &outcome, &err);
 		else
 			teach(state->learned, &lasting, LASTING, first_key);
-		state->ms[kind][round] = now_ms() - begin;
+		state->ms[kind][round] = cpu_ms() - begin;
 	}
 	teach(state->learned, &label, round, NULL);
 }

@@ -7,31 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/state/teach.h"
 #include "lib/base/random.h"
-#include "tests/bench/machine.h"
+#include "tests/bench/bench.h"
 
 enum { FEATURES = 512, KEPT = 200, LESSON = 20, TIMES = 5, DIR_BYTES = 512 };
 
 static struct config config = {.keep = CONFIG_KEEP_FEATURES, .max_classes = 4096, .samples_per_class = KEPT};
 static const struct change_guard plain;
-
-static double now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static void must(int r, const struct err *err)
-{
-	if (r == 0)
-		return;
-	fprintf(stderr, "bench_ranking: %s\n", err->text);
-	exit(EXIT_FAILURE);
-}
 
 static struct learned *open_state(enum learn_method method)
 {
@@ -80,16 +64,16 @@ static void undo(struct learned *learned)
 
 static void measure(uint32_t n, enum learn_method method)
 {
-	double begin = now_ms(), lesson = 0, undone = 0;
+	double begin = cpu_ms(), lesson = 0, undone = 0;
 	struct learned *learned = open_state(method);
-	double start = now_ms() - begin;
+	double start = cpu_ms() - begin;
 	for (int i = 0; i < TIMES; i++) {
-		begin = now_ms();
+		begin = cpu_ms();
 		teach(learned, 1, LESSON);
-		lesson += now_ms() - begin;
-		begin = now_ms();
+		lesson += cpu_ms() - begin;
+		begin = cpu_ms();
 		undo(learned);
-		undone += now_ms() - begin;
+		undone += cpu_ms() - begin;
 	}
 	printf("%7u %-8s %9.1f %9.1f %9.1f\n", n, learn_method_names[method - 1], start, lesson / TIMES,
 		undone / TIMES);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/bnnd.h"
+#include "lib/base/clock.h"
 #include "lib/base/random.h"
 #include "lib/bnn/bnn.h"
 #include "lib/image/image.h"
@@ -19,9 +19,7 @@ enum { CLASSES = 10, SAMPLES = 5, SIDE = 96, BLOCK = 50, WARM_UP = 20 };
 
 static double now_us(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+	return (double)clock_ns() / 1e3;
 }
 
 static void die(const char *what, const char *why)

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "learn_bench.h"
+#include "lib/base/clock.h"
 #include "lib/base/endian.h"
 #include "lib/learn/learn.h"
 #include "lib/learn/metric.h"
@@ -25,9 +25,7 @@ struct bench {
 
 static double now_us(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+	return (double)clock_ns() / 1e3;
 }
 
 static enum learn_method method_of(const char *name)

@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/store/store.h"
+#include "tests/bench/bench.h"
 
 enum { FEATURES = 512, SAMPLES = 20, ROW_BYTES = 32 + 2 * FEATURES, DIGEST = 16, RESULT_BYTES = 60, RENAMES = 100 };
 
@@ -17,17 +18,7 @@ static struct store_options options = {.model_name = "bench", .format = "cwr1 8/
 
 static double now_us(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void must(int r, const struct err *err)
-{
-	if (r == 0)
-		return;
-	fprintf(stderr, "bench_store: %s\n", err->text);
-	exit(EXIT_FAILURE);
+	return (double)clock_ns() / 1e3;
 }
 
 static struct store *open_store(void)
