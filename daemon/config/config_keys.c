@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/config/config_keys.c: see config_keys.h. A new setting is a line here and a field in config.h. */
+/* daemon/config/config_keys.c: see config_keys.h. A new setting is a line here, a field in config.h, a
+ * default in config_load.c and its lines in systemd/bnnd.yaml (a test compares them). */
 #include "daemon/config/config_keys.h"
 
 #include <errno.h>
