@@ -43,14 +43,6 @@ static struct direction direction_of(const struct learn_row *row)
 	return dir;
 }
 
-static double dot(const double *a, const double *b, size_t d)
-{
-	double sum = 0;
-	for (size_t i = 0; i < d; i++)
-		sum += a[i] * b[i];
-	return sum;
-}
-
 static double at_most_1(double cosine)
 {
 	return fmax(-1, fmin(1, cosine));
@@ -58,7 +50,7 @@ static double at_most_1(double cosine)
 
 static double cosine(const struct direction *dir, const double *x)
 {
-	return dir->norm > 0 ? dot(dir->w, x, dir->d) / dir->norm : 0;
+	return dir->norm > 0 ? dot_f64(dir->w, x, dir->d) / dir->norm : 0;
 }
 
 /* x = q / |q|; a q of zeros stays. */
@@ -116,7 +108,7 @@ void likeness_measure(const struct learn_settings *settings, const struct learn_
 		return; /* one picture tells nothing of its like */
 	double *x = mem_zalloc(lesson->d, sizeof *x), *s = sum_of_class(lesson, c, x);
 	struct direction now = direction_of(row), then = {0};
-	double s2 = dot(s, s, lesson->d), share = 1;
+	double s2 = dot_f64(s, s, lesson->d), share = 1;
 	if (old) {
 		then = direction_of(old);
 		share = 1 / (sqrt((double)old->past / (double)cur) + 1);
@@ -128,7 +120,7 @@ void likeness_measure(const struct learn_settings *settings, const struct learn_
 		if (lesson->y[j] != c)
 			continue;
 		unit_of(lesson->q + j * lesson->d, lesson->d, x);
-		double along = dot(x, s, lesson->d), rest2 = s2 - 2 * along + 1, value = cosine(&now, x);
+		double along = dot_f64(x, s, lesson->d), rest2 = s2 - 2 * along + 1, value = cosine(&now, x);
 		if (cur < 2)
 			value = cosine(&then, x);
 		else if (s2 > 0 && rest2 > 0)

@@ -16,6 +16,7 @@
 #include "lib/learn/cholesky.h"
 #include "lib/learn/integer.h"
 #include "lib/learn/metric_state.h"
+#include "lib/learn/row.h"
 
 enum { LANES = CHOLESKY_LANES, F_MAX = 127 };
 
@@ -201,14 +202,6 @@ bool metric_exact_rows(const struct metric *metric, double *ret_rows)
 
 /* ---- what is published ---- */
 
-static double dot(const double *a, const double *b, size_t d)
-{
-	double sum = 0;
-	for (size_t i = 0; i < d; i++)
-		sum += a[i] * b[i];
-	return sum;
-}
-
 /* F = rint(127 x / max |x|). Returns what one step of F is worth in x. */
 static double round_row(const double *x, size_t d, int8_t *ret_f)
 {
@@ -226,7 +219,7 @@ static double round_row(const double *x, size_t d, int8_t *ret_f)
 static void publish(struct metric_rows *rows, size_t c, double *x, double length, double squares)
 {
 	const size_t d = rows->d;
-	const double share = squares > 0 ? dot(x, rows->common, d) / squares : 0;
+	const double share = squares > 0 ? dot_f64(x, rows->common, d) / squares : 0;
 	for (size_t i = 0; i < d; i++)
 		x[i] = x[i] - share * rows->common[i];
 	rows->share[c] = share * length;
@@ -253,7 +246,7 @@ static struct metric_rows *rows_new(const struct metric *metric, bool means)
 		solve(&solver, first);
 		if (first == 0) {
 			memcpy(rows->common, solver.x, d * sizeof *rows->common);
-			squares = dot(rows->common, rows->common, d);
+			squares = dot_f64(rows->common, rows->common, d);
 		}
 		for (size_t lane = first == 0; lane < lanes_of(&solver, first); lane++)
 			publish(rows, first + lane - 1, solver.x + lane * d, solver.length[lane], squares);

@@ -230,3 +230,11 @@ int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, siz
 	*ret_row = row;
 	return 0;
 }
+
+double dot_f64(const double *a, const double *b, size_t d)
+{
+	double sum = 0;
+	for (size_t i = 0; i < d; i++)
+		sum += a[i] * b[i];
+	return sum;
+}

@@ -36,3 +36,5 @@ void learn_row_forward(const struct learn_row *row, int8_t *ret_f);
 double learn_pow2(int k);
 /* e^x for x <= 0: plain + - x in a fixed order, so the same bits everywhere; 0 below -708. Error under 2 ulp. */
 double learn_exp(double x);
+/* The sum of a_i b_i in index order: the bits of rows and likenesses depend on the order, so it stands once. */
+double dot_f64(const double *a, const double *b, size_t d);
