@@ -86,7 +86,7 @@ static void remedy(const struct ctl *ctl, const struct bnnd_error *err, int exit
 	else if (exit_code == CTL_NO_DAEMON)
 		fprintf(stderr,
 			"  the system's daemon:  systemctl status bnnd    start it:  sudo systemctl start bnnd\n"
-			"  a private one:        bnnd --socket /tmp/bnnd.sock --state ~/bnnd-state\n"
+			"  a private one:        bnnd --socket /tmp/bnnd.sock --state ~/bnnd-state --model FILE.bnn\n"
 			"  and then:             bnnctl --socket /tmp/bnnd.sock status    (or set BNND_SOCKET)\n");
 	else if (exit_code == CTL_NOT_ALLOWED)
 		fprintf(stderr,
