@@ -26,6 +26,13 @@ TINY = ROOT / "tests" / "vectors" / "models" / "tiny.bnn"
 ENGINE = os.environ.get("BNND_FEATURES")
 PARTS = ("last:mean", "bin1.prelu:mean=.5", "bin1.prelu:deviation=.25", "dw:deviation=2")
 WIDTHS = [32, 32, 32, 8]
+CONSTANTS = {
+	"temperature": 9.0,
+	"unknown_cosine": [0.1, 0.2, 0.3, 0.4, 0.5],
+	"deviations": [2.5, 2, 1.5, 1, 0.5],
+	"deviation": 0.1,
+	"deviation_weight": 4.0,
+}
 
 
 def some_pictures(n=3):
@@ -43,10 +50,6 @@ def unit(x):
 	return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def root(x):
-	return np.sign(x) * np.sqrt(np.abs(x))
-
-
 class Tail(unittest.TestCase):
 	def setUp(self):
 		self.model, self.pictures = read(TINY), some_pictures()
@@ -61,27 +64,39 @@ class Tail(unittest.TestCase):
 		np.testing.assert_allclose(Evaluator(model, "exact").run(self.pictures), want, atol=1e-4)
 
 	def test_features(self):
-		self.assertTrue((self.statistics[1] < 0).any(), "no mean is negative: this test says nothing of its root")
-		joined = [w * unit(root(s)) for w, s in zip((1, 0.5, 0.25, 2), self.statistics, strict=True)]
+		joined = [w * unit(s) for w, s in zip((1, 0.5, 0.25, 2), self.statistics, strict=True)]
 		self.check(tail.with_tail(self.model, self.parts, "new"), unit(np.concatenate(joined, 1)))
 
-	def test_centred_and_whitened(self):
+	def test_centred_scaled_whitened(self):
 		rng = np.random.default_rng(1)
-		centre, matrix = rng.normal(size=32), rng.normal(size=(32, 32))
+		centre, scale, matrix = rng.normal(size=32), rng.uniform(0.1, 9, 32), rng.normal(size=(32, 32))
+		self.parts[0].centre, self.parts[0].scale = centre, scale
 		self.parts[1].centre = centre
 		self.parts[2].centre, self.parts[2].matrix = centre, matrix
-		r = [root(s) for s in self.statistics]
-		r[1], r[2] = r[1] - centre, (r[2] - centre) @ matrix
-		joined = [w * unit(x) for w, x in zip((1, 0.5, 0.25, 2), r, strict=True)]
+		s = list(self.statistics)
+		s[0], s[1], s[2] = (s[0] - centre) * scale, s[1] - centre, (s[2] - centre) @ matrix
+		joined = [w * unit(x) for w, x in zip((1, 0.5, 0.25, 2), s, strict=True)]
 		self.check(tail.with_tail(self.model, self.parts, "new"), unit(np.concatenate(joined, 1)))
 
 	def test_one_part(self):
-		self.check(tail.with_tail(self.model, self.parts[:1], "new"), unit(root(self.statistics[0])))
+		self.check(tail.with_tail(self.model, self.parts[:1], "new"), unit(self.statistics[0]))
 
-	def test_roots(self):
-		roots = tail.with_roots(self.model, self.parts)
+	def test_statistics(self):
+		statistics = tail.with_statistics(self.model, self.parts)
 		self.assertEqual(tail.widths(self.model, self.parts), WIDTHS)
-		self.check(roots, np.concatenate([root(s) for s in self.statistics], 1))
+		self.check(statistics, np.concatenate(self.statistics, 1))
+
+	def test_groups(self):
+		"""Neighbours of one map are a group; parts of one map that stand apart are not."""
+		self.assertEqual(tail.groups(self.model, self.parts), [32, 64, 8])
+		self.assertEqual(tail.groups(self.model, [self.parts[i] for i in (1, 0, 2)]), [32, 32, 32])
+		new = tail.with_tail(self.model, self.parts, "new", answers=CONSTANTS)
+		self.assertEqual(list(new.graph.answers.groups), [32, 64, 8])
+
+	def test_ways(self):
+		for text, way in (("last:mean", "scaled"), ("last:mean:whitened=2", "whitened"), ("dw:mean", "whitened")):
+			self.assertEqual(tail.part(text).way, way)
+		self.assertEqual(tail.part("dw:deviation:scaled=0.5"), tail.Part("dw", "deviation", "scaled", 0.5))
 
 	def test_statistics_stand_behind_their_map(self):
 		"""Else the map would have to be kept while the rest of the network runs."""
@@ -109,9 +124,19 @@ class Tail(unittest.TestCase):
 		refuse("makes no floats", "bin0.sign:mean")
 		refuse("there twice", "last:mean", "last:mean=2")
 		refuse("parts are none")
-		for text in ("last", ":mean", "last:median", "last:mean=0", "last:mean=x", "last:mean=inf", "last:mean=-1"):
+		for text in (
+			"last",
+			":mean",
+			"last:median",
+			"last:mean=0",
+			"last:mean=x",
+			"last:mean=inf",
+			"last:mean=-1",
+			"last:mean:rooted",
+			"last:scaled",
+		):
 			refuse("is not MAP|no weight above 0", text)
-		for field, shape in (("centre", 31), ("matrix", (32, 31))):
+		for field, shape in (("centre", 31), ("scale", (1, 32)), ("matrix", (32, 31))):
 			p = tail.part("last:mean")
 			setattr(p, field, np.zeros(shape))
 			with self.assertRaisesRegex(BadModel, f"the {field} of last:mean has the shape"):
@@ -132,14 +157,7 @@ class Command(unittest.TestCase):
 
 	def test_build(self):
 		out, answers = self.folder / "new-1.bnn", self.folder / "answers.json"
-		constants = {
-			"temperature": 9.0,
-			"unknown_cosine": [0.1, 0.2, 0.3, 0.4, 0.5],
-			"deviations": [2.5, 2, 1.5, 1, 0.5],
-			"deviation": 0.1,
-			"deviation_weight": 4.0,
-		}
-		answers.write_text(json.dumps({"new-1": constants}))
+		answers.write_text(json.dumps({"new-1": CONSTANTS}))
 		said = self.run_stages("build", TINY, out, *PARTS, "--answers", answers)
 		model = read(out)
 		self.assertIn(f"104 features, feature_id {feature_id(model)}", said)
@@ -172,13 +190,26 @@ class Command(unittest.TestCase):
 		self.assertEqual(
 			[made[f"{p.partition('=')[0]}.matrix"].shape for p in PARTS], [(width, width) for width in WIDTHS]
 		)
-		roots = Evaluator(tail.with_roots(read(TINY), [tail.part(p) for p in PARTS])).run(some_pictures(36))
-		np.testing.assert_allclose(made["dw:deviation.centre"], roots[:, 96:].mean(0), rtol=1e-4)
-		for more, centred in (((), 8), (("--centre-only",), 4)):
-			out = self.folder / "new.bnn"
-			self.run_stages("build", TINY, out, *PARTS, "--fit", fit, *more)
-			kinds = [op.WhichOneof("attributes") for op in read(out).graph.ops]
-			self.assertEqual(kinds.count("sub") + kinds.count("dense"), centred)
+		given = Evaluator(tail.with_statistics(read(TINY), [tail.part(p) for p in PARTS])).run(some_pictures(36))
+		y = np.arange(36) % 3
+		within = given - np.stack([given[y == c].mean(0) for c in range(3)])[y]
+		np.testing.assert_allclose(made["dw:deviation.centre"], given[:, 96:].mean(0), rtol=1e-4)
+		variance = (within[:, 96:] ** 2).sum(0) / 33
+		self.assertTrue((variance > 0.01 * variance.mean()).all(), "a scale that is held: this test says nothing of it")
+		np.testing.assert_allclose(made["dw:deviation.scale"], variance**-0.5, rtol=1e-3)
+		out = self.folder / "new.bnn"
+		self.run_stages("build", TINY, out, *PARTS[:-1], "dw:deviation:scaled=2", "--fit", fit)
+		names = [op.name for op in read(out).graph.ops]
+		for name, way in (("last:mean", "scaled"), ("bin1.prelu:mean", "white"), ("dw:deviation", "scaled")):
+			at = names.index(f"{name}.centred")
+			self.assertEqual(names[at + 1 : at + 3], [f"{name}.{way}", f"{name}.unit"])
+
+	def test_scale_of_a_channel_that_hardly_moves(self):
+		if not importlib.util.find_spec("torch"):
+			self.skipTest("torch is not installed")
+		x = np.random.default_rng(1).normal(size=(60, 4)) * [1, 1, 1e-6, 0]
+		scale = stages.scale_of(x, np.arange(60) % 3)
+		self.assertTrue((scale[2:] == scale[2]).all() and scale[2] < 10 * 2 * max(scale[:2]))
 
 
 if __name__ == "__main__":

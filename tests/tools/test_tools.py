@@ -41,7 +41,7 @@ NEEDS_SHARED = "needs BNND_SHARED_DATA, the folder of trained backbones"
 # What binds learned state. A change here orphans every learned state of that model.
 FEATURE_IDS = {
 	"tiny": "3c882ffb5c7acddc9567184fc1fa1dc3c62382449628a69469a647149e531162",
-	"stages": "bbd200ca3fa9d3238c7f52b35116003165e92d53537585dbfee75cc2a8052d9a",
+	"stages": "0542822612e15805c0824486b52d4aac92ac4fc27133bc7af21231695f384a31",
 	"odd": "73c46e5d355ff5b341d065a2eb78b29d38fe91ebdac0817f76347694c2c814c2",
 	"photo96-1": "70fc14abe346a5edd9baa66bfd93b176185d1847a01d61f3650b4bd716349d3b",
 	"nano64-2": "4bfcd5af9f5822a7f140b1810ec090a74cf9fe644dfbdd533718e867ad22ee88",

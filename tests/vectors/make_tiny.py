@@ -7,7 +7,7 @@ computes alike (integers and short binary fractions), so that a second run gives
 tiny.bnn   16 x 16 pictures, 32 features: every operation of the default backbone once, in its order. Its weights are
            random, its whitening is fitted to drawn colours, so that differently coloured pictures lie apart.
 stages.bnn the same pictures, 144 features: the maps of tiny.bnn's network under another tail, made of means and
-           deviations of three of them; some parts centred, whitened, weighted, some not.
+           deviations of three of them; some parts centred, scaled, whitened, weighted, some not.
 odd.bnn    13 x 11 pictures, 37 features: channel counts that fill no word or vector, windows that fit nowhere evenly,
            the three sign rules, the three pad values, a clamp that bites, F16 constants, no prior, no answers.
 """
@@ -114,6 +114,7 @@ def stages():
 	parts += [tail.part(p) for p in ("dw:mean=0.25", "dw:deviation=0.25", "bin0.prelu:deviation=0.75")]
 	parts[1].centre, parts[2].centre = rng.grid(32, scale=0.25), rng.grid(32, scale=0.25)
 	parts[1].matrix = hadamard(32) * (rng.grid(32, scale=0.5) + 1)
+	parts[0].centre, parts[0].scale = rng.grid(32, scale=0.25), rng.grid(32, scale=0.5) + 1
 	text = "A model for tests: random weights and statistics of several maps, made by tools/make_tiny.py."
 	return tail.with_tail(tiny(), parts, "stages", text)
 

@@ -3,13 +3,15 @@
 
 A part of the features is the mean or the deviation a channel of one map, brought to a scale of its own:
 
-    signed square root -> [minus a centre] -> [times a whitening matrix] -> unit length -> times a weight
+    [minus a centre] -> [each channel times a number: scaled | times a matrix: whitened] -> unit length -> times a weight
 
 and the parts, joined, are brought to unit length once more. What computes the maps stays as it is; a statistic stands
-right behind its map's operation, so that the map lives no longer than before.
+right behind its map's operation, so that the map lives no longer than before. Parts of one map that stand one behind the
+other are one group of the second-order head (doc/LEARNER.md).
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -18,16 +20,20 @@ from .schema import BadModel, dtype_name, need, proto
 
 LAST = "last"  # the map whose mean the model's own features are made of
 STATISTICS = ("mean", "deviation")
+WAYS = ("scaled", "whitened")
 
 
 @dataclasses.dataclass
 class Part:
-	"""map: the name of an operation, or LAST. centre: a number a channel. matrix: C x C, (x - centre) @ matrix."""
+	"""map: the name of an operation, or LAST. way: one of WAYS, what a fit makes of it. centre, scale: a number a channel.
+	matrix: C x C, (x - centre) @ matrix."""
 
 	map: str
 	statistic: str
+	way: str
 	weight: float = 1.0
 	centre: np.ndarray | None = None
+	scale: np.ndarray | None = None
 	matrix: np.ndarray | None = None
 
 	@property
@@ -36,32 +42,40 @@ class Part:
 
 
 def part(text):
-	"""MAP:STATISTIC or MAP:STATISTIC=WEIGHT."""
+	"""MAP:STATISTIC, MAP:STATISTIC:WAY, either with =WEIGHT behind it. The last map is scaled, the others are whitened."""
 	name, _, weight = text.partition("=")
-	where, _, statistic = name.rpartition(":")
-	need(where and statistic in STATISTICS, f"{text!r} is not MAP:{'|'.join(STATISTICS)}=WEIGHT")
+	rest, _, way = name.rpartition(":")
+	if way not in WAYS:
+		rest, way = name, None
+	where, _, statistic = rest.rpartition(":")
+	need(where and statistic in STATISTICS, f"{text!r} is not MAP:{'|'.join(STATISTICS)}[:{'|'.join(WAYS)}][=WEIGHT]")
 	try:
 		number = float(weight or 1)
 	except ValueError:
 		number = 0
 	need(0 < number < float("inf"), f"{text!r} has no weight above 0")
-	return Part(where, statistic, number)
+	return Part(where, statistic, way or ("scaled" if where == LAST else "whitened"), number)
 
 
 def with_tail(model, parts, name, text="", answers=None):
-	"""A new Model. A prior of the old one's features is left out, and so are its answers: the features are others."""
+	"""A new Model. A prior of the old one's features is left out, and so are its answers: the features are others. The
+	new answers, keywords of Builder.answers, get the groups of these features."""
 	g, made = _with_statistics(model, parts)
-	rooted = [g.op("signed_sqrt", [made[p.name]], f"{p.name}.root") for p in parts]
-	g.output(_joined(g, [_scaled(g, x, p) for x, p in zip(rooted, parts, strict=True)]))
-	return _finished(g, name, text, answers)
+	g.output(_joined(g, [_scaled(g, made[p.name], p) for p in parts]))
+	return _finished(g, name, text, answers and {"groups": groups(model, parts), **answers})
 
 
-def with_roots(model, parts, name="roots"):
-	"""The same network up to the signed square roots, joined: what centres and matrices are fitted to."""
+def with_statistics(model, parts, name="statistics"):
+	"""The same network up to the statistics, joined: what centres, scales and matrices are fitted to."""
 	g, made = _with_statistics(model, parts)
-	rooted = [g.op("signed_sqrt", [made[p.name]], f"{p.name}.root") for p in parts]
-	g.output(g.op("concat", rooted, "roots"))
+	g.output(g.op("concat", [made[p.name] for p in parts], "statistics"))
 	return _finished(g, name, "", None)
+
+
+def groups(model, parts):
+	"""Widths of the groups of the head."""
+	each = zip(parts, widths(model, parts), strict=True)
+	return [sum(width for _, width in group) for _, group in itertools.groupby(each, lambda one: one[0].map)]
 
 
 def widths(model, parts):
@@ -112,12 +126,22 @@ def _statistics(copy, name, tensor, wanted):
 
 def _scaled(g, x, p):
 	c = g.tensors[x].shape[2]
-	if p.centre is not None:
-		need(np.shape(p.centre) == (c,), f"the centre of {p.name} has the shape {np.shape(p.centre)}, not {(c,)}")
-		x = g.op("sub", [x, g.constant(p.centre, name=f"{p.name}.centre")], f"{p.name}.centred")
-	if p.matrix is not None:
-		need(np.shape(p.matrix) == (c, c), f"the matrix of {p.name} has the shape {np.shape(p.matrix)}, not {(c, c)}")
-		x = g.dense(x, np.ascontiguousarray(np.asarray(p.matrix).T), None, f"{p.name}.white")
+
+	def fitted(field, *shape):
+		value = getattr(p, field)
+		need(
+			value is None or np.shape(value) == shape,
+			f"the {field} of {p.name} has the shape {np.shape(value)}, not {shape}",
+		)
+		return value
+
+	centre, scale, matrix = fitted("centre", c), fitted("scale", c), fitted("matrix", c, c)
+	if centre is not None:
+		x = g.op("sub", [x, g.constant(centre, name=f"{p.name}.centre")], f"{p.name}.centred")
+	if scale is not None:
+		x = g.op("mul", [x, g.constant(scale, name=f"{p.name}.scale")], f"{p.name}.scaled")
+	if matrix is not None:
+		x = g.dense(x, np.ascontiguousarray(np.asarray(matrix).T), None, f"{p.name}.white")
 	x = g.op("l2", [x], f"{p.name}.unit")
 	if p.weight == 1:
 		return x
