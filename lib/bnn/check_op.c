@@ -430,7 +430,6 @@ int check_operation(const struct op_check *c)
 	case OP_SOFTMAX:
 	case OP_SQRT:
 	case OP_L2:
-	case OP_SIGNED_SQRT:
 		return check_elementwise(c);
 	}
 	return op_refuse(c, ERR_UNIMPLEMENTED, "not known to this version"); /* graph_unpack knows no other kind */
@@ -461,7 +460,6 @@ const char *op_without_kernel(const struct op_check *c)
 	case OP_SQRT:
 	case OP_L2:
 	case OP_DEVIATION:
-	case OP_SIGNED_SQRT:
 		return NULL;
 	case OP_UNPACK:
 	case OP_BINARY_MAX_POOL:

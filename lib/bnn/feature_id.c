@@ -165,7 +165,6 @@ static void put_attributes(struct encoder *e, const struct graph_op *op)
 	case OP_SQRT:
 	case OP_L2:
 	case OP_DEVIATION:
-	case OP_SIGNED_SQRT:
 		break; /* no attributes */
 	}
 }

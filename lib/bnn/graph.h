@@ -75,9 +75,8 @@ enum op_kind {
 	OP_SQRT,
 	OP_L2,
 	OP_DEVIATION,
-	OP_SIGNED_SQRT,
 };
-#define OP_END (OP_SIGNED_SQRT + 1) /* no kind of its own, so that no switch must name it */
+#define OP_END (OP_DEVIATION + 1) /* no kind of its own, so that no switch must name it */
 
 /* "binary_conv2d": the name in model.proto. */
 const char *op_kind_name(enum op_kind kind);

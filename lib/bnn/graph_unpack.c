@@ -50,8 +50,7 @@ static void budget_free(void *ctx, void *pointer)
 
 static const char *const kind_names[] = {"sign", "unpack", "binary_conv2d", "binary_max_pool", "conv2d",
 	"depthwise_conv2d", "dense", "add", "sub", "mul", "concat", "split", "pad", "clamp", "prelu", "sigmoid",
-	"max_pool", "avg_pool", "mean", "reshape", "quantize", "dequantize", "softmax", "sqrt", "l2", "deviation",
-	"signed_sqrt"};
+	"max_pool", "avg_pool", "mean", "reshape", "quantize", "dequantize", "softmax", "sqrt", "l2", "deviation"};
 _Static_assert(sizeof kind_names / sizeof *kind_names == OP_END - OP_SIGN, "a name for each operation");
 
 const char *op_kind_name(enum op_kind kind)
@@ -291,7 +290,6 @@ static void read_attributes(const Bnnmodel__Op *m, struct graph_op *op)
 	case OP_SQRT:
 	case OP_L2:
 	case OP_DEVIATION:
-	case OP_SIGNED_SQRT:
 		break; /* no attributes */
 	}
 }

@@ -365,7 +365,6 @@ static int plan_op_operands(
 	case OP_MEAN:
 	case OP_SQRT:
 	case OP_L2:
-	case OP_SIGNED_SQRT:
 		return 0; /* nothing more */
 	case OP_DEVIATION:
 		s->v = read_buffer(b, op->inputs[1]);

@@ -100,9 +100,6 @@ void step_execute(const struct plan *plan, const struct plan_step *s, const stru
 	case OP_DEVIATION:
 		k->deviation(s->n_pixels_in, s->channels, o->x, v, o->y);
 		break;
-	case OP_SIGNED_SQRT:
-		k->signed_sqrt(n_out, o->x, o->y);
-		break;
 	case OP_UNPACK:
 	case OP_BINARY_MAX_POOL:
 	case OP_SPLIT:

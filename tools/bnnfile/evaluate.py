@@ -279,9 +279,6 @@ class Evaluator:
 		d = x - m
 		return np.sqrt(self.op_mean(a, d * d))
 
-	def op_signed_sqrt(self, a, x):
-		return np.copysign(np.sqrt(np.abs(x)), x)
-
 	def op_sqrt(self, a, x):
 		return np.sqrt(np.where(x > 0, x, 0)).astype(x.dtype)
 

@@ -237,7 +237,6 @@ OPERATIONS = {
 	"sqrt": _same,
 	"l2": _same,
 	"deviation": _deviation,
-	"signed_sqrt": _same,
 }
 BY_OUTPUT_DTYPE = ("binary_conv2d", "quantize")  # the output tensor's dtype says which
 

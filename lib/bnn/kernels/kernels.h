@@ -116,7 +116,6 @@ struct kernels {
 	/* m: one value a channel, and may end at `channels`. */
 	void (*deviation)(size_t n_pixels, uint32_t channels, const float *x, const float *m, float *y);
 	void (*sqrt)(size_t n, const float *x, float *y);
-	void (*signed_sqrt)(size_t n, const float *x, float *y);
 	void (*l2)(size_t n_pixels, uint32_t channels, const float *x, float *y);
 };
 

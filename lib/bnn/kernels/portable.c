@@ -255,12 +255,6 @@ static void portable_sqrt(size_t n, const float *restrict x, float *restrict y)
 	}
 }
 
-static void portable_signed_sqrt(size_t n, const float *restrict x, float *restrict y)
-{
-	for (size_t i = 0; i < n; i++)
-		y[i] = copysignf(sqrtf(fabsf(x[i])), x[i]);
-}
-
 /* ---- sums ---- */
 
 ALWAYS_INLINE vfloat sums_total(const vfloat s[8])
@@ -442,6 +436,5 @@ void PORTABLE(floats)(struct kernels *io_set)
 	io_set->mean = portable_mean;
 	io_set->deviation = portable_deviation;
 	io_set->sqrt = portable_sqrt;
-	io_set->signed_sqrt = portable_signed_sqrt;
 	io_set->l2 = portable_l2;
 }

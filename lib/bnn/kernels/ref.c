@@ -255,12 +255,6 @@ static void ref_sqrt(size_t n, const float *x, float *y)
 		y[i] = x[i] <= 0 ? 0 : sqrtf(x[i]);
 }
 
-static void ref_signed_sqrt(size_t n, const float *x, float *y)
-{
-	for (size_t i = 0; i < n; i++)
-		y[i] = copysignf(sqrtf(fabsf(x[i])), x[i]);
-}
-
 static void ref_l2(size_t n_pixels, uint32_t channels, const float *x, float *y)
 {
 	for (size_t p = 0; p < n_pixels; p++, x += channels, y += channels) {
@@ -316,7 +310,6 @@ void kernels_ref(struct kernels *io_set)
 		.mean = ref_mean,
 		.deviation = ref_deviation,
 		.sqrt = ref_sqrt,
-		.signed_sqrt = ref_signed_sqrt,
 		.l2 = ref_l2,
 	};
 }

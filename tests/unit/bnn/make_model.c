@@ -148,8 +148,7 @@ static void init_attributes(struct make *m, Bnnmodel__Op *op, enum op_kind kind)
 		&bnnmodel__prelu__descriptor, &bnnmodel__sigmoid__descriptor, &bnnmodel__max_pool__descriptor,
 		&bnnmodel__avg_pool__descriptor, &bnnmodel__mean__descriptor, &bnnmodel__reshape__descriptor,
 		&bnnmodel__quantize__descriptor, &bnnmodel__dequantize__descriptor, &bnnmodel__softmax__descriptor,
-		&bnnmodel__sqrt__descriptor, &bnnmodel__l2__descriptor, &bnnmodel__deviation__descriptor,
-		&bnnmodel__signed_sqrt__descriptor};
+		&bnnmodel__sqrt__descriptor, &bnnmodel__l2__descriptor, &bnnmodel__deviation__descriptor};
 	const ProtobufCMessageDescriptor *d = descriptors[kind - OP_SIGN];
 	ProtobufCMessage *a = make_alloc(m, 1, d->sizeof_message);
 	protobuf_c_message_init(d, a);

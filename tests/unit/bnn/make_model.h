@@ -56,7 +56,7 @@ struct made make_clamp(struct make *m, struct made x, float lo, float hi);
 struct made make_pool(struct make *m, struct made x, struct window w, bool count_padding);
 struct made make_max_pool(struct make *m, struct made x, struct window w);
 struct made make_concat(struct make *m, size_t n, const struct made *parts);
-struct made make_same(struct make *m, enum op_kind kind, struct made x); /* sqrt, signed_sqrt, l2; mean */
+struct made make_same(struct make *m, enum op_kind kind, struct made x); /* sqrt, l2; mean */
 struct made make_deviation(struct make *m, struct made x, struct made from);
 void make_features(struct make *m, struct made x);
 

@@ -109,7 +109,7 @@ static void fill_hard(struct make *m, float *p, size_t n)
 
 static void fill_input(struct make *m, const struct plan_step *s, struct guarded *x)
 {
-	if (s->kind == OP_DEVIATION || s->kind == OP_SIGNED_SQRT || s->kind == OP_MEAN) {
+	if (s->kind == OP_DEVIATION || s->kind == OP_MEAN) {
 		fill_hard(m, (float *)x->p, x->bytes / sizeof(float));
 		return;
 	}
@@ -168,8 +168,7 @@ static bool same_results(const struct guarded *a, const struct guarded *b, const
 {
 	if (a->bytes == b->bytes && (!a->bytes || !memcmp(a->p, b->p, a->bytes)))
 		return true;
-	return a->bytes == b->bytes && (s->kind == OP_DEVIATION || s->kind == OP_SIGNED_SQRT || s->kind == OP_MEAN) &&
-	       same_but_nan(a, b);
+	return a->bytes == b->bytes && (s->kind == OP_DEVIATION || s->kind == OP_MEAN) && same_but_nan(a, b);
 }
 
 /* The model's last step but `from_end`, by every set. */
@@ -491,10 +490,9 @@ static void test_statistics(void **state)
 			make_input(&m, seed % 5 ? 1 + make_below(&m, 9) : 1, seed % 5 ? 1 + make_below(&m, 9) : 1);
 		struct made x = make_conv(&m, in, statistic_channels[seed % N], pointwise, 1, false, false);
 		struct made mean = make_same(&m, OP_MEAN, x);
-		make_features(&m, make_same(&m, OP_SIGNED_SQRT, make_deviation(&m, x, mean)));
-		check_step(&m, 0, "signed_sqrt", seed);
-		check_step(&m, 1, "deviation", seed);
-		check_step(&m, 2, "mean", seed);
+		make_features(&m, make_deviation(&m, x, mean));
+		check_step(&m, 0, "deviation", seed);
+		check_step(&m, 1, "mean", seed);
 		make_deinit(&m);
 	}
 }

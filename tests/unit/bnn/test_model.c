@@ -225,7 +225,6 @@ CHANGE(concat_shape, become(m, OP_AT_ADD, OP_CONCAT))
 CHANGE(concat_constant, become(m, OP_AT_ADD, OP_CONCAT); op(m, OP_AT_ADD)->inputs[1] = op(m, OP_AT_PRELU)->inputs[1])
 CHANGE(deviation_one, become(m, OP_AT_L2, OP_DEVIATION))
 CHANGE(deviation_channels, become(m, OP_AT_L2, OP_DEVIATION); op(m, OP_AT_L2)->n_inputs = 2; op(m, OP_AT_L2)->inputs[1] = out(m, OP_AT_MEAN)->id)
-CHANGE(signed_sqrt_bits, become(m, OP_AT_BINARY, OP_SIGNED_SQRT); op(m, OP_AT_BINARY)->n_inputs = 1)
 CHANGE(no_split, become(m, OP_AT_L2, OP_SPLIT); op(m, OP_AT_L2)->split->n_sizes = 1; op(m, OP_AT_L2)->split->sizes = &out(m, OP_AT_L2)->shape[2])
 CHANGE(no_reshape, become(m, OP_AT_L2, OP_RESHAPE); op(m, OP_AT_L2)->reshape->n_shape = 3; op(m, OP_AT_L2)->reshape->shape = out(m, OP_AT_L2)->shape)
 CHANGE(no_pad, become(m, OP_AT_L2, OP_PAD); op(m, OP_AT_L2)->pad->pads = make_window(m, point)->pads; op(m, OP_AT_L2)->pad->has_value = 1)
@@ -363,7 +362,6 @@ static const struct row rows[] = {
 	ROW(concat_constant, INVALID_ARGUMENT, "not an F32 activation"),
 	ROW(deviation_one, INVALID_ARGUMENT, "'deviation': 1 inputs"),
 	ROW(deviation_channels, INVALID_ARGUMENT, "input 1 is not one value a channel"),
-	ROW(signed_sqrt_bits, INVALID_ARGUMENT, "'signed_sqrt': input 0 is not an F32 activation"),
 	ROW(no_split, UNIMPLEMENTED, "'split' has no kernel"),
 	ROW(no_reshape, UNIMPLEMENTED, "'reshape' has no kernel"),
 	ROW(no_pad, UNIMPLEMENTED, "'pad' has no kernel"),

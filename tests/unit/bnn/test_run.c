@@ -130,7 +130,7 @@ static struct made statistics(struct make *m, struct made x)
 	struct made parts[2] = {make_same(m, OP_MEAN, x)};
 	parts[1] = make_deviation(m, x, parts[0]);
 	for (size_t i = 0; i < 2; i++) {
-		parts[i] = make_same(m, OP_L2, make_same(m, OP_SIGNED_SQRT, parts[i]));
+		parts[i] = make_same(m, OP_L2, parts[i]);
 		parts[i] = make_arithmetic(m, OP_MUL, parts[i], make_floats(m, 1, &x.c, 1));
 	}
 	return make_concat(m, 2, parts);
