@@ -34,7 +34,7 @@ static int constants_from(
 			.deviation = model->deviation,
 			.deviation_weight = model->deviation_weight,
 			.never = never,
-			.metric_temperature = LEARN_METRIC_TEMPERATURE};
+			.metric_temperature = model->known.metric_temperature};
 		return 0;
 	}
 	return err_set_about(err, ERR_INVALID_ARGUMENT, (struct err_about){.field = "refuse.share"},

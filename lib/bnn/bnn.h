@@ -24,6 +24,12 @@ enum {
 };
 #define BNN_OPERATIONS_MAX 20000000000ull /* multiply-adds, binary ones included, of one forward pass */
 
+/* Constants of Answers that tell known from unknown, see model.proto. */
+struct bnn_known {
+	double near_duplicate, pair_cosine, pair_weight, class_gap, few_pictures, metric_temperature, scene_share,
+		scene_cosine;
+};
+
 enum bnn_fit { BNN_FIT_COVER = 1, BNN_FIT_CONTAIN, BNN_FIT_STRETCH }; /* the numbers of enum image_fit */
 
 struct bnn_info {
@@ -43,6 +49,7 @@ struct bnn_info {
 	double unknown_cosine[BNN_REFUSE_SHARES]; /* s_0 for each of bnn_refuse_share: classes of one picture */
 	double deviations[BNN_REFUSE_SHARES];     /* k for each: below the mean of a class's own cosines */
 	double deviation, deviation_weight;       /* sd_0 and what it is worth in pictures */
+	struct bnn_known known;                   /* of a file that does not say them those of photo96-4 */
 	size_t arena_bytes;                       /* one run's memory */
 	uint64_t multiply_adds, binary_multiply_adds;
 };

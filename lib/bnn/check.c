@@ -234,25 +234,46 @@ static bool groups_ok(const struct graph *g)
 	return g->n_groups == 0 || (g->n_groups <= BNN_GROUPS_MAX && sum == g->tensors[g->features].shape[2]);
 }
 
+static bool is_cosine(double x)
+{
+	return x >= 0 && x <= 1;
+}
+
+static bool known_ok(const struct bnn_known *k)
+{
+	return is_cosine(k->near_duplicate) && k->near_duplicate > 0 && is_cosine(k->pair_cosine) &&
+	       k->pair_weight >= 0 && k->pair_weight <= ANSWERS_WEIGHT_MAX && is_cosine(k->class_gap) &&
+	       k->few_pictures >= 0 && k->few_pictures <= ANSWERS_WEIGHT_MAX && k->metric_temperature > 0 &&
+	       is_cosine(k->scene_share) && is_cosine(k->scene_cosine);
+}
+
+static int check_answers(const struct graph *g, struct err *err)
+{
+	const size_t n_cosines = g->has_known ? 0 : BNN_REFUSE_SHARES;
+	bool ok = g->temperature > 0 && g->deviation > 0 && g->deviation <= 1 && g->deviation_weight > 0 &&
+		  g->deviation_weight <= ANSWERS_WEIGHT_MAX && g->n_unknown_cosine == n_cosines &&
+		  g->n_deviations == BNN_REFUSE_SHARES;
+	for (size_t i = 0; i < n_cosines && ok; i++)
+		ok = g->unknown_cosine[i] >= -1 && g->unknown_cosine[i] <= 1;
+	for (size_t i = 0; i < BNN_REFUSE_SHARES && ok; i++)
+		ok = fabs(g->deviations[i]) <= ANSWERS_DEVIATIONS_MAX;
+	if (!ok)
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			"answers: a temperature and a deviation above 0, %zu cosines and %d deviations are needed",
+			n_cosines, BNN_REFUSE_SHARES);
+	if (g->has_known && !known_ok(&g->known))
+		return err_set(err, ERR_INVALID_ARGUMENT, "answers: a constant of *known* is out of range");
+	if (!groups_ok(g))
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			"answers: at most %d groups of features, all of them together, are possible", BNN_GROUPS_MAX);
+	return 0;
+}
+
 static int check_rest(const struct graph *g, struct err *err)
 {
-	if (g->has_answers) {
-		bool ok = g->temperature > 0 && g->deviation > 0 && g->deviation <= 1 && g->deviation_weight > 0 &&
-			  g->deviation_weight <= ANSWERS_WEIGHT_MAX && g->n_unknown_cosine == BNN_REFUSE_SHARES &&
-			  g->n_deviations == BNN_REFUSE_SHARES;
-		for (size_t i = 0; i < BNN_REFUSE_SHARES && ok; i++)
-			ok = g->unknown_cosine[i] >= -1 && g->unknown_cosine[i] <= 1 &&
-			     fabs(g->deviations[i]) <= ANSWERS_DEVIATIONS_MAX;
-		if (!ok)
-			return err_set(err, ERR_INVALID_ARGUMENT,
-				"answers: a temperature and a deviation above 0, %d cosines and %d deviations are "
-				"needed",
-				BNN_REFUSE_SHARES, BNN_REFUSE_SHARES);
-		if (!groups_ok(g))
-			return err_set(err, ERR_INVALID_ARGUMENT,
-				"answers: at most %d groups of features, all of them together, are possible",
-				BNN_GROUPS_MAX);
-	}
+	int r = g->has_answers ? check_answers(g, err) : 0;
+	if (r)
+		return r;
 	if ((g->has_covariance && !covariance_ok(g, g->covariance)) ||
 		(g->has_between && !covariance_ok(g, g->between)))
 		return err_set(err, ERR_INVALID_ARGUMENT, "prior: not a float constant of features x features");

@@ -37,7 +37,14 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 			i->deviation_weight);
 		for (size_t k = 0; k < BNN_REFUSE_SHARES; k++)
 			fprintf(out, " %.3f", i->unknown_cosine[k]);
-		fputc('\n', out);
+		fprintf(out,
+			"\nknown       near-duplicates from %.3f on; two pictures of a class %.3f (worth %.3g "
+			"pictures), "
+			"%.3f above other classes; few are %.3g; temperature of the metric %.4g; a scene from %.3f on, "
+			"%.3f of it taken off\n",
+			i->known.near_duplicate, i->known.pair_cosine, i->known.pair_weight, i->known.class_gap,
+			i->known.few_pictures, i->known.metric_temperature, i->known.scene_cosine,
+			i->known.scene_share);
 	}
 }
 

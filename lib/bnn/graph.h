@@ -139,6 +139,8 @@ struct graph {
 	double temperature, deviation, deviation_weight;
 	size_t n_unknown_cosine, n_deviations;
 	const double *unknown_cosine, *deviations;
+	bool has_known;
+	struct bnn_known known;
 	size_t n_groups; /* 0: the features are one */
 	const uint32_t *groups;
 	bool has_covariance, has_between;

@@ -390,6 +390,28 @@ static int read_outputs(const Bnnmodel__Graph *m, const struct id_map *map, stru
 	return 0;
 }
 
+/* All of them or none. */
+static int read_known(const Bnnmodel__Answers *m, struct graph *g, struct err *err)
+{
+	const int n = (m->has_near_duplicate != 0) + (m->has_pair_cosine != 0) + (m->has_pair_weight != 0) +
+		      (m->has_class_gap != 0) + (m->has_few_pictures != 0) + (m->has_metric_temperature != 0) +
+		      (m->has_scene_share != 0) + (m->has_scene_cosine != 0);
+	const int all = sizeof g->known / sizeof(double);
+	if (n != 0 && n != all)
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			"answers: of near_duplicate to scene_cosine all must be there, or none");
+	g->has_known = n == all;
+	g->known = (struct bnn_known){.near_duplicate = m->near_duplicate,
+		.pair_cosine = m->pair_cosine,
+		.pair_weight = m->pair_weight,
+		.class_gap = m->class_gap,
+		.few_pictures = m->few_pictures,
+		.metric_temperature = m->metric_temperature,
+		.scene_share = m->scene_share,
+		.scene_cosine = m->scene_cosine};
+	return 0;
+}
+
 static int read_rest(const Bnnmodel__Graph *m, const struct id_map *map, struct graph *g, struct err *err)
 {
 	if (!m->card || !m->card->name)
@@ -410,6 +432,9 @@ static int read_rest(const Bnnmodel__Graph *m, const struct id_map *map, struct 
 		g->unknown_cosine = m->answers->unknown_cosine;
 		g->n_groups = m->answers->n_groups;
 		g->groups = m->answers->groups;
+		int r = read_known(m->answers, g, err);
+		if (r)
+			return r;
 	}
 	if (m->prior) {
 		if (!m->prior->has_covariance)

@@ -23,12 +23,22 @@ enum {
 	HEADER_BYTES = 64,
 	FORMAT_MAJOR = 1,
 	FORMAT_MINOR = 1,
-	MINOR_OF_GROUPS = 1,
+	MINOR_OF_ANSWERS = 1, /* their groups, and the constants of *known* */
 	DIGEST_AT = 32,
 	KERNEL_NAMES_BYTES = 160,
 };
 
 static const uint8_t magic[8] = {0x89, 'B', 'N', 'N', 'D', '\r', '\n', 0x1a};
+
+/* What files say that are older than these constants. They were fitted on photo96-4, beside which older ones lie near. */
+static const struct bnn_known known_of_older_files = {.near_duplicate = 0.70,
+	.pair_cosine = 0.118,
+	.pair_weight = 0.5,
+	.class_gap = 0.08,
+	.few_pictures = 2.7,
+	.metric_temperature = 600,
+	.scene_share = 0.75,
+	.scene_cosine = 0.5};
 
 const double bnn_refuse_share[BNN_REFUSE_SHARES] = {0.01, 0.02, 0.05, 0.10, 0.20};
 
@@ -64,7 +74,7 @@ static int check_format(const uint8_t *bytes, size_t len_bytes, struct err *err)
 /* One file has one form: the header, which the digest is not of, says neither more nor less than what is used. */
 static int check_minor(const uint8_t *bytes, const struct graph *g, struct err *err)
 {
-	const unsigned minor = load_le16(bytes + 10), used = g->n_groups > 0 ? MINOR_OF_GROUPS : 0;
+	const unsigned minor = load_le16(bytes + 10), used = g->n_groups > 0 || g->has_known ? MINOR_OF_ANSWERS : 0;
 	if (minor == used)
 		return 0;
 	return err_set(err, ERR_INVALID_ARGUMENT, "its format is %d.%u where what is in it is %d.%u", FORMAT_MAJOR,
@@ -130,8 +140,9 @@ static void fill_info(struct bnn_model *model, const struct graph *g)
 	memcpy(model->info.background, g->background, sizeof g->background);
 	model->info.deviation = g->deviation;
 	model->info.deviation_weight = g->deviation_weight;
+	model->info.known = g->has_known ? g->known : known_of_older_files;
 	for (size_t i = 0; i < BNN_REFUSE_SHARES && g->has_answers; i++) {
-		model->info.unknown_cosine[i] = g->unknown_cosine[i];
+		model->info.unknown_cosine[i] = g->has_known ? 0 : g->unknown_cosine[i];
 		model->info.deviations[i] = g->deviations[i];
 	}
 	model->info.n_groups = g->n_groups ? (uint32_t)g->n_groups : 1;

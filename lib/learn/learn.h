@@ -113,7 +113,6 @@ struct learn_answer_constants {
 	bool never; /* a closed world: the class ranked first passes, and unknown has no share of the scores */
 	double metric_temperature; /* T_z, T where a metric ranks; 0: T itself */
 };
-#define LEARN_METRIC_TEMPERATURE 600.0 /* T_z as long as model files do not say it */
 enum { LEARN_TOP_MAX = 10 };
 struct learn_answer {
 	bool passes;  /* cosine of the class ranked first >= its threshold */

@@ -11,6 +11,16 @@ from .schema import BadModel, dtype_name, need
 
 REFUSE_SHARES = 5
 GROUPS_MAX = 16
+KNOWN = {  # constants of Answers of 1.1, all of them or none: the largest value, and whether 0 is possible
+	"near_duplicate": (1, False),
+	"pair_cosine": (1, True),
+	"pair_weight": (1000, True),
+	"class_gap": (1, True),
+	"few_pictures": (1000, True),
+	"metric_temperature": (math.inf, False),
+	"scene_share": (1, True),
+	"scene_cosine": (1, True),
+}
 DEVIATIONS_MAX, DEVIATION_WEIGHT_MAX = 10, 1000
 NAME = re.compile("[A-Za-z0-9._-]{1,128}")  # of a card
 CARD_TEXT_MAX_BYTES = 1 << 16
@@ -132,7 +142,11 @@ def _check_beside(model):
 	check_text(graph.card.text)
 	if graph.HasField("answers"):
 		a = graph.answers
-		check_present(a, "answers")
+		known = any(a.HasField(name) for name in KNOWN)
+		check_present(a, "answers", optional=() if known else KNOWN)
+		for name, (largest, zero) in KNOWN.items() if known else ():
+			value = getattr(a, name)
+			need(0 <= value <= largest and (zero or value > 0), f"{name} is {value}")
 		need(math.isfinite(a.temperature) and a.temperature > 0, f"the temperature is {a.temperature}")
 		need(
 			0 < a.deviation <= 1 and 0 < a.deviation_weight <= DEVIATION_WEIGHT_MAX,
@@ -145,7 +159,7 @@ def _check_beside(model):
 		)
 		s = list(a.unknown_cosine)
 		need(
-			len(s) == REFUSE_SHARES and all(-1 <= x <= 1 for x in s) and s == sorted(s),
+			len(s) == (0 if known else REFUSE_SHARES) and all(-1 <= x <= 1 for x in s) and s == sorted(s),
 			f"the cosines of unknown are {s}",
 		)
 		groups, d = list(a.groups), model.tensors[model.output("features")].shape[2]

@@ -217,7 +217,7 @@ int bench_lessons(int argc, char **argv)
 {
 	static struct bench b = {
 		.constants = {
-			.temperature = 10, .unknown_cosine = 0.2, .metric_temperature = LEARN_METRIC_TEMPERATURE}};
+			.temperature = 10, .unknown_cosine = 0.2, .metric_temperature = 600}};
 	learn_settings_preset(LEARN_DEFAULT, &b.settings);
 	int i = 0;
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Groups of features, format 1.1: what is told of them, which are refused, and that a file says 1.1 just where it has some. */
+/* Answers of format 1.1, groups of features and the constants of *known*: what is told of them, which are refused, and that a
+ * file says 1.1 just where it has some. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,20 @@
 
 enum { D = 20, MINOR_AT = 10 };
 
+static Bnnmodel__Answers *answers(struct make *m)
+{
+	Bnnmodel__Answers *a = make_alloc(m, 1, sizeof *a);
+	bnnmodel__answers__init(a);
+	a->has_temperature = a->has_deviation = a->has_deviation_weight = 1;
+	a->temperature = 7;
+	a->deviation = 0.1;
+	a->deviation_weight = 4;
+	a->n_unknown_cosine = a->n_deviations = BNN_REFUSE_SHARES;
+	a->unknown_cosine = make_alloc(m, BNN_REFUSE_SHARES, sizeof(double));
+	a->deviations = make_alloc(m, BNN_REFUSE_SHARES, sizeof(double));
+	return a;
+}
+
 /* A network of D features whose Answers have these groups. */
 static uint8_t *file_of(size_t n, const uint32_t *groups, size_t *ret_len)
 {
@@ -21,15 +36,7 @@ static uint8_t *file_of(size_t n, const uint32_t *groups, size_t *ret_len)
 	make_init(&m, 5);
 	struct made x = make_conv(&m, make_input(&m, 4, 4), D, (struct window){3, 3, 1, 1, 1, 1, {0}}, 1, true, false);
 	make_features(&m, make_same(&m, OP_L2, make_same(&m, OP_MEAN, x)));
-	Bnnmodel__Answers *a = make_alloc(&m, 1, sizeof *a);
-	bnnmodel__answers__init(a);
-	a->has_temperature = a->has_deviation = a->has_deviation_weight = 1;
-	a->temperature = 7;
-	a->deviation = 0.1;
-	a->deviation_weight = 4;
-	a->n_unknown_cosine = a->n_deviations = BNN_REFUSE_SHARES;
-	a->unknown_cosine = make_alloc(&m, BNN_REFUSE_SHARES, sizeof(double));
-	a->deviations = make_alloc(&m, BNN_REFUSE_SHARES, sizeof(double));
+	Bnnmodel__Answers *a = answers(&m);
 	a->n_groups = n;
 	a->groups = make_alloc(&m, n + 1, sizeof *groups);
 	for (size_t i = 0; i < n; i++)
@@ -70,6 +77,88 @@ static void test_groups_are_told_and_enter_no_id(void **state)
 	assert_memory_equal(ids[0], ids[1], BNN_ID_BYTES);
 }
 
+/* Each constant of *known* by name: present, its value, and one that is out of range. */
+#define KNOWN(X)                                                                                                       \
+	X(near_duplicate, 0.75, 0)                                                                                     \
+	X(pair_cosine, 0.125, 1.5)                                                                                     \
+	X(pair_weight, 0.5, -1)                                                                                        \
+	X(class_gap, 0.0625, -0.5)                                                                                     \
+	X(few_pictures, 2.5, 1001)                                                                                     \
+	X(metric_temperature, 500, 0)                                                                                  \
+	X(scene_share, 0.625, 2)                                                                                       \
+	X(scene_cosine, 0.5, -1)
+
+/* A network with them, the one called `left_out` missing or the one called `bad` out of range (NULL: none is). */
+static uint8_t *known_file(const char *left_out, const char *bad, size_t n_cosines, size_t *ret_len)
+{
+	struct make m;
+	make_init(&m, 5);
+	struct made x = make_conv(&m, make_input(&m, 4, 4), D, (struct window){3, 3, 1, 1, 1, 1, {0}}, 1, true, false);
+	make_features(&m, make_same(&m, OP_L2, make_same(&m, OP_MEAN, x)));
+	Bnnmodel__Answers *a = answers(&m);
+	a->n_unknown_cosine = n_cosines;
+#define SET(name, good, wrong)                                                                                         \
+	a->has_##name = !left_out || strcmp(left_out, #name) != 0;                                                     \
+	a->name = bad && strcmp(bad, #name) == 0 ? (wrong) : (good);
+	KNOWN(SET)
+#undef SET
+	m.graph.answers = a;
+	uint8_t *file = make_file(&m, ret_len);
+	make_deinit(&m);
+	return file;
+}
+
+static void assert_refused(uint8_t *file, size_t len, const char *word)
+{
+	struct bnn_model *model;
+	struct err err = {0};
+	assert_int_equal(bnn_model_from_bytes(file, len, true, &model, &err), -ERR_INVALID_ARGUMENT);
+	if (!strstr(err.text, word))
+		fail_msg("%s", err.text);
+	free(file);
+}
+
+static void test_constants_of_known(void **state)
+{
+	(void)state;
+	struct bnn_model *model;
+	struct err err = {0};
+	size_t len;
+	uint8_t *file = known_file(NULL, NULL, 0, &len);
+	if (bnn_model_from_bytes(file, len, true, &model, &err) != 0)
+		fail_msg("%s", err.text);
+	const struct bnn_known *known = &bnn_model_info(model)->known;
+#define SAME(name, good, wrong) assert_true(known->name == (good));
+	KNOWN(SAME)
+#undef SAME
+	bnn_model_free(model);
+	file[MINOR_AT] = 0;
+	assert_refused(file, len, "1.0 where what is in it is 1.1");
+	file = known_file(NULL, NULL, BNN_REFUSE_SHARES, &len);
+	assert_refused(file, len, "0 cosines");
+#define REFUSED(name, good, wrong)                                                                                     \
+	file = known_file(#name, NULL, 0, &len);                                                                       \
+	assert_refused(file, len, "all must be there, or none");                                                       \
+	file = known_file(NULL, #name, 0, &len);                                                                       \
+	assert_refused(file, len, "out of range");
+	KNOWN(REFUSED)
+#undef REFUSED
+}
+
+/* Of a file that does not say them they are stated ones. */
+static void test_constants_of_older_files(void **state)
+{
+	(void)state;
+	struct bnn_model *model;
+	size_t len;
+	uint8_t *file = file_of(0, NULL, &len);
+	assert_int_equal(bnn_model_from_bytes(file, len, true, &model, NULL), 0);
+	assert_true(bnn_model_info(model)->known.near_duplicate == 0.7);
+	assert_true(bnn_model_info(model)->known.metric_temperature == 600);
+	bnn_model_free(model);
+	free(file);
+}
+
 static void test_what_is_refused(void **state)
 {
 	(void)state;
@@ -99,6 +188,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_groups_are_told_and_enter_no_id),
 		cmocka_unit_test(test_what_is_refused),
+		cmocka_unit_test(test_constants_of_known),
+		cmocka_unit_test(test_constants_of_older_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
