@@ -269,7 +269,8 @@ static int serve(
 	return code;
 }
 
-_Static_assert((int)BNN_GROUPS_MAX == (int)METRIC_GROUPS_MAX, "what a model file may say, a metric can be made of");
+_Static_assert((int)BNN_GROUPS_MAX == (int)METRIC_GROUPS_MAX && (int)BNN_GROUP_FACTOR_MAX == (int)METRIC_FACTOR_MAX,
+	"what a model file may say, a metric can be made of");
 
 /* With a model. */
 static int run_with(
@@ -281,8 +282,10 @@ static int run_with(
 	struct learned_options options = {.config = config, .model_name = info->name, .n_features = info->n_features};
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
 	options.shape.n_groups = info->n_groups;
-	for (size_t g = 0; g < info->n_groups; g++)
+	for (size_t g = 0; g < info->n_groups; g++) {
 		options.shape.width[g] = info->group_width[g];
+		options.shape.factor[g] = info->group_factor[g];
+	}
 	int r = learned_open(&options, &learned, &err);
 	if (r == -ERR_FAILED_PRECONDITION) {
 		struct err found = err;

@@ -2,7 +2,7 @@
 """Makes a network whose features are statistics of several maps of another one: the same weights, a new tail.
 
   python3 -m tools.stages build MODEL.bnn OUT.bnn PART... [--fit FIT.npz] [--name NAME] [--card CARD.md]
-           [--answers ANSWERS.json]
+           [--answers ANSWERS.json [--factor 1.5]]
   python3 -m tools.stages fit MODEL.bnn PICTURES FIT.npz PART... [--engine bnnd-features] [--shrink 0.1] [--most 10000]
 
 A PART is MAP:mean or MAP:deviation, with :scaled or :whitened behind it (`last`: scaled, others: whitened), with =WEIGHT
@@ -14,7 +14,8 @@ their held-out part where they come with one): it needs what tools.train needs. 
 classes, a channel. Without --fit parts are neither centred nor scaled. Way and weight of a part are no matter of fit.
 
 The new file has no prior, and no answers but those of --answers (models/answers.json's entry of its name, which
-`tools.fit_answers --write` puts there), with the groups of these parts. Without --card it says where it comes from.
+`tools.fit_answers --write` puts there), with the groups of these parts and --factor
+for that of `last`. Without --card it says where it comes from.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import numpy as np
 
 from tools import cycles, datasets
 from tools.bnnfile import BadModel, feature_id, read, tail, write
+from tools.bnnfile.check import FACTOR_MAX
 from tools.train import command
 
 SHRINK = 0.1  # weight of the identity in the within-class scatter
@@ -40,7 +42,7 @@ def build(a):
 		take_fit(a.parts, np.load(a.fit))
 	answers = json.loads(a.answers.read_text())[a.name] if a.answers else None
 	text = a.card.read_text() if a.card else described(model, a)
-	made = tail.with_tail(model, a.parts, a.name, text, answers)
+	made = tail.with_tail(model, a.parts, a.name, text, answers, a.factor)
 	size = write(a.out, made)
 	print(f"{a.out}: {size} bytes, {sum(tail.widths(model, a.parts))} features, feature_id {feature_id(made)}")
 	print("\n".join(cycles.rows(made)))
@@ -117,6 +119,7 @@ def main(argv=None):
 	b.add_argument("--name")
 	b.add_argument("--card", type=pathlib.Path)
 	b.add_argument("--answers", type=pathlib.Path)
+	b.add_argument("--factor", type=command.number(float, 1 / FACTOR_MAX, FACTOR_MAX), default=tail.FACTOR)
 	f = commands.add_parser("fit")
 	f.set_defaults(run=fit)
 	f.add_argument("model", type=pathlib.Path)

@@ -17,7 +17,7 @@ int learned_open(const struct learned_options *options, struct learned **ret_lea
 	learned->config = options->config;
 	learned->d = options->n_features;
 	learned->history = mem_zalloc(SNAPSHOT_HISTORY, sizeof *learned->history);
-	const struct metric_shape one_group = {.n_groups = 1, .width = {learned->d}};
+	const struct metric_shape one_group = {.n_groups = 1, .width = {learned->d}, .factor = {1}};
 	ranking_init(&learned->ranking, config_no_metric(options->config) ? LEARN_CWR : options->config->learner.method,
 		options->shape.n_groups > 0 ? &options->shape : &one_group);
 	learn_row_format(options->config->learner.width, learned->d, learned->row_format, sizeof learned->row_format);

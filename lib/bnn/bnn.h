@@ -21,6 +21,7 @@ enum {
 	BNN_ARENA_MAX_BYTES = 256 << 20,
 	BNN_FEATURES_MAX = 8192,
 	BNN_GROUPS_MAX = 16,
+	BNN_GROUP_FACTOR_MAX = 1 << 10,
 };
 #define BNN_OPERATIONS_MAX 20000000000ull /* multiply-adds, binary ones included, of one forward pass */
 
@@ -43,6 +44,7 @@ struct bnn_info {
 	uint32_t n_features;
 	uint32_t n_groups; /* of features, one behind the other, for who learns their covariance: at least 1 */
 	uint32_t group_width[BNN_GROUPS_MAX];     /* their sum is n_features */
+	double group_factor[BNN_GROUPS_MAX];      /* each in the sum of the groups: 1 where the file does not say it */
 	uint8_t feature_id[BNN_ID_BYTES];         /* binds learned state: equal ids, equal features */
 	bool has_answers;                         /* the constants of Answers: */
 	double temperature;                       /* T */

@@ -247,6 +247,14 @@ static bool known_ok(const struct bnn_known *k)
 	       is_cosine(k->scene_share) && is_cosine(k->scene_cosine);
 }
 
+static bool group_factors_ok(const struct graph *g)
+{
+	bool ok = g->n_group_factors == 0 || g->n_group_factors == g->n_groups;
+	for (size_t i = 0; i < g->n_group_factors && ok; i++)
+		ok = g->group_factors[i] >= 1.0 / BNN_GROUP_FACTOR_MAX && g->group_factors[i] <= BNN_GROUP_FACTOR_MAX;
+	return ok;
+}
+
 static int check_answers(const struct graph *g, struct err *err)
 {
 	const size_t n_cosines = g->has_known ? 0 : BNN_REFUSE_SHARES;
@@ -266,6 +274,10 @@ static int check_answers(const struct graph *g, struct err *err)
 	if (!groups_ok(g))
 		return err_set(err, ERR_INVALID_ARGUMENT,
 			"answers: at most %d groups of features, all of them together, are possible", BNN_GROUPS_MAX);
+	if (!group_factors_ok(g))
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			"answers: as many factors as groups, each 1/%d to %d, are possible", BNN_GROUP_FACTOR_MAX,
+			BNN_GROUP_FACTOR_MAX);
 	return 0;
 }
 

@@ -20,7 +20,8 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 		fprintf(out, "%02x", i->feature_id[k]);
 	fputs("\ngroups     ", out);
 	for (size_t k = 0; k < i->n_groups; k++)
-		fprintf(out, " %u", i->group_width[k]);
+		fprintf(out, i->group_factor[k] == 1 ? " %u" : " %u (factor %.4g)", i->group_width[k],
+			i->group_factor[k]);
 	fprintf(out, "\nkernels     %s\n", i->kernels);
 	fprintf(out, "work        %.1f M multiply-adds of floats, %.1f M of bits\n", (double)i->multiply_adds / 1e6,
 		(double)i->binary_multiply_adds / 1e6);

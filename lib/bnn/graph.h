@@ -143,6 +143,8 @@ struct graph {
 	struct bnn_known known;
 	size_t n_groups; /* 0: the features are one */
 	const uint32_t *groups;
+	size_t n_group_factors; /* 0: each is 1 */
+	const double *group_factors;
 	bool has_covariance, has_between;
 	uint32_t covariance, between;
 	void *message; /* owns the strings and arrays above */

@@ -432,6 +432,8 @@ static int read_rest(const Bnnmodel__Graph *m, const struct id_map *map, struct 
 		g->unknown_cosine = m->answers->unknown_cosine;
 		g->n_groups = m->answers->n_groups;
 		g->groups = m->answers->groups;
+		g->n_group_factors = m->answers->n_group_factors;
+		g->group_factors = m->answers->group_factors;
 		int r = read_known(m->answers, g, err);
 		if (r)
 			return r;

@@ -23,7 +23,7 @@ enum {
 	HEADER_BYTES = 64,
 	FORMAT_MAJOR = 1,
 	FORMAT_MINOR = 1,
-	MINOR_OF_ANSWERS = 1, /* their groups, and the constants of *known* */
+	MINOR_OF_ANSWERS = 1, /* their groups with factors, and the constants of *known* */
 	DIGEST_AT = 32,
 	KERNEL_NAMES_BYTES = 160,
 };
@@ -71,10 +71,15 @@ static int check_format(const uint8_t *bytes, size_t len_bytes, struct err *err)
 	return 0;
 }
 
+static bool uses_1_1(const struct graph *g)
+{
+	return g->n_groups > 0 || g->n_group_factors > 0 || g->has_known;
+}
+
 /* One file has one form: the header, which the digest is not of, says neither more nor less than what is used. */
 static int check_minor(const uint8_t *bytes, const struct graph *g, struct err *err)
 {
-	const unsigned minor = load_le16(bytes + 10), used = g->n_groups > 0 || g->has_known ? MINOR_OF_ANSWERS : 0;
+	const unsigned minor = load_le16(bytes + 10), used = uses_1_1(g) ? MINOR_OF_ANSWERS : 0;
 	if (minor == used)
 		return 0;
 	return err_set(err, ERR_INVALID_ARGUMENT, "its format is %d.%u where what is in it is %d.%u", FORMAT_MAJOR,
@@ -147,8 +152,11 @@ static void fill_info(struct bnn_model *model, const struct graph *g)
 	}
 	model->info.n_groups = g->n_groups ? (uint32_t)g->n_groups : 1;
 	model->info.group_width[0] = model->info.n_features;
-	for (size_t i = 0; i < g->n_groups; i++)
+	model->info.group_factor[0] = 1;
+	for (size_t i = 0; i < g->n_groups; i++) {
 		model->info.group_width[i] = g->groups[i];
+		model->info.group_factor[i] = g->n_group_factors ? g->group_factors[i] : 1;
+	}
 	graph_feature_id(g, model->info.feature_id);
 }
 

@@ -23,12 +23,15 @@ enum {
 	METRIC_GROUPS_MAX = 16,
 	METRIC_CLASS_PICTURES_MAX = 1 << 19,
 	METRIC_PICTURES_MAX = 1 << 24,
+	METRIC_FACTOR_MAX = 1 << 10,
 };
 
-/* How the d values of a feature fall into groups, one behind the other. */
+/* How the d values of a feature fall into groups, one behind the other. A factor says what its group counts in the sum of
+ * the groups: groups may tell the same thing several times. Rows depend on it, the state does not; nor do class means. */
 struct metric_shape {
-	size_t n_groups;                 /* 1..METRIC_GROUPS_MAX */
-	size_t width[METRIC_GROUPS_MAX]; /* each >= 1; their sum is d <= LEARN_FEATURES_MAX */
+	size_t n_groups;                  /* 1..METRIC_GROUPS_MAX */
+	size_t width[METRIC_GROUPS_MAX];  /* each >= 1; their sum is d <= LEARN_FEATURES_MAX */
+	double factor[METRIC_GROUPS_MAX]; /* each 1 / METRIC_FACTOR_MAX..METRIC_FACTOR_MAX */
 };
 size_t metric_shape_features(const struct metric_shape *shape); /* d */
 

@@ -137,11 +137,12 @@ static inline double right_side(const struct solver *solver, size_t j, size_t i)
 	return j == 0 ? solver->total[i] : solver->metric->classes[j - 1].sum[i];
 }
 
-/* One group's part, d values from `at` on, of the n directions from `first` on; adds s' A^-1 s of each to squares. */
+/* One group's part, d values from `at` on, of the n directions from `first` on; adds a s' A^-1 s of each to squares. */
 static void solve_group(struct solver *solver, size_t g, size_t at, size_t first, size_t n, double squares[LANES])
 {
 	const struct cholesky *factor = &solver->factor[g];
 	const size_t width = solver->metric->shape.width[g], d = solver->metric->d;
+	const double a = solver->metric->shape.factor[g];
 	double *x = solver->scratch;
 	memset(x, 0, factor->padded * LANES * sizeof *x);
 	for (size_t lane = 0; lane < n; lane++)
@@ -150,11 +151,11 @@ static void solve_group(struct solver *solver, size_t g, size_t at, size_t first
 	cholesky_forward(factor, x);
 	for (size_t i = 0; i < width; i++)
 		for (size_t lane = 0; lane < LANES; lane++)
-			squares[lane] += x[i * LANES + lane] * x[i * LANES + lane];
+			squares[lane] += a * (x[i * LANES + lane] * x[i * LANES + lane]);
 	cholesky_backward(factor, x);
 	for (size_t lane = 0; lane < n; lane++)
 		for (size_t i = 0; i < width; i++)
-			solver->x[lane * d + at + i] = x[i * LANES + lane];
+			solver->x[lane * d + at + i] = a * x[i * LANES + lane];
 }
 
 /* Without a metric a direction is the sum itself. */

@@ -38,7 +38,9 @@ struct metric *metric_new(const struct metric_shape *shape)
 	metric->shape.n_groups = shape->n_groups;
 	for (size_t g = 0; g < shape->n_groups; g++) {
 		REQUIRE(shape->width[g] >= 1 && shape->width[g] <= LEARN_FEATURES_MAX);
+		REQUIRE(shape->factor[g] >= 1.0 / METRIC_FACTOR_MAX && shape->factor[g] <= METRIC_FACTOR_MAX);
 		metric->shape.width[g] = shape->width[g];
+		metric->shape.factor[g] = shape->factor[g];
 		metric->within[g] = mem_zalloc(metric_triangle(shape->width[g]), sizeof *metric->within[g]);
 	}
 	metric->d = metric_shape_features(shape);

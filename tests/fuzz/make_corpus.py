@@ -408,6 +408,7 @@ def grouped(blob):
 	model = parse(blob)
 	d = model.tensors[model.output("features")].shape[2]
 	model.graph.answers.groups.extend((d - 3, 3))
+	model.graph.answers.group_factors.extend((1.5, 1))
 	return serialize(model)
 
 

@@ -88,10 +88,13 @@ class Tail(unittest.TestCase):
 
 	def test_groups(self):
 		"""Neighbours of one map are a group; parts of one map that stand apart are not."""
-		self.assertEqual(tail.groups(self.model, self.parts), [32, 64, 8])
-		self.assertEqual(tail.groups(self.model, [self.parts[i] for i in (1, 0, 2)]), [32, 32, 32])
+		self.assertEqual(tail.groups(self.model, self.parts), [("last", 32), ("bin1.prelu", 64), ("dw", 8)])
+		self.assertEqual([w for _, w in tail.groups(self.model, [self.parts[i] for i in (1, 0, 2)])], [32, 32, 32])
 		new = tail.with_tail(self.model, self.parts, "new", answers=CONSTANTS)
 		self.assertEqual(list(new.graph.answers.groups), [32, 64, 8])
+		self.assertEqual(list(new.graph.answers.group_factors), [1.5, 1, 1])
+		one = tail.with_tail(self.model, self.parts[:1], "new", answers=CONSTANTS)
+		self.assertEqual((list(one.graph.answers.groups), list(one.graph.answers.group_factors)), ([32], []))
 
 	def test_ways(self):
 		for text, way in (("last:mean", "scaled"), ("last:mean:whitened=2", "whitened"), ("dw:mean", "whitened")):
@@ -158,10 +161,11 @@ class Command(unittest.TestCase):
 	def test_build(self):
 		out, answers = self.folder / "new-1.bnn", self.folder / "answers.json"
 		answers.write_text(json.dumps({"new-1": CONSTANTS}))
-		said = self.run_stages("build", TINY, out, *PARTS, "--answers", answers)
+		said = self.run_stages("build", TINY, out, *PARTS, "--answers", answers, "--factor", 2)
 		model = read(out)
 		self.assertIn(f"104 features, feature_id {feature_id(model)}", said)
 		self.assertEqual(model.graph.answers.temperature, 9)
+		self.assertEqual(list(model.graph.answers.group_factors), [2, 1, 1])
 		self.assertEqual(model.graph.card.name, "new-1")
 		self.assertIn("bin1.prelu:deviation 0.25", model.graph.card.text)
 		want = tail.with_tail(read(TINY), [tail.part(p) for p in PARTS], "other")

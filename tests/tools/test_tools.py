@@ -12,6 +12,7 @@ Reproduction of photo96-1 and Golden need BNND_SHARED_DATA and are skipped witho
 
 import hashlib
 import json
+import math
 import os
 import pathlib
 import struct
@@ -50,6 +51,12 @@ FEATURE_IDS = {
 TRAINED = {name: ROOT / "models" / f"{name}.bnn" for name in make_features.TRAINED}
 SHIPPED = {FIRST.stem: FIRST, **TRAINED}
 PATHS = {"tiny": TINY, "stages": STAGES, "odd": ODD, **SHIPPED}
+
+
+def grouped(graph, groups, factors):
+	"""These features fall into groups, each with a factor."""
+	graph.answers.groups.extend(groups)
+	graph.answers.group_factors.extend(factors)
 
 
 def golden_folder():
@@ -146,10 +153,11 @@ class Container(unittest.TestCase):
 	def test_the_minor_number_says_what_is_used(self):
 		model = read(TINY)
 		d = model.tensors[model.output("features")].shape[2]
-		model.graph.answers.groups.extend((d - 2, 2))
+		grouped(model.graph, (d - 2, 2), (1.5, 1))
 		blob = serialize(model)
 		self.assertEqual(blob[8:12], bytes([1, 0, 1, 0]))
-		self.assertEqual(list(parse(blob).graph.answers.groups), [d - 2, 2])
+		answers = parse(blob).graph.answers
+		self.assertEqual((list(answers.groups), list(answers.group_factors)), ([d - 2, 2], [1.5, 1]))
 		for wrong in (blob[:10] + bytes(2) + blob[12:], TINY.read_bytes()[:10] + b"\x01\0" + TINY.read_bytes()[12:]):
 			with self.assertRaisesRegex(BadModel, "what is in it is"):
 				parse(wrong)
@@ -232,6 +240,9 @@ class Container(unittest.TestCase):
 		d = read(TINY).tensors[read(TINY).output("features")].shape[2]
 		for groups in ((d + 1,), (d, 0), (d - 1,), (1,) * 16 + (d - 16,)):
 			self.refuse("groups of", lambda g, groups=groups: g.answers.groups.extend(groups))
+		for factors in ((1,), (1, 1, 1), (1, 0), (-1, 1), (1, 1025), (1, math.nan), (math.inf, 1)):
+			self.refuse("factors of 2 groups", lambda g, factors=factors: grouped(g, (d - 2, 2), factors))
+		self.refuse("factors of 0 groups", lambda g: grouped(g, (), (1,)))
 		self.refuse("answers lacks pair_cosine", lambda g: setattr(g.answers, "near_duplicate", 0.7))
 		self.refuse("scene_share is 2", lambda g: self.say_known(g, scene_share=2))
 		self.refuse("metric_temperature is 0", lambda g: self.say_known(g, metric_temperature=0))
@@ -405,7 +416,7 @@ class Reproduction(unittest.TestCase):
 		same = feature_id(model)
 		graph = model.graph
 		graph.card.text, graph.answers.temperature = "another", 1
-		graph.answers.groups.extend((3, 1))
+		grouped(graph, (3, 1), (1.5, 1))
 		graph.ClearField("prior")
 		for op in graph.ops:
 			op.name = "x"

@@ -87,17 +87,18 @@ def factor_all(widths, classes, nu):
 	return factors if factors and all(factors) else None
 
 
-def directions(widths, classes):
-	"""(x, length) of the sum of all classes, then of each class, whose row is length x; and whether they are means."""
+def directions(widths, weights, classes):
+	"""(x, length) of the sum of all classes, then of each class, whose row is length x; and whether they are means. weights: a of each
+	group, which means do not see."""
 	nu = sum(len(q) for q in classes) - len(classes)
 	factors, out = factor_all(widths, classes, nu), []
 	sums = [q.astype(np.int64).sum(0) for q in classes]
 	for s in [sum(sums, np.zeros(sum(widths), np.int64)), *sums]:
 		at, x, squares = 0, [], []
-		for width, factor in zip(widths, factors, strict=True) if factors else ():
+		for width, a, factor in zip(widths, weights, factors, strict=True) if factors else ():
 			y = forward(*factor, s[at : at + width])
-			squares.append(y * y)
-			x.append(backward(*factor, y))
+			squares.append(a * (y * y))
+			x.append(a * backward(*factor, y))
 			at += width
 		x = np.concatenate(x) if factors else s.astype(np.float64)
 		total = in_order(np.concatenate(squares) if factors else x * x)
@@ -157,9 +158,10 @@ def history(rng):
 	return widths, events + [(ids[9], 1, classes[9][:2]), (ids[6], 1, classes[7])]
 
 
-def simple(widths, counts, **options):
+def simple(widths, counts, weights=None, **options):
 	def make(rng):
-		return widths, added(range(1, len(counts) + 1), pictures(rng, widths, len(counts), counts, **options))
+		made = widths, added(range(1, len(counts) + 1), pictures(rng, widths, len(counts), counts, **options))
+		return (*made, weights) if weights else made
 
 	return make
 
@@ -211,6 +213,8 @@ CASES = {
 	"one-scene": one_scene,
 	"nothing": lambda rng: ([4, 4], []),
 	"stages": simple([512, 512, 256, 128], [5, 3, 4]),
+	"factors": simple([12, 8, 4, 2], [4, 1, 6, 2, 3], weights=[1.5, 1.0, 1024.0, 1 / 1024]),
+	"factors-of-means": simple([8, 8], [1, 1, 1], weights=[1.5, 1.0]),
 }
 
 
@@ -229,13 +233,15 @@ def state_after(events, d):
 
 
 def case_bytes(make, rng):
-	widths, events = make(rng)
+	widths, events, *given = make(rng)
+	weights = given[0] if given else [1.0] * len(widths)
 	d = sum(widths)
-	out = [b"BNMV", struct.pack(f"<{len(widths) + 2}I", len(widths), *widths, len(events))]
+	out = [b"BNMV", struct.pack(f"<{len(widths) + 1}I", len(widths), *widths)]
+	out.append(struct.pack(f"<{len(widths)}dI", *weights, len(events)))
 	for class_id, sign, q in events:
 		out += [struct.pack("<IiI", class_id, sign, len(q)), q.tobytes()]
 	state = state_after(events, d)
-	((V, _), *found), are_means = directions(widths, list(state.values()))
+	((V, _), *found), are_means = directions(widths, weights, list(state.values()))
 	rows = [publish(V, x, length) for x, length in found]
 	out += [struct.pack("<2I", are_means, len(state)), V.astype("<f8").tobytes()]
 	for class_id, (x, length), (share, F, factor) in zip(state, found, rows, strict=True):

@@ -150,14 +150,25 @@ class Builder:
 	def card(self, name, text):
 		self.graph.card.name, self.graph.card.text = name, text
 
-	def answers(self, temperature, unknown_cosine, deviations, deviation, deviation_weight, groups=(), **known):
-		"""groups: widths of the groups that the features fall into; of none: one of all. known: all of KNOWN, and then no
-		unknown_cosine, or nothing."""
+	def answers(
+		self,
+		temperature,
+		unknown_cosine,
+		deviations,
+		deviation,
+		deviation_weight,
+		groups=(),
+		group_factors=(),
+		**known,
+	):
+		"""groups: widths of the groups that the features fall into; of none: one of all. group_factors: as many; of
+		none: each is 1. known: all of KNOWN, and then no unknown_cosine, or nothing."""
 		answers = self.graph.answers
 		answers.temperature, answers.deviation, answers.deviation_weight = temperature, deviation, deviation_weight
 		answers.unknown_cosine.extend(unknown_cosine)
 		answers.deviations.extend(deviations)
 		answers.groups.extend(groups)
+		answers.group_factors.extend(group_factors)
 		for name, value in known.items():
 			setattr(answers, name, value)
 

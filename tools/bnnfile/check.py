@@ -11,6 +11,7 @@ from .schema import BadModel, dtype_name, need
 
 REFUSE_SHARES = 5
 GROUPS_MAX = 16
+FACTOR_MAX = 1024
 KNOWN = {  # constants of Answers of 1.1, all of them or none: the largest value, and whether 0 is possible
 	"near_duplicate": (1, False),
 	"pair_cosine": (1, True),
@@ -166,6 +167,11 @@ def _check_beside(model):
 		need(
 			not groups or (len(groups) <= GROUPS_MAX and min(groups) > 0 and sum(groups) == d),
 			f"the groups of {d} features are {groups}",
+		)
+		factors = list(a.group_factors)
+		need(
+			not factors or len(factors) == len(groups) and all(1 / FACTOR_MAX <= x <= FACTOR_MAX for x in factors),
+			f"the factors of {len(groups)} groups are {factors}",
 		)
 	if graph.HasField("prior"):
 		d = model.tensors[model.output("features")].shape[2]

@@ -105,7 +105,8 @@ def store(array, dtype):
 
 def _minor(graph):
 	"""The format's minor number: 1 just where a field of 1.1 is used."""
-	return int(len(graph.answers.groups) > 0 or any(graph.answers.HasField(name) for name in check.KNOWN))
+	a = graph.answers
+	return int(len(a.groups) > 0 or len(a.group_factors) > 0 or any(a.HasField(name) for name in check.KNOWN))
 
 
 def serialize(model):

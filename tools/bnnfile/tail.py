@@ -21,6 +21,7 @@ from .schema import BadModel, dtype_name, need, proto
 LAST = "last"  # the map whose mean the model's own features are made of
 STATISTICS = ("mean", "deviation")
 WAYS = ("scaled", "whitened")
+FACTOR = 1.5  # of the last map's group in the sum of the groups: the others tell the same thing several times
 
 
 @dataclasses.dataclass
@@ -57,12 +58,16 @@ def part(text):
 	return Part(where, statistic, way or ("scaled" if where == LAST else "whitened"), number)
 
 
-def with_tail(model, parts, name, text="", answers=None):
+def with_tail(model, parts, name, text="", answers=None, factor=FACTOR):
 	"""A new Model. A prior of the old one's features is left out, and so are its answers: the features are others. The
-	new answers, keywords of Builder.answers, get the groups of these features."""
+	new answers, keywords of Builder.answers, get the groups of these features, the last map's with this factor."""
 	g, made = _with_statistics(model, parts)
 	g.output(_joined(g, [_scaled(g, made[p.name], p) for p in parts]))
-	return _finished(g, name, text, answers and {"groups": groups(model, parts), **answers})
+	if answers:
+		named, found = zip(*groups(model, parts), strict=True)
+		factors = [factor if name == LAST else 1 for name in named] if len(named) > 1 else []
+		answers = {**answers, "groups": found, "group_factors": factors}
+	return _finished(g, name, text, answers)
 
 
 def with_statistics(model, parts, name="statistics"):
@@ -73,9 +78,9 @@ def with_statistics(model, parts, name="statistics"):
 
 
 def groups(model, parts):
-	"""Widths of the groups of the head."""
+	"""(map, width) of each group of the head."""
 	each = zip(parts, widths(model, parts), strict=True)
-	return [sum(width for _, width in group) for _, group in itertools.groupby(each, lambda one: one[0].map)]
+	return [(name, sum(width for _, width in g)) for name, g in itertools.groupby(each, lambda one: one[0].map)]
 
 
 def widths(model, parts):

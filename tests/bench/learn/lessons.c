@@ -215,9 +215,7 @@ static void answer_all(const struct bench *b, const char *asked_path, const char
 
 int bench_lessons(int argc, char **argv)
 {
-	static struct bench b = {
-		.constants = {
-			.temperature = 10, .unknown_cosine = 0.2, .metric_temperature = 600}};
+	static struct bench b = {.constants = {.temperature = 10, .unknown_cosine = 0.2, .metric_temperature = 600}};
 	learn_settings_preset(LEARN_DEFAULT, &b.settings);
 	int i = 0;
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -227,7 +225,7 @@ int bench_lessons(int argc, char **argv)
 	argv += i + 1;
 	bench_read(argv[0], "BNQX", &b.q);
 	if (b.settings.method != LEARN_CWR)
-		b.metric = metric_new(&(struct metric_shape){.n_groups = 1, .width = {b.q.shape[0]}});
+		b.metric = metric_new(&(struct metric_shape){.n_groups = 1, .width = {b.q.shape[0]}, .factor = {1}});
 	FILE *lessons = fopen(argv[1], "r");
 	if (!lessons)
 		bench_die("cannot open %s", argv[1]);

@@ -391,8 +391,8 @@ uint8_t *make_file(const struct make *m, size_t *ret_len_bytes)
 		"\x1a",
 		8);
 	store_le16(file + 8, 1);
-	store_le16(file + 10,
-		m->graph.answers && (m->graph.answers->n_groups > 0 || m->graph.answers->has_near_duplicate));
+	const Bnnmodel__Answers *a = m->graph.answers;
+	store_le16(file + 10, a && (a->n_groups > 0 || a->n_group_factors > 0 || a->has_near_duplicate));
 	store_le32(file + 12, (uint32_t)graph);
 	store_le64(file + 16, m->data_bytes);
 	bnnmodel__graph__pack(&m->graph, file + 64);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,12 @@
 #include "tests/unit/bnn/make_model.h"
 
 enum { D = 20, MINOR_AT = 10 };
+
+struct said {
+	size_t n, n_factors;
+	uint32_t groups[BNN_GROUPS_MAX + 1];
+	double factors[BNN_GROUPS_MAX + 1];
+};
 
 static Bnnmodel__Answers *answers(struct make *m)
 {
@@ -29,52 +36,60 @@ static Bnnmodel__Answers *answers(struct make *m)
 	return a;
 }
 
-/* A network of D features whose Answers have these groups. */
-static uint8_t *file_of(size_t n, const uint32_t *groups, size_t *ret_len)
+/* A network of D features whose Answers say this. */
+static uint8_t *file_of(const struct said *said, size_t *ret_len)
 {
 	struct make m;
 	make_init(&m, 5);
 	struct made x = make_conv(&m, make_input(&m, 4, 4), D, (struct window){3, 3, 1, 1, 1, 1, {0}}, 1, true, false);
 	make_features(&m, make_same(&m, OP_L2, make_same(&m, OP_MEAN, x)));
 	Bnnmodel__Answers *a = answers(&m);
-	a->n_groups = n;
-	a->groups = make_alloc(&m, n + 1, sizeof *groups);
-	for (size_t i = 0; i < n; i++)
-		a->groups[i] = groups[i];
+	a->n_groups = said->n;
+	a->groups = make_alloc(&m, 1, sizeof said->groups);
+	memcpy(a->groups, said->groups, sizeof said->groups);
+	a->n_group_factors = said->n_factors;
+	a->group_factors = make_alloc(&m, 1, sizeof said->factors);
+	memcpy(a->group_factors, said->factors, sizeof said->factors);
 	m.graph.answers = a;
 	uint8_t *file = make_file(&m, ret_len);
 	make_deinit(&m);
 	return file;
 }
 
-static void test_groups_are_told_and_enter_no_id(void **state)
+static void test_what_is_said_is_told_and_enters_no_id(void **state)
 {
 	(void)state;
-	static const uint32_t groups[] = {12, 1, 7};
-	uint8_t ids[2][BNN_ID_BYTES];
-	for (size_t n = 0; n <= 3; n += 3) {
+	static const struct said all[] = {
+		{0},
+		{.n = 3, .groups = {12, 1, 7}},
+		{.n = 3, .groups = {12, 1, 7}, .n_factors = 3, .factors = {1.5, 1, BNN_GROUP_FACTOR_MAX}},
+	};
+	enum { N = sizeof all / sizeof *all };
+	uint8_t ids[N][BNN_ID_BYTES];
+	for (size_t k = 0; k < N; k++) {
 		struct bnn_model *model;
 		struct err err = {0};
 		size_t len;
-		uint8_t *file = file_of(n, groups, &len);
-		assert_int_equal(file[MINOR_AT], n > 0);
+		uint8_t *file = file_of(&all[k], &len);
+		assert_int_equal(file[MINOR_AT], k > 0);
 		if (bnn_model_from_bytes(file, len, true, &model, &err) != 0)
 			fail_msg("%s", err.text);
 		const struct bnn_info *info = bnn_model_info(model);
-		assert_int_equal(info->n_groups, n ? n : 1);
-		for (size_t i = 0; i < n; i++)
-			assert_int_equal(info->group_width[i], groups[i]);
-		if (n == 0)
-			assert_int_equal(info->group_width[0], D); /* an old file: one group */
-		memcpy(ids[n > 0], info->feature_id, BNN_ID_BYTES);
+		assert_int_equal(info->n_groups, all[k].n ? all[k].n : 1);
+		for (size_t i = 0; i < info->n_groups; i++) {
+			assert_int_equal(
+				info->group_width[i], all[k].n ? all[k].groups[i] : D); /* an old file: one group */
+			assert_true(info->group_factor[i] == (all[k].n_factors ? all[k].factors[i] : 1));
+		}
+		memcpy(ids[k], info->feature_id, BNN_ID_BYTES);
 		bnn_model_free(model);
 		file[MINOR_AT] ^= 1;
 		assert_int_equal(bnn_model_from_bytes(file, len, true, &model, &err), -ERR_INVALID_ARGUMENT);
 		assert_non_null(
-			strstr(err.text, n ? "1.0 where what is in it is 1.1" : "1.1 where what is in it is 1.0"));
+			strstr(err.text, k ? "1.0 where what is in it is 1.1" : "1.1 where what is in it is 1.0"));
+		assert_memory_equal(ids[k], ids[0], BNN_ID_BYTES);
 		free(file);
 	}
-	assert_memory_equal(ids[0], ids[1], BNN_ID_BYTES);
 }
 
 /* Each constant of *known* by name: present, its value, and one that is out of range. */
@@ -151,7 +166,7 @@ static void test_constants_of_older_files(void **state)
 	(void)state;
 	struct bnn_model *model;
 	size_t len;
-	uint8_t *file = file_of(0, NULL, &len);
+	uint8_t *file = file_of(&(struct said){0}, &len);
 	assert_int_equal(bnn_model_from_bytes(file, len, true, &model, NULL), 0);
 	assert_true(bnn_model_info(model)->known.near_duplicate == 0.7);
 	assert_true(bnn_model_info(model)->known.metric_temperature == 600);
@@ -163,22 +178,32 @@ static void test_what_is_refused(void **state)
 {
 	(void)state;
 	static const struct {
-		size_t n;
-		uint32_t groups[BNN_GROUPS_MAX + 1];
+		struct said said;
+		const char *why;
 	} bad[] = {
-		{1, {D - 1}},
-		{1, {D + 1}},
-		{2, {D, 0}},
-		{3, {D, UINT32_MAX, 1}},
-		{BNN_GROUPS_MAX + 1, {4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+		{{.n = 1, .groups = {D - 1}}, "at most 16 groups"},
+		{{.n = 1, .groups = {D + 1}}, "at most 16 groups"},
+		{{.n = 2, .groups = {D, 0}}, "at most 16 groups"},
+		{{.n = 3, .groups = {D, UINT32_MAX, 1}}, "at most 16 groups"},
+		{{.n = BNN_GROUPS_MAX + 1, .groups = {4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+			"at most 16 groups"},
+		{{.n_factors = 1, .factors = {1}}, "as many factors as groups"},
+		{{.n = 2, .groups = {8, 12}, .n_factors = 1, .factors = {1}}, "as many factors as groups"},
+		{{.n = 1, .groups = {D}, .n_factors = 2, .factors = {1, 1}}, "as many factors as groups"},
+		{{.n = 2, .groups = {8, 12}, .n_factors = 2, .factors = {1, 0}}, "each 1/1024 to 1024"},
+		{{.n = 2, .groups = {8, 12}, .n_factors = 2, .factors = {-1, 1}}, "each 1/1024 to 1024"},
+		{{.n = 2, .groups = {8, 12}, .n_factors = 2, .factors = {1, 1025}}, "each 1/1024 to 1024"},
+		{{.n = 2, .groups = {8, 12}, .n_factors = 2, .factors = {1, INFINITY}}, "not a finite number"},
+		{{.n = 2, .groups = {8, 12}, .n_factors = 2, .factors = {NAN, 1}}, "not a finite number"},
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct bnn_model *model;
 		struct err err = {0};
 		size_t len;
-		uint8_t *file = file_of(bad[i].n, bad[i].groups, &len);
+		uint8_t *file = file_of(&bad[i].said, &len);
 		assert_int_equal(bnn_model_from_bytes(file, len, true, &model, &err), -ERR_INVALID_ARGUMENT);
-		assert_non_null(strstr(err.text, "at most 16 groups"));
+		if (!strstr(err.text, bad[i].why))
+			fail_msg("%zu: %s", i, err.text);
 		free(file);
 	}
 }
@@ -186,7 +211,7 @@ static void test_what_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_groups_are_told_and_enter_no_id),
+		cmocka_unit_test(test_what_is_said_is_told_and_enters_no_id),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_constants_of_known),
 		cmocka_unit_test(test_constants_of_older_files),

@@ -26,8 +26,10 @@ static const struct change_guard plain;
 
 static void open_state(void)
 {
-	struct learned_options options = {
-		.config = &config, .model_name = "tiny", .n_features = D, .shape = {.n_groups = 2, .width = {16, 8}}};
+	struct learned_options options = {.config = &config,
+		.model_name = "tiny",
+		.n_features = D,
+		.shape = {.n_groups = 2, .width = {16, 8}, .factor = {1.5, 1}}};
 	struct err err;
 	memset(options.feature_id, 7, sizeof options.feature_id);
 	if (learned_open(&options, &learned, &err) < 0)

@@ -14,7 +14,7 @@
 #include "lib/learn/metric.h"
 
 enum { D = 23, N = 40, N_CLASSES = 6 };
-static const struct metric_shape shape = {.n_groups = 4, .width = {9, 1, 12, 1}};
+static const struct metric_shape shape = {.n_groups = 4, .width = {9, 1, 12, 1}, .factor = {1.5, 1, 0.75, 1}};
 
 static int8_t draw(uint64_t *seed)
 {
@@ -186,7 +186,7 @@ static void test_many_pictures_at_the_ends_do_not_overflow(void **state)
 {
 	(void)state;
 	enum { WIDTH = 3, ONCE = 1 << 17, N_ENDS = 200 };
-	const struct metric_shape narrow = {.n_groups = 1, .width = {WIDTH}};
+	const struct metric_shape narrow = {.n_groups = 1, .width = {WIDTH}, .factor = {1}};
 	int8_t *q = malloc(ONCE * WIDTH);
 	for (size_t k = 0; k < ONCE; k++) {
 		q[k * WIDTH] = 127;
@@ -285,7 +285,7 @@ static void test_the_metric_ranks_where_means_fail(void **state)
 {
 	(void)state;
 	enum { EACH = 10 };
-	const struct metric_shape flat = {.n_groups = 1, .width = {2}};
+	const struct metric_shape flat = {.n_groups = 1, .width = {2}, .factor = {1}};
 	struct metric *metric = metric_new(&flat), *means = metric_new(&flat);
 	for (uint32_t c = 0; c < 2; c++) {
 		const int8_t side = c ? -1 : 1, middle[2] = {(int8_t)(side * 30), (int8_t)(side * 10)};
@@ -391,6 +391,33 @@ static void test_a_common_scene_costs_no_bits(void **state)
 	metric_free(metric);
 }
 
+/* The first group is as class 0's, the second as class 1's: what counts more decides. */
+static void test_a_factor_says_what_a_group_counts(void **state)
+{
+	(void)state;
+	enum { EACH = 10 };
+	static const double factors[][2] = {{4, 1}, {1, 4}};
+	for (size_t first = 0; first < 2; first++) {
+		const struct metric_shape pair = {
+			.n_groups = 2, .width = {2, 2}, .factor = {factors[first][0], factors[first][1]}};
+		struct metric *metric = metric_new(&pair);
+		for (uint32_t c = 0; c < 2; c++)
+			for (int k = 0; k < EACH; k++) {
+				const int8_t side = c ? -1 : 1, away = k % 2 ? -9 : 9, other = k % 3 ? -9 : 9;
+				const int8_t q[4] = {(int8_t)(side * 30 + away), (int8_t)(20 + other),
+					(int8_t)(side * 30 + other), (int8_t)(20 + away)};
+				assert_int_equal(metric_add(metric, c, q, 1, NULL), 0);
+			}
+		struct metric_rows *rows = metric_rows_new(metric);
+		const int8_t asked[4] = {30, 20, -30, 20};
+		double z[2];
+		metric_rows_rank(rows, asked, z);
+		assert_true(first == 0 ? z[0] > z[1] : z[1] > z[0]);
+		metric_rows_free(rows);
+		metric_free(metric);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_many_pictures_at_the_ends_do_not_overflow),
 		cmocka_unit_test(test_without_a_metric_means_rank),
 		cmocka_unit_test(test_the_metric_ranks_where_means_fail),
+		cmocka_unit_test(test_a_factor_says_what_a_group_counts),
 		cmocka_unit_test(test_published_rows_are_within_half_a_step),
 		cmocka_unit_test(test_a_common_scene_costs_no_bits),
 	};

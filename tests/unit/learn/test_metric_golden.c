@@ -16,7 +16,7 @@
 static const char *const cases[] = {"metric-several", "metric-one-class", "metric-one-class-of-one",
 	"metric-one-value-a-group", "metric-one-each", "metric-many-pictures", "metric-clipped", "metric-history",
 	"metric-equal-pictures", "metric-silent-group", "metric-opposite-pictures", "metric-one-scene",
-	"metric-nothing", "metric-stages"};
+	"metric-nothing", "metric-stages", "metric-factors", "metric-factors-of-means"};
 enum { N_CASES = sizeof cases / sizeof *cases, N_ASKED = 3 };
 
 static struct metric *take_state(struct reader *r)
@@ -25,6 +25,8 @@ static struct metric *take_state(struct reader *r)
 	assert_in_range(shape.n_groups, 1, METRIC_GROUPS_MAX);
 	for (size_t g = 0; g < shape.n_groups; g++)
 		shape.width[g] = take_u32(r);
+	for (size_t g = 0; g < shape.n_groups; g++)
+		shape.factor[g] = take_f64(r);
 	const size_t d = metric_shape_features(&shape);
 	struct metric *metric = metric_new(&shape);
 	for (uint32_t n_events = take_u32(r); n_events > 0; n_events--) {
