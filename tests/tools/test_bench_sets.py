@@ -141,7 +141,7 @@ class Trees(unittest.TestCase):
 		names = [s.name for s in public_sets.SETS]
 		self.assertEqual(len(names), len(set(names)))
 		for s in public_sets.SETS:
-			self.assertIn(s.role, ("choice", "report"))
+			self.assertIn(s.role, ("choice", "report", "other"))
 			self.assertTrue(s.source.startswith("https://") and s.terms and s.split)
 		self.assertEqual(len(public_sets.of_role("choice")), 5)
 

@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/bench/learn/learn_bench.c: what accuracy.py drives: features by the engine, lessons by the learner, as the
- * daemon calls them. It computes no accuracy: it is shown no label of an asked picture. */
+/* tests/bench/learn/learn_bench.c: features by the engine, lessons and answers by the learner, as the daemon calls them. */
 #include "learn_bench.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "lib/base/endian.h"
-
-enum { HEADER_BYTES = 20 };
 
 void bench_die(const char *format, ...)
 {
@@ -23,34 +17,26 @@ void bench_die(const char *format, ...)
 	exit(1);
 }
 
-void bench_read(const char *path, const char magic[4], struct bench_file *ret)
+FILE *bench_open(const char *path, const char *mode)
 {
-	FILE *f = fopen(path, "rb");
+	FILE *f = fopen(path, mode);
 	if (!f)
 		bench_die("cannot open %s", path);
-	uint8_t header[HEADER_BYTES];
-	if (fread(header, 1, sizeof header, f) != sizeof header || memcmp(header, magic, 4) != 0)
-		bench_die("%s is no %.4s file", path, magic);
-	*ret = (struct bench_file){.n = load_le32(header + 4)};
-	size_t bytes = ret->n;
-	for (int i = 0; i < 3; i++) {
-		ret->shape[i] = load_le32(header + 8 + 4 * i);
-		bytes *= ret->shape[i] ? ret->shape[i] : 1;
-	}
-	ret->data = malloc(bytes + 1);
-	if (!ret->data || fread(ret->data, 1, bytes, f) != bytes)
-		bench_die("%s is cut short", path);
-	fclose(f);
+	return f;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], "features") == 0)
+	const char *verb = argc > 1 ? argv[1] : "";
+	if (strcmp(verb, "features") == 0)
 		return bench_features(argc - 2, argv + 2);
-	if (argc > 1 && strcmp(argv[1], "lessons") == 0)
-		return bench_lessons(argc - 2, argv + 2);
-	fputs("usage: learn_bench features MODEL PICTURES OUT\n"
-	      "       learn_bench lessons SETTING=VALUE... -- Q LESSONS ASKED OUT\n",
+	if (strcmp(verb, "cases") == 0)
+		return bench_cases(argc - 2, argv + 2);
+	if (strcmp(verb, "draws") == 0)
+		return bench_draws(argc - 2, argv + 2);
+	fputs("usage: learn_bench features MODEL PICTURES Q H\n"
+	      "       learn_bench cases MODEL CSV [NAME=VALUE]... -- SET...\n"
+	      "       learn_bench draws [NAME=VALUE]... -- SET...\n",
 		stderr);
 	return 2;
 }

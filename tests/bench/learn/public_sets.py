@@ -3,6 +3,7 @@
 
   choice   everything may be chosen by their mean: features, weights, constants, defaults
   report   measured once a release; nothing is chosen by them
+  other    what is asked and was never taught
 
 A set's pictures lie outside the repository and stay there. Those that come from public git repositories are looked for
 below BNND_PUBLIC_SETS, one bare git directory each, and read at the commit that is named here, so that every machine
@@ -16,6 +17,7 @@ pictures of one taking on one side.
 """
 
 import dataclasses
+import hashlib
 import io
 import os
 import pathlib
@@ -36,7 +38,8 @@ class Labelled:
 	y: np.ndarray
 	teach: np.ndarray
 	ask: np.ndarray
-	squares: Callable  # side -> N x side x side x 3 bytes, in the same order
+	squares: Callable  # side, indices or None (all) -> N x side x side x 3 bytes, in that order
+	of: bytes = b""  # what the pictures are: equal bytes, equal pictures
 
 	def __post_init__(self):
 		self.y = np.unique(self.y, return_inverse=True)[1]
@@ -57,6 +60,7 @@ class PublicSet:
 	asked: int  # pictures a class at most
 	load: Callable
 	share: float = 1.0  # of a class's pictures that may be taught: at most so many are
+	pool: int = 0  # where more than `taught` are wanted (many pictures, unequal counts): at most so many
 
 	def draw(self, labelled, seed):
 		"""(taught, asked): for each class at most `taught` indices in the order they are taught in, and the indices
@@ -87,17 +91,18 @@ def square(image, side):
 
 
 def of_array(x, y, teach, ask):
-	def squares(side):
-		return np.stack([square(Image.fromarray(p.squeeze()), side) for p in x])
+	def squares(side, which=None):
+		return np.stack([square(Image.fromarray(p.squeeze()), side) for p in (x if which is None else x[which])])
 
-	return Labelled(y, teach, ask, squares)
+	return Labelled(y, teach, ask, squares, hashlib.sha256(np.ascontiguousarray(x)).digest())
 
 
 def of_tree(tree, names, y, teach, ask):
-	def squares(side):
-		return np.stack([square(Image.open(io.BytesIO(body)), side) for body in tree.read(names)])
+	def squares(side, which=None):
+		wanted = names if which is None else [names[i] for i in which]
+		return np.stack([square(Image.open(io.BytesIO(body)), side) for body in tree.read(wanted)])
 
-	return Labelled(np.array(y), np.array(teach), np.array(ask), squares)
+	return Labelled(np.array(y), np.array(teach), np.array(ask), squares, "".join(tree.ids[n] for n in names).encode())
 
 
 def tree(public_set):
@@ -138,15 +143,24 @@ def load_grocery(public_set):
 	return of_tree(files, names, y, [True] * len(names), [True] * len(names))
 
 
-def load_tiny(public_set):
+def tiny(public_set, of_class):
+	"""of_class: which of a class's pictures, in the order of their names."""
 	files = tree(public_set)
 	root = "tiny-imagenet-200/val/"
 	notes = files.text(root + "val_annotations.txt").splitlines()
 	of_name = {line.split("\t")[0]: line.split("\t")[1] for line in notes if line.strip()}
 	names = [n for n in files.names if n.startswith(root + "images/") and n.endswith(".JPEG")]
 	y = np.array([of_name[n.rsplit("/", 1)[1]] for n in names])
-	kept = first_of_each(y, 30)
+	kept = np.sort(np.concatenate([np.flatnonzero(y == c)[of_class] for c in np.unique(y)]))
 	return of_tree(files, [names[i] for i in kept], y[kept], [True] * len(kept), [True] * len(kept))
+
+
+def load_tiny(public_set):
+	return tiny(public_set, slice(None, 30))
+
+
+def load_tiny_rest(public_set):
+	return tiny(public_set, slice(30, None))
 
 
 def load_coins(public_set):
@@ -188,6 +202,12 @@ def load_cifar100(_):
 	return two_parts((sets.cifar("cifar100", "train"), sets.cifar("cifar100", "test")), 30, 30)
 
 
+def load_cifar100_many(_):
+	x, y = sets.cifar("cifar100", "train")
+	kept = first_of_each(y, 240)
+	return of_array(x[kept], y[kept], np.ones(len(kept), bool), np.ones(len(kept), bool))
+
+
 def load_grocery_test(public_set):
 	files = tree(public_set)
 	(taught, y), (asked, asked_y) = grocery(files, "train"), grocery(files, "test")
@@ -207,6 +227,11 @@ GROCERY = dict(
 	commit="fc80ba90f803d79d0383df52c5a4ac5de99ff6fc",
 	terms="MIT, Marcus Klasson 2019",
 )
+TINY = dict(
+	source="https://github.com/seshuad/IMagenet",
+	commit="153dbc161ab7942a12c99515e80ef6454dd06693",
+	terms="ImageNet's pictures, for non-commercial research (Tiny-ImageNet, Stanford CS231N)",
+)
 KRIZHEVSKY = dict(
 	source="https://www.cs.toronto.edu/~kriz/cifar.html",
 	commit="",
@@ -218,9 +243,10 @@ SETS = [
 		name="cifar10",
 		role="choice",
 		**KRIZHEVSKY,
-		split="training part, the first 520 of each class: 20 drawn ones are taught, the others asked",
+		split="training part, the first 520 of each class: 20 drawn ones are taught (of 200 set aside for it), others asked",
 		taught=20,
 		asked=500,
+		pool=200,
 		load=load_cifar10,
 	),
 	PublicSet(
@@ -237,9 +263,7 @@ SETS = [
 	PublicSet(
 		name="tiny",
 		role="choice",
-		source="https://github.com/seshuad/IMagenet",
-		commit="153dbc161ab7942a12c99515e80ef6454dd06693",
-		terms="ImageNet's pictures, for non-commercial research (Tiny-ImageNet, Stanford CS231N)",
+		**TINY,
 		split="validation part, the first 30 of each class by name: 20 drawn ones are taught, the others asked. "
 		"The shipped networks were trained on these classes: it flatters every score",
 		taught=20,
@@ -256,6 +280,7 @@ SETS = [
 		"its folder test, which are other photographs; at most 100 a class",
 		taught=20,
 		asked=100,
+		pool=200,
 		load=load_coins,
 	),
 	PublicSet(
@@ -269,6 +294,7 @@ SETS = [
 		"list, asked from the second: cells of one module follow each other, so that at most one module is in both",
 		taught=20,
 		asked=200,
+		pool=200,
 		load=load_solar,
 	),
 	PublicSet(
@@ -281,6 +307,7 @@ SETS = [
 		"of the test part asked",
 		taught=20,
 		asked=500,
+		pool=100,
 		load=load_fashion,
 	),
 	PublicSet(
@@ -292,6 +319,15 @@ SETS = [
 		taught=20,
 		asked=30,
 		load=load_cifar100,
+	),
+	PublicSet(
+		name="cifar100-many",
+		role="report",
+		**KRIZHEVSKY,
+		split="training part, the first 240 of each class: 200 drawn ones are taught, the others asked",
+		taught=200,
+		asked=40,
+		load=load_cifar100_many,
 	),
 	PublicSet(
 		name="grocery-test",
@@ -312,6 +348,15 @@ SETS = [
 		taught=20,
 		asked=200,
 		load=load_trash,
+	),
+	PublicSet(
+		name="tiny-rest",
+		role="other",
+		**TINY,
+		split="validation part, what tiny leaves: photographs of anything. The networks' whitening comes from them",
+		taught=0,
+		asked=20,
+		load=load_tiny_rest,
 	),
 ]
 
