@@ -44,9 +44,9 @@ const struct config_key config_keys[] = {
 	{"learner.width", CONFIG_CHOICE, AT(learner.width), 0, 0, learn_width_names,
 		"bits forward/backward; a state keeps the widths it was taught with"},
 	{"learner.method", CONFIG_CHOICE, AT(learner.method), 0, 0, learn_method_names,
-		"what ranks classes: metric or means of the kept pictures, or the trained rows (cwr); may be changed "
-		"at "
-		"any time"},
+		"what ranks classes: metric or means of the kept pictures, or the trained rows (cwr: where keep is "
+		"none, "
+		"or preset reference); may be changed at any time"},
 	{"learner.epochs", CONFIG_UINT, AT(learner.epochs), LEARN_EPOCHS_RANGE, NULL,
 		"passes over a lesson's pictures"},
 	{"learner.eta", CONFIG_REAL, AT(learner.eta), LEARN_ETA_RANGE, NULL, "learning rate"},

@@ -207,14 +207,14 @@ static int apply_value(
 		return at(file, value->start_mark, "the value has a NUL in it", err);
 	if (config_key_set(known, text, applying->config, &why) < 0)
 		return at(file, value->start_mark, why.text, err);
-	const struct learn_settings *learner = &applying->config->learner;
+	struct learn_settings *learner = &applying->config->learner;
+	if (applying->preset)
+		learn_settings_preset(learner->preset, learner);
 	if (learner->preset == LEARN_REFERENCE && learner->method != LEARN_CWR)
 		return at(file, value->start_mark,
 			"learner.method must be cwr where learner.preset is reference: its authors rank by trained "
 			"rows",
 			err);
-	if (applying->preset)
-		learn_settings_preset(applying->config->learner.preset, &applying->config->learner);
 	return 0;
 }
 
@@ -226,6 +226,11 @@ static int apply_section(
 	if (!is_section(path))
 		return unknown_key(file, key, path, err);
 	return each_pair(file, value, path, apply_value, ctx, err);
+}
+
+static bool was_given(const struct applying *applying, const char *path)
+{
+	return applying->given >> (config_key_find(path) - config_keys) & 1;
 }
 
 static int load_file(const char *name, bool must_exist, struct config *config, struct err *err)
@@ -248,6 +253,8 @@ static int load_file(const char *name, bool must_exist, struct config *config, s
 	if (root && r == 0)
 		r = each_pair(&file, root, "", apply_section, &rest, err);
 	yaml_document_delete(&file.document);
+	if (config->keep == CONFIG_KEEP_NONE && !was_given(&rest, "learner.method"))
+		config->learner.method = LEARN_CWR; /* nothing else can rank, and nobody asked for it */
 	return r;
 }
 

@@ -18,13 +18,14 @@ static uint64_t data_limit_bytes(void)
 uint64_t config_memory_bound(const struct config *config)
 {
 	enum {
+		FEATURES = 1024, /* and groups of the shipped networks */
 		LESSON_BYTES = 64,
-		CLASS_BYTES = 512 * 5 + 512 + CLASS_LESSONS_MAX * LESSON_BYTES, /* row, forward side, lists */
-		ENTRY_BYTES = 1024,                                             /* one change */
-		KEY_BYTES = 32,                                                 /* and its place in the index */
+		CLASS_BYTES = FEATURES * 5 + 512 + CLASS_LESSONS_MAX * LESSON_BYTES, /* row, forward side, lists */
+		ENTRY_BYTES = 1024,                                                  /* one change */
+		KEY_BYTES = 32,                                                      /* and its place in the index */
 		/* The metric: its state, a copy at start, a factor; of each class sums, twice, and its row, twice. */
-		METRIC_BYTES = 3 * 4 * 512 * 513,
-		METRIC_CLASS_BYTES = 2 * (4 * 512 + 16) + 2 * (512 + 16),
+		METRIC_BYTES = 3 * 4 * (512 * 513 + 256 * 257 + 2 * 128 * 129),
+		METRIC_CLASS_BYTES = 2 * (4 * FEATURES + 16) + 2 * (FEATURES + 16),
 	};
 	const bool metric = config->learner.method != LEARN_CWR;
 	uint64_t session = FRAME_BODY_MAX_BYTES + DECODE_ARENA_BYTES + OUTPUT_MARK_BYTES;

@@ -51,7 +51,8 @@ const char *const learn_method_names[] = {
 void learn_settings_preset(enum learn_preset preset, struct learn_settings *ret_settings)
 {
 	REQUIRE(preset == LEARN_DEFAULT || preset == LEARN_REFERENCE);
-	*ret_settings = (struct learn_settings){.preset = preset, .width = LEARN_8_16, .method = LEARN_CWR};
+	*ret_settings = (struct learn_settings){
+		.preset = preset, .width = LEARN_8_16, .method = preset == LEARN_DEFAULT ? LEARN_METRIC : LEARN_CWR};
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings_table[i];
 		double value = preset == LEARN_DEFAULT ? s->of_default : s->of_reference;

@@ -270,7 +270,7 @@ class Changes(DaemonTest):
 	def test_what_ranks_is_a_setting(self):
 		"""By a metric of the kept pictures, by their means, by trained rows: each comes back with its very scores."""
 		by_method = {}
-		daemon = self.daemon(config="learner:\n  method: metric\n")
+		daemon = self.daemon()
 		with daemon.client() as client:
 			for kind in ("disc", "ring", "cross"):
 				self.teach(client, kind)
@@ -300,8 +300,9 @@ class Changes(DaemonTest):
 		self.assertEqual(3, len({str(answers) for answers in by_method.values()}))
 
 	def test_without_kept_features_there_is_no_metric(self):
-		for method, state in (("metric", "degraded"), ("cwr", "ready")):
-			daemon = self.daemon(config=f"learner:\n  keep: none\n  method: {method}\n")
+		for method, state in (("metric", "degraded"), ("cwr", "ready"), (None, "ready")):
+			asked = f"  method: {method}\n" if method else ""
+			daemon = self.daemon(config="learner:\n  keep: none\n" + asked)
 			with daemon.client() as client:
 				self.teach(client, "disc", "ring")
 				status = client.status()

@@ -35,7 +35,7 @@ static void test_good(void **state)
 	assert_int_equal(load("", &config, &err), 0);
 	assert_int_equal(config.lesson_idle_s, 60);
 	assert_int_equal(config.learner.preset, LEARN_DEFAULT);
-	assert_int_equal(config.learner.method, LEARN_CWR);
+	assert_int_equal(config.learner.method, LEARN_METRIC);
 	assert_null(config_no_metric(&config));
 	config_deinit(&config);
 	/* The preset sets defaults wherever it stands in the file. */
@@ -45,11 +45,20 @@ static void test_good(void **state)
 		0);
 	assert_int_equal(config.learner.preset, LEARN_REFERENCE);
 	assert_int_equal(config.learner.width, LEARN_8_32);
+	assert_int_equal(config.learner.method, LEARN_CWR);
 	assert_int_equal(config.learner.epochs, 7);
 	assert_int_equal(config.learner.minibatch, 128);
 	assert_int_equal(config.socket_mode, 0640);
 	assert_string_equal(config.socket_path, "/tmp/x y.sock");
 	assert_true(config.refuse == 0.10);
+	config_deinit(&config);
+	/* Who keeps nothing and does not say what ranks has nothing amiss; who asks for a metric is told. */
+	assert_int_equal(load("learner:\n  keep: none\n", &config, &err), 0);
+	assert_int_equal(config.learner.method, LEARN_CWR);
+	config_deinit(&config);
+	assert_int_equal(load("learner:\n  method: metric\n  keep: none\n", &config, &err), 0);
+	assert_int_equal(config.learner.method, LEARN_METRIC);
+	assert_non_null(config_no_metric(&config));
 	config_deinit(&config);
 	assert_int_equal(load("answers.refuse: never\n", &config, &err), 0);
 	assert_true(config.refuse == 0);
