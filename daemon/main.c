@@ -279,7 +279,10 @@ static int run_with(
 	struct learned *learned = NULL;
 	struct err err;
 	const struct bnn_info *info = bnn_model_info(model);
-	struct learned_options options = {.config = config, .model_name = info->name, .n_features = info->n_features};
+	struct learned_options options = {.config = config,
+		.model_name = info->name,
+		.n_features = info->n_features,
+		.near = info->known.near_duplicate};
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
 	options.shape.n_groups = info->n_groups;
 	for (size_t g = 0; g < info->n_groups; g++) {

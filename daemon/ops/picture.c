@@ -29,8 +29,11 @@ static int constants_from(
 		if (!(fabs(share - bnn_refuse_share[i]) < SHARE_TOLERANCE))
 			continue;
 		*ret = (struct learn_answer_constants){.temperature = model->has_answers ? model->temperature : 1,
-			.unknown_cosine = model->unknown_cosine[i],
+			.pair_cosine = model->known.pair_cosine,
+			.pair_weight = model->known.pair_weight,
+			.class_gap = model->known.class_gap,
 			.deviations = model->deviations[i],
+			.few_pictures = model->known.few_pictures,
 			.deviation = model->deviation,
 			.deviation_weight = model->deviation_weight,
 			.never = never,

@@ -100,7 +100,8 @@ static int rename_follow(void *ctx, struct learned *learned, const struct change
 	uint8_t *bytes;
 	size_t len_bytes;
 	learn_row_encode(old->row, &bytes, &len_bytes);
-	int r = learn_row_decode(learned->config->learner.width, learned->d, bytes, len_bytes, &node->row, NULL);
+	int r = learn_row_decode(
+		learned->config->learner.width, learned->d, learned->row_format, bytes, len_bytes, &node->row, NULL);
 	REQUIRE(r == 0);
 	free(bytes);
 	roster_put(&learned->classes, node);

@@ -16,14 +16,20 @@ int learned_open(const struct learned_options *options, struct learned **ret_lea
 	struct learned *learned = mem_zalloc(1, sizeof *learned);
 	learned->config = options->config;
 	learned->d = options->n_features;
+	learned->near = options->near;
 	learned->history = mem_zalloc(SNAPSHOT_HISTORY, sizeof *learned->history);
 	const struct metric_shape one_group = {.n_groups = 1, .width = {learned->d}, .factor = {1}};
 	ranking_init(&learned->ranking, config_no_metric(options->config) ? LEARN_CWR : options->config->learner.method,
 		options->shape.n_groups > 0 ? &options->shape : &one_group);
-	learn_row_format(options->config->learner.width, learned->d, learned->row_format, sizeof learned->row_format);
+	char old_format[STORE_FORMAT_MAX_BYTES];
+	const enum learn_width width = options->config->learner.width;
+	learn_row_format(width, learned->d, LEARN_ROW_VERSION, learned->row_format, sizeof learned->row_format);
+	learn_row_format(width, learned->d, LEARN_ROW_VERSION_OLD, old_format, sizeof old_format);
 
-	struct store_options store = {
-		.dir = options->config->state_dir, .model_name = options->model_name, .format = learned->row_format};
+	struct store_options store = {.dir = options->config->state_dir,
+		.model_name = options->model_name,
+		.format = learned->row_format,
+		.old_format = old_format};
 	memcpy(store.feature_id, options->feature_id, sizeof store.feature_id);
 	int r = store_open(&store, &learned->store, err);
 	if (r == 0)

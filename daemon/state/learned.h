@@ -21,6 +21,7 @@ struct learned_options {
 	const char *model_name;
 	size_t n_features;
 	struct metric_shape shape; /* the groups that the features fall into; of no group: one of all */
+	double near; /* of the model: cosine from which on pictures of a lesson are near-duplicates; 0: none are */
 };
 /* A state that cannot be used (foreign, newer, locked, unreadable) is no error: an empty snapshot that is not writable,
  * with the reason. Another row width than the configuration's is: ERR_FAILED_PRECONDITION, naming both. */

@@ -15,6 +15,7 @@ enum { LEARNED_REASONS_MAX = 16 };
 struct learned {
 	const struct config *config;
 	size_t d;
+	double near; /* see learned_options */
 	char row_format[STORE_FORMAT_MAX_BYTES];
 	struct store *store;
 	struct snapshot *snapshot; /* the newest, one reference */

@@ -89,8 +89,8 @@ static int loading_item(void *ctx, const struct store_item *item)
 	case STORE_ROW:
 		learn_row_free(l->row);
 		l->row = NULL;
-		if (learn_row_decode(
-			    learned->config->learner.width, learned->d, item->data, item->len_bytes, &l->row, &why) < 0)
+		if (learn_row_decode(learned->config->learner.width, learned->d, item->format, item->data,
+			    item->len_bytes, &l->row, &why) < 0)
 			learned_reason_add(learned, why.text);
 		break;
 	case STORE_LABEL:

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/state/snapshot.h" /* DIGEST_BYTES */
+#include "daemon/state/sample.h"
 #include "lib/base/memory.h"
 
 /* ---- items -> metric ---- */
@@ -42,13 +42,14 @@ static int gathering_sample(void *ctx, enum store_step step, const struct store_
 		err_set(g->why, ERR_DATA_LOSS, "an item of change %llu is damaged", (unsigned long long)item->born);
 	if (item->kind == STORE_UNREADABLE)
 		return g->strict ? RANKING_NO_METRIC : 0;
-	if (item->len_bytes != DIGEST_BYTES + g->d)
-		return 0; /* taught under learner.keep: none */
+	const int8_t *q = sample_features(item, g->d);
+	if (!q || sample_is_near(item))
+		return 0; /* taught under learner.keep: none; or another picture stands for it */
 	if (g->n == AT_ONCE || g->step != step || g->class_id != item->class_id)
 		r = gathering_flush(g);
 	g->step = step;
 	g->class_id = item->class_id;
-	memcpy(g->q + g->n++ * g->d, item->data + DIGEST_BYTES, g->d);
+	memcpy(g->q + g->n++ * g->d, q, g->d);
 	return r;
 }
 

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "daemon/state/change.h"
+#include "daemon/state/sample.h"
 #include "lib/base/memory.h"
+#include "lib/learn/near.h"
 
 enum { FEW_PICTURES = 5 };
 
@@ -32,10 +34,11 @@ struct teaching {
 	uint32_t *y;
 	uint8_t (*digests)[DIGEST_BYTES];
 	uint32_t already_known;
+	struct near_groups groups; /* of the samples */
 	/* What the puts point to, beside the above. */
 	struct store_put *puts;
 	uint8_t *items;
-	char sample_format[STORE_FORMAT_MAX_BYTES];
+	char sample_format[STORE_FORMAT_MAX_BYTES], near_format[STORE_FORMAT_MAX_BYTES];
 };
 
 static void teaching_deinit(struct teaching *t)
@@ -48,6 +51,7 @@ static void teaching_deinit(struct teaching *t)
 	free(t->q);
 	free(t->y);
 	free(t->digests);
+	near_groups_deinit(&t->groups);
 	free(t->puts);
 	free(t->items);
 }
@@ -134,6 +138,9 @@ static int teaching_check(struct teaching *t, struct err *err)
 static int teaching_train(struct teaching *t, struct err *err)
 {
 	struct learned *learned = t->learned;
+	const struct learn_settings *settings = &learned->config->learner;
+	if (near_find(settings, learned->near, t->q, t->y, t->n, learned->d, t->stop, t->stop_ctx, &t->groups) != 0)
+		return err_set(err, ERR_CANCELLED, "the lesson was stopped; nothing has changed");
 	const struct learn_row **old = mem_zalloc(t->k, sizeof *old);
 	struct learn_row **rows = mem_zalloc(t->k, sizeof *rows);
 	size_t seen = 0;
@@ -147,10 +154,12 @@ static int teaching_train(struct teaching *t, struct err *err)
 		.k = t->k,
 		.q = t->q,
 		.y = t->y,
+		.groups = &t->groups,
+		.near = learned->near,
 		.old = old,
 		.n_known_others = learned->classes.n - seen};
 	struct learn_report report;
-	int r = learn_train(&learned->config->learner, &lesson, t->stop, t->stop_ctx, rows, &report, err);
+	int r = learn_train(settings, &lesson, t->stop, t->stop_ctx, rows, &report, err);
 	for (size_t i = 0; r == 0 && i < t->k; i++)
 		t->classes[i].row = rows[i];
 	free(old);
@@ -182,14 +191,14 @@ static struct change_entry *teaching_entry(const struct teaching *t)
 	return entry;
 }
 
-/* What is written: rows, labels of new classes, and sample items: digest, then q unless learner.keep is none. */
+/* What is written: rows, labels of new classes, and sample items. */
 static void teaching_puts(struct teaching *t, struct store_change *write)
 {
 	struct learned *learned = t->learned;
 	size_t d = learned->d, item_bytes = DIGEST_BYTES + (learned->config->keep == CONFIG_KEEP_FEATURES ? d : 0),
 	       n = 0;
-	snprintf(t->sample_format, sizeof t->sample_format,
-		item_bytes > DIGEST_BYTES ? "digest16 q8 d=%zu" : "digest16", d);
+	sample_format(item_bytes > DIGEST_BYTES, d, false, t->sample_format);
+	sample_format(item_bytes > DIGEST_BYTES, d, true, t->near_format);
 	t->puts = mem_zalloc(2 * t->k + t->n, sizeof *t->puts);
 	t->items = mem_zalloc(t->n, item_bytes);
 	for (size_t i = 0; i < t->k; i++) {
@@ -213,7 +222,7 @@ static void teaching_puts(struct teaching *t, struct store_change *write)
 			.class_id = t->classes[t->y[i]].id,
 			.data = item,
 			.len_bytes = item_bytes,
-			.format = t->sample_format};
+			.format = t->groups.leader[t->groups.group[i]] == i ? t->sample_format : t->near_format};
 	}
 	write->puts = t->puts;
 	write->n_puts = n;

@@ -43,20 +43,19 @@ struct bnn_info {
 	uint32_t image_rules; /* number of the picture rules the model was made with */
 	uint32_t n_features;
 	uint32_t n_groups; /* of features, one behind the other, for who learns their covariance: at least 1 */
-	uint32_t group_width[BNN_GROUPS_MAX];     /* their sum is n_features */
-	double group_factor[BNN_GROUPS_MAX];      /* each in the sum of the groups: 1 where the file does not say it */
-	uint8_t feature_id[BNN_ID_BYTES];         /* binds learned state: equal ids, equal features */
-	bool has_answers;                         /* the constants of Answers: */
-	double temperature;                       /* T */
-	double unknown_cosine[BNN_REFUSE_SHARES]; /* s_0 for each of bnn_refuse_share: classes of one picture */
-	double deviations[BNN_REFUSE_SHARES];     /* k for each: below the mean of a class's own cosines */
-	double deviation, deviation_weight;       /* sd_0 and what it is worth in pictures */
-	struct bnn_known known;                   /* of a file that does not say them those of photo96-4 */
-	size_t arena_bytes;                       /* one run's memory */
+	uint32_t group_width[BNN_GROUPS_MAX]; /* their sum is n_features */
+	double group_factor[BNN_GROUPS_MAX];  /* each in the sum of the groups: 1 where the file does not say it */
+	uint8_t feature_id[BNN_ID_BYTES];     /* binds learned state: equal ids, equal features */
+	bool has_answers;                     /* the constants of Answers: */
+	double temperature;                   /* T */
+	double deviations[BNN_REFUSE_SHARES]; /* k for each of bnn_refuse_share: below a class's mean cosine */
+	double deviation, deviation_weight;   /* sd_0 and what it is worth in pictures */
+	struct bnn_known known;               /* of a file that does not say them those of photo96-4 */
+	size_t arena_bytes;                   /* one run's memory */
 	uint64_t multiply_adds, binary_multiply_adds;
 };
 
-/* The shares of known pictures that s_0 was fitted to refuse: 1, 2, 5, 10, 20 %. */
+/* The shares of known pictures that k was fitted to refuse: 1, 2, 5, 10, 20 %. */
 extern const double bnn_refuse_share[BNN_REFUSE_SHARES];
 
 struct bnn_model;

@@ -34,10 +34,7 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 			i->temperature);
 		for (size_t k = 0; k < BNN_REFUSE_SHARES; k++)
 			fprintf(out, " %.2f", i->deviations[k]);
-		fprintf(out, " (prior %.3f, worth %.3g pictures); cosine where one picture was taught", i->deviation,
-			i->deviation_weight);
-		for (size_t k = 0; k < BNN_REFUSE_SHARES; k++)
-			fprintf(out, " %.3f", i->unknown_cosine[k]);
+		fprintf(out, " (prior %.3f, worth %.3g pictures)", i->deviation, i->deviation_weight);
 		fprintf(out,
 			"\nknown       near-duplicates from %.3f on; two pictures of a class %.3f (worth %.3g "
 			"pictures), "

@@ -40,6 +40,13 @@ static const struct bnn_known known_of_older_files = {.near_duplicate = 0.70,
 	.scene_share = 0.75,
 	.scene_cosine = 0.5};
 
+/* Their k counts whole at any number of pictures, that of today by n / (n + h): equal at 20, where they were checked. */
+static double older_deviations(double k)
+{
+	const double n = 20;
+	return k * (n + known_of_older_files.few_pictures) / n;
+}
+
 const double bnn_refuse_share[BNN_REFUSE_SHARES] = {0.01, 0.02, 0.05, 0.10, 0.20};
 
 struct sections {
@@ -147,8 +154,7 @@ static void fill_info(struct bnn_model *model, const struct graph *g)
 	model->info.deviation_weight = g->deviation_weight;
 	model->info.known = g->has_known ? g->known : known_of_older_files;
 	for (size_t i = 0; i < BNN_REFUSE_SHARES && g->has_answers; i++) {
-		model->info.unknown_cosine[i] = g->has_known ? 0 : g->unknown_cosine[i];
-		model->info.deviations[i] = g->deviations[i];
+		model->info.deviations[i] = g->has_known ? g->deviations[i] : older_deviations(g->deviations[i]);
 	}
 	model->info.n_groups = g->n_groups ? (uint32_t)g->n_groups : 1;
 	model->info.group_width[0] = model->info.n_features;

@@ -11,6 +11,7 @@
 #include "lib/base/require.h"
 #include "lib/learn/bounds.h"
 #include "lib/learn/likeness.h"
+#include "lib/learn/near.h"
 #include "lib/learn/row.h"
 #include "lib/learn/train.h"
 
@@ -69,19 +70,12 @@ static void consolidate(const struct learn_settings *settings, size_t d, const s
 	learn_row_values(old, scratch);
 	if (settings->preset == LEARN_DEFAULT)
 		make_unit(scratch, d);
-	double weight = sqrt((double)old->past / (double)cur);
+	double weight = sqrt((double)old->likeness.n / (double)cur);
 	for (size_t i = 0; i < d; i++)
 		r[i] = (weight * scratch[i] + r[i]) / (weight + 1);
 }
 
-static uint32_t new_past(const struct learn_settings *settings, const struct learn_row *old, uint32_t cur)
-{
-	uint64_t past = (uint64_t)cur + (old ? old->past : 0);
-	uint64_t cap = settings->preset == LEARN_DEFAULT && settings->past_cap ? settings->past_cap : UINT32_MAX;
-	return (uint32_t)(past < cap ? past : cap);
-}
-
-/* Step 3: tw (k x d working rows) becomes the consolidated rows. */
+/* Step 3: tw (k x d working rows) becomes the consolidated rows, of which it is not told yet how alike their pictures are. */
 static int consolidate_all(const struct learn_settings *settings, const struct learn_lesson *lesson,
 	const uint32_t *cur, double *tw, struct learn_row **ret_rows, struct err *err)
 {
@@ -104,8 +98,7 @@ static int consolidate_all(const struct learn_settings *settings, const struct l
 		}
 		const struct learn_row *old = lesson->old[done];
 		consolidate(settings, d, old, cur[done], row, scratch);
-		r = learn_row_from_values(
-			settings->width, d, row, new_past(settings, old, cur[done]), &ret_rows[done], err);
+		r = learn_row_from_values(settings->width, d, row, 1, &ret_rows[done], err);
 	}
 	for (size_t c = 0; r != 0 && c < done; c++) {
 		learn_row_free(ret_rows[c]);
@@ -113,6 +106,24 @@ static int consolidate_all(const struct learn_settings *settings, const struct l
 	}
 	free(scratch);
 	return r;
+}
+
+/* The lesson as it is trained: near-duplicates merged, in arrays of its own (free q and y). */
+static struct learn_lesson merged_lesson(const struct learn_lesson *lesson)
+{
+	struct learn_lesson merged = *lesson;
+	if (!lesson->groups) {
+		merged.q = mem_dup(lesson->q, lesson->n * lesson->d);
+		merged.y = mem_dup(lesson->y, lesson->n * sizeof *lesson->y);
+		return merged;
+	}
+	merged.n = lesson->groups->n;
+	int8_t *q = mem_zalloc(merged.n, lesson->d);
+	uint32_t *y = mem_zalloc(merged.n, sizeof *y);
+	near_merge(lesson->groups, lesson->q, lesson->y, lesson->n, lesson->d, q, y);
+	merged.q = q;
+	merged.y = y;
+	return merged;
 }
 
 int learn_train(const struct learn_settings *settings, const struct learn_lesson *lesson, bool (*stop)(void *ctx),
@@ -128,23 +139,24 @@ int learn_train(const struct learn_settings *settings, const struct learn_lesson
 		REQUIRE(!lesson->old[c] ||
 			(lesson->old[c]->width == settings->width && lesson->old[c]->d == lesson->d));
 
+	const struct learn_lesson merged = merged_lesson(lesson);
 	const struct learn_row **nothing = mem_zalloc(lesson->k, sizeof *nothing);
 	struct train_job job = {
 		.settings = settings,
-		.lesson = lesson,
+		.lesson = &merged,
 		.others = others_of(settings, lesson),
 		.start = settings->preset == LEARN_REFERENCE ? lesson->old : nothing,
 		.stop = stop,
 		.stop_ctx = stop_ctx,
 	};
-	uint32_t *cur = count_samples(lesson);
+	uint32_t *cur = count_samples(&merged);
 	double *tw = mem_zalloc(lesson->k * lesson->d, sizeof *tw);
 	struct learn_report report = {0};
 	int stopped = settings->width == LEARN_FLOAT ? train_float(&job, tw, &report) : train_hybrid(&job, tw, &report);
 	if (stopped)
 		r = err_set(err, ERR_CANCELLED, "the lesson was stopped; nothing has changed");
 	else
-		r = consolidate_all(settings, lesson, cur, tw, ret_rows, err);
+		r = consolidate_all(settings, &merged, cur, tw, ret_rows, err);
 	for (size_t c = 0; r == 0 && c < lesson->k; c++)
 		likeness_measure(settings, lesson, c, cur[c], ret_rows[c]);
 	if (r == 0 && ret_report)
@@ -152,5 +164,7 @@ int learn_train(const struct learn_settings *settings, const struct learn_lesson
 	free(tw);
 	free(cur);
 	free(nothing);
+	free((void *)merged.q);
+	free((void *)merged.y);
 	return r;
 }

@@ -14,6 +14,7 @@
 #include "lib/base/require.h"
 #include "lib/learn/integer.h"
 #include "lib/learn/bounds.h"
+#include "lib/learn/known.h"
 #include "lib/learn/metric.h"
 #include "lib/learn/row.h"
 
@@ -43,6 +44,10 @@ struct learn_head {
 	struct block **blocks;       /* in the order of the rows */
 	struct metric_rows *ranking; /* NULL: its own rows rank */
 	size_t *place;               /* n: of the class in `ranking`; NOWHERE */
+	/* How alike the classes are: d, the sum over them, without none, of their rows at the length of the mean of
+	 * their pictures. */
+	double *sum;
+	size_t n_summed;
 };
 
 /* ---- blocks ---- */
@@ -108,6 +113,63 @@ static struct block *block_find(
 	return same ? block : NULL;
 }
 
+/* ---- how alike the classes are ---- */
+
+/* The sum counts in steps of 2^-24, each class's share a whole number of them: 65,535 classes come to 2^40, so it is exact,
+ * whatever the order, and what a block gave can be taken away again. */
+#define SUM_UNIT 0x1p24
+
+static double to_whole(double x) /* |x| < 2^51; half to even, in a vector too */
+{
+	const double rounder = 0x1.8p52;
+	return (x + rounder) - rounder;
+}
+
+static void add_whole(double *restrict sum, const int8_t *restrict f, size_t d, double scale, double sign)
+{
+	for (size_t i = 0; i < d; i++)
+		sum[i] += sign * to_whole(f[i] * scale);
+}
+
+/* Adds the block's classes to the sum, or takes them away: sign 1 or -1. */
+static void sum_block(struct learn_head *head, const struct block *block, double sign)
+{
+	const size_t d = head->d;
+	for (size_t j = 0; j < block->n; j++) {
+		if (block->ids[j] == ID_NONE)
+			continue;
+		const struct learn_likeness *own = &block->likeness[j];
+		head->n_summed = sign > 0 ? head->n_summed + 1 : head->n_summed - 1;
+		if (!(block->norm[j] > 0))
+			continue;
+		const double scale = SUM_UNIT * known_length(own->mean, own->r) / block->norm[j];
+		if (block->f)
+			add_whole(head->sum, block->f + j * d, d, scale, sign);
+		for (size_t i = 0; block->w && i < d; i++)
+			head->sum[i] += sign * to_whole((double)block->w[j * d + i] * scale);
+	}
+}
+
+/* Blocks that both heads have are in the sum of the one before already. */
+static void sum_classes(struct learn_head *head, const struct learn_head *before)
+{
+	const size_t n_before = before ? before->n_blocks : 0;
+	head->sum = before ? mem_dup(before->sum, head->d * sizeof *head->sum) : mem_zalloc(head->d, sizeof *head->sum);
+	head->n_summed = before ? before->n_summed : 0;
+	for (size_t i = 0, k = 0; i < head->n_blocks || k < n_before;) {
+		const struct block *new = i < head->n_blocks ? head->blocks[i] : NULL;
+		const struct block *old = k < n_before ? before->blocks[k] : NULL;
+		const bool take_old = old && (!new || old->place <= new->place),
+			   take_new = new && (!old || new->place <= old->place);
+		if (new != old && take_old)
+			sum_block(head, old, -1);
+		if (new != old && take_new)
+			sum_block(head, new, 1);
+		i += take_new;
+		k += take_old;
+	}
+}
+
 /* ---- heads ---- */
 
 struct learn_head *learn_head_new(const struct learn_settings *settings, size_t d, const struct learn_row *const *rows,
@@ -127,6 +189,7 @@ struct learn_head *learn_head_new(const struct learn_settings *settings, size_t 
 		head->blocks = mem_grow(head->blocks, head->n_blocks, sizeof(struct block *));
 		head->blocks[head->n_blocks++] = block;
 	}
+	sum_classes(head, before);
 	return head;
 }
 
@@ -138,6 +201,7 @@ void learn_head_free(struct learn_head *head)
 		block_unref(head->blocks[i]);
 	metric_rows_free(head->ranking);
 	free(head->place);
+	free(head->sum);
 	free(head->blocks);
 	free(head->ids);
 	free(head);
@@ -216,14 +280,6 @@ static void compare(
 	}
 }
 
-static const struct learn_likeness *likeness_of(const struct learn_head *head, size_t c)
-{
-	size_t i = 0;
-	while (c >= head->blocks[i]->n)
-		c -= head->blocks[i++]->n;
-	return &head->blocks[i]->likeness[c];
-}
-
 /* The best LEARN_TOP_MAX classes by key, the greatest first; of equals the smaller id first. Returns how many. */
 static size_t rank(const struct learn_head *head, const double *key, size_t ret_best[LEARN_TOP_MAX])
 {
@@ -243,15 +299,25 @@ static size_t rank(const struct learn_head *head, const double *key, size_t ret_
 	return n_best;
 }
 
-/* t_c, see learn_answer_constants. */
-static double threshold_of(const struct learn_likeness *likeness, const struct learn_answer_constants *constants)
+/* t_c of a class of the head. */
+static double threshold_of(const struct learn_head *head, size_t c, const struct learn_answer_constants *constants)
 {
-	double weight = constants->deviation_weight, n = likeness->n;
-	if (likeness->n == 0 || n - 1 + weight <= 0)
-		return constants->unknown_cosine;
-	double variance =
-		(likeness->squares + weight * (constants->deviation * constants->deviation)) / (n - 1 + weight);
-	return likeness->mean - constants->deviations * sqrt(variance * (1 + 1 / n));
+	const size_t d = head->d;
+	size_t i = 0;
+	while (c >= head->blocks[i]->n)
+		c -= head->blocks[i++]->n;
+	const struct block *block = head->blocks[i];
+	const struct learn_likeness *own = &block->likeness[c];
+	/* None is what is not wanted, as mixed as it was made: it tells nothing of classes, nor they of it. */
+	const bool is_none = block->ids[c] == ID_NONE;
+	const size_t n_others = is_none || head->n_summed == 0 ? 0 : head->n_summed - 1;
+	double dot = 0;
+	for (size_t k = 0; n_others > 0 && k < d; k++)
+		dot += head->sum[k] * (block->f ? (double)block->f[c * d + k] : (double)block->w[c * d + k]);
+	const double length = known_length(own->mean, own->r);
+	const double with_all = block->norm[c] > 0 ? length * (dot / (SUM_UNIT * block->norm[c])) : 0;
+	const double others = n_others > 0 && block->norm[c] > 0 ? (with_all - length * length) / (double)n_others : 0;
+	return known_threshold(own, n_others > 0, others, constants);
 }
 
 /* ret_z[n]: z of those that have a row; of the others, so that one stands before the best of those just where its cosine
@@ -305,8 +371,7 @@ void learn_head_answer(const struct learn_head *head, const int8_t *q, const str
 	struct learn_answer answer = {0};
 	size_t best[LEARN_TOP_MAX];
 	answer.n_top = rank(head, head->ranking || head->preset == LEARN_REFERENCE ? key : cosine, best);
-	answer.threshold =
-		answer.n_top > 0 ? threshold_of(likeness_of(head, best[0]), constants) : constants->unknown_cosine;
+	answer.threshold = answer.n_top > 0 ? threshold_of(head, best[0], constants) : 0;
 
 	const bool asked = head->n > 0 && q_norm > 0;
 	struct scale scale = {.t = constants->temperature, .unknown = answer.threshold, .value = cosine};

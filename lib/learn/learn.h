@@ -50,20 +50,22 @@ bool learn_quantize(const float *h, size_t d, int8_t *ret_q);
 struct learn_row;
 void learn_row_free(struct learn_row *row); /* NULL allowed */
 uint32_t learn_row_past(const struct learn_row *row);
-/* How alike the class's own pictures are to its row: cosines of pictures that did not make the row (by leaving each
- * out), of which answers make the class's own threshold. n 0: nothing is known (one picture was taught). */
+/* How alike the class's own pictures are, of which answers make the class's own threshold (likeness.h). */
 struct learn_likeness {
-	uint32_t n;
-	double mean;
-	double squares; /* sum of squared differences from the mean */
+	uint32_t n;  /* pictures taught: near-duplicates of a lesson are one, those of the row none; at most past_cap */
+	double r;    /* pictures, all of the same weight, that would make as good a row: 1 to n */
+	double mean; /* cosine of two of them, 0 to 1; 0 of one picture */
+	double squares; /* sum of squared differences of their cosines with the row from the mean of these; 0 of one */
 };
 const struct learn_likeness *learn_row_likeness(const struct learn_row *row);
-/* The stored form: little-endian {past u32, e i32, likeness.n u32, 0 u32, likeness.mean f64, likeness.squares f64, master
- * values}; its meaning is named by learn_row_format(width), "cwr1 8/16 d=512". *ret_bytes belongs to the caller (free). */
+/* The stored form: little-endian {past u32, e i32, likeness: r f64, mean f64, squares f64; master values}; its meaning is
+ * named by learn_row_format, "cwr2 8/16 d=512". *ret_bytes belongs to the caller (free). Rows of version 1 are read, too:
+ * known_upgrade says what becomes of their numbers. ERR_DATA_LOSS: damage, or another format. */
+enum { LEARN_ROW_VERSION = 2, LEARN_ROW_VERSION_OLD = 1 };
 void learn_row_encode(const struct learn_row *row, uint8_t **ret_bytes, size_t *ret_len_bytes);
-int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
+int learn_row_decode(enum learn_width width, size_t d, const char *format, const uint8_t *bytes, size_t len_bytes,
 	struct learn_row **ret_row, struct err *err);
-void learn_row_format(enum learn_width width, size_t d, char *ret_text, size_t text_bytes);
+void learn_row_format(enum learn_width width, size_t d, int version, char *ret_text, size_t text_bytes);
 /* The row as real numbers, for tests and tools. */
 void learn_row_values(const struct learn_row *row, double *ret_w);
 
@@ -74,7 +76,12 @@ struct learn_lesson {
 	const int8_t *q;                    /* n x d */
 	const uint32_t *y;                  /* n: index of the class in 0..k-1; each class has at least one sample */
 	const struct learn_row *const *old; /* k: the class's row, NULL when new */
-	size_t n_known_others;              /* known classes that are not in this lesson (M of the reference preset) */
+	/* Near-duplicates among them, as near_find has them (near.h): a group is trained as one picture, and what is told of
+	 * the class counts it once. NULL: each picture is one. */
+	const struct near_groups *groups;
+	double near; /* theta of the model: a group whose cosine with the old row is what that of a picture with
+		      * near-duplicates of it would be says nothing new; 0: none does. Of the default preset */
+	size_t n_known_others; /* known classes that are not in this lesson (M of the reference preset) */
 };
 /* What happened, for reports and bench. */
 struct learn_report {
@@ -101,15 +108,17 @@ void learn_head_free(struct learn_head *head);
 struct metric_rows;
 void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows);
 
-/* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own
- * threshold on: t_c = mean - k sd sqrt(1 + 1/n), sd^2 = (squares + w sd_0^2) / (n - 1 + w), of its learn_likeness;
- * t_c = s_0 where that is not known. */
+/* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own threshold
+ * t_c on, which follows from its learn_likeness and from how alike the classes of the head are: known_threshold. */
 struct learn_answer_constants {
 	double temperature;      /* T */
-	double unknown_cosine;   /* s_0 */
+	double pair_cosine;      /* rho_0: cosine of two pictures of a class before its own tell */
+	double pair_weight;      /* a: how many pictures that is worth */
+	double class_gap;        /* delta: pictures of a class are more alike than those of two by at least this */
 	double deviations;       /* k */
-	double deviation;        /* sd_0: what the standard deviation is before pictures tell */
-	double deviation_weight; /* w: how many pictures that is worth; 0 with deviation 0 where all is s_0 */
+	double few_pictures;     /* h: at so many pictures half of k counts */
+	double deviation;        /* sd_0: deviation of a picture's cosine with the row before pictures tell */
+	double deviation_weight; /* w: how many pictures that is worth */
 	bool never; /* a closed world: the class ranked first passes, and unknown has no share of the scores */
 	double metric_temperature; /* T_z, T where a metric ranks; 0: T itself */
 };

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/learn/likeness.c: the cosines that a class's own pictures have with its row, so that the class has a threshold of its
- * own (doc/LEARNER.md, "Unknown").
+/* lib/learn/likeness.c: how alike the pictures of a class are, so that the class has a threshold of its own (doc/LEARNER.md,
+ * "Unknown").
  *
  * One cosine that is right for all classes does not exist: photographs of many things have class means a third of whose
- * cosine drawn or plain pictures of one kind have. But each lesson tells: its pictures' cosines with the row, less what
- * each picture owes to having made the row. For the row s = sum x_i of unit pictures that is exact: x_i . s / |s| with
- * the picture in, (x_i . s - 1) / |s - x_i| without. A trained row is close to s; a row that an older one is merged into
- * has the lesson in it with the share 1 / (w + 1), and so much of the difference is taken off.
+ * cosine drawn or plain pictures of one kind have. But each lesson tells. A new class: its pictures' cosines with the row,
+ * less what each picture owes to having made the row; for the row s = sum x_i of unit pictures that is exact: x_i . s / |s|
+ * with the picture in, (x_i . s - 1) / |s - x_i| without, and a trained row is close to s. A class seen again: the cosines
+ * with the row as it was, which these pictures did not make.
+ *
+ * A picture is more like a row of many than like a row of one; what is kept is the cosine of two pictures, from which
+ * known_cosine tells that with a row of r. So many lessons of one picture say the same as one lesson of them all.
  *
  * Invariant: + - x / and sqrt of doubles in index order over exact integer dots: the same bits everywhere. */
 #include <math.h>
@@ -15,7 +18,9 @@
 #include "lib/base/memory.h"
 #include "lib/learn/bounds.h"
 #include "lib/learn/integer.h"
+#include "lib/learn/known.h"
 #include "lib/learn/likeness.h"
+#include "lib/learn/near.h"
 #include "lib/learn/row.h"
 
 /* A row as it answers: the forward side of integer widths, the row itself for float/float. */
@@ -61,76 +66,163 @@ static void unit_of(const int8_t *q, size_t d, double *ret_x)
 		ret_x[i] = norm > 0 ? q[i] / norm : 0;
 }
 
-static void likeness_add(struct learn_likeness *likeness, double value) /* Welford 1962 */
+/* ---- cosines, counted ---- */
+
+struct tally {
+	double n, mean, squares; /* squares: of differences from the mean, summed */
+};
+
+static void tally_add(struct tally *tally, double value) /* Welford 1962 */
 {
-	double before = value - likeness->mean;
-	likeness->n++;
-	likeness->mean += before / likeness->n;
-	likeness->squares += before * (value - likeness->mean);
+	double before = value - tally->mean;
+	tally->n++;
+	tally->mean += before / tally->n;
+	tally->squares += before * (value - tally->mean);
 }
 
-/* Two sets as one (Chan, Golub, LeVeque 1979); at most cap pictures, if it is not 0, so that a class can change. */
-static struct learn_likeness likeness_merge(struct learn_likeness a, struct learn_likeness b, uint32_t cap)
+/* Two sets as one (Chan, Golub, LeVeque 1979). */
+static struct tally tally_merge(struct tally a, struct tally b)
 {
-	if (a.n == 0 || b.n == 0)
-		return a.n ? a : b;
-	double n = (double)a.n + b.n, apart = b.mean - a.mean;
-	struct learn_likeness both = {.n = a.n + b.n,
+	double n = a.n + b.n, apart = b.mean - a.mean;
+	return (struct tally){.n = n,
 		.mean = a.mean + apart * (b.n / n),
 		.squares = a.squares + b.squares + apart * apart * (a.n * (b.n / n))};
-	if (cap && both.n > cap) {
-		both.squares = both.squares * (cap / n);
-		both.n = cap;
-	}
-	return both;
 }
 
-/* The sum of the class's unit pictures and its squared length. */
-static double *sum_of_class(const struct learn_lesson *lesson, size_t c, double *x)
+/* ---- the groups of one class ---- */
+
+/* u: the mean of a group's unit pictures, not of unit length: a cosine with it is the mean cosine of its pictures, so what
+ * is measured is what single pictures will be asked with. */
+struct group_walk {
+	const struct learn_lesson *lesson;
+	size_t c, at;  /* the next group */
+	double *x, *u; /* d: a picture at hand, and the group */
+};
+
+static struct group_walk walk_of(const struct learn_lesson *lesson, size_t c)
 {
-	double *s = mem_zalloc(lesson->d, sizeof *s);
-	for (size_t j = 0; j < lesson->n; j++) {
-		if (lesson->y[j] != c)
-			continue;
-		unit_of(lesson->q + j * lesson->d, lesson->d, x);
-		for (size_t i = 0; i < lesson->d; i++)
-			s[i] += x[i];
+	return (struct group_walk){.lesson = lesson,
+		.c = c,
+		.x = mem_zalloc(lesson->d, sizeof(double)),
+		.u = mem_zalloc(lesson->d, sizeof(double))};
+}
+
+static void walk_end(struct group_walk *walk)
+{
+	free(walk->x);
+	free(walk->u);
+}
+
+static size_t leader_of(const struct learn_lesson *lesson, size_t g)
+{
+	return lesson->groups ? lesson->groups->leader[g] : g;
+}
+
+/* The class's next group, in u; false: there is none, and the walk begins anew. */
+static bool walk_next(struct group_walk *walk)
+{
+	const struct learn_lesson *lesson = walk->lesson;
+	const size_t n_groups = lesson->groups ? lesson->groups->n : lesson->n, d = lesson->d;
+	while (walk->at < n_groups && lesson->y[leader_of(lesson, walk->at)] != walk->c)
+		walk->at++;
+	if (walk->at == n_groups) {
+		walk->at = 0;
+		return false;
 	}
-	return s;
+	const size_t g = walk->at++, leader = leader_of(lesson, g);
+	double count = 1;
+	unit_of(lesson->q + leader * d, d, walk->u);
+	for (size_t j = leader + 1; lesson->groups && j < lesson->n; j++) {
+		if (lesson->groups->group[j] != g)
+			continue;
+		unit_of(lesson->q + j * d, d, walk->x);
+		for (size_t i = 0; i < d; i++)
+			walk->u[i] += walk->x[i];
+		count++;
+	}
+	for (size_t i = 0; i < d; i++)
+		walk->u[i] = walk->u[i] / count;
+	return true;
+}
+
+/* ---- a lesson ---- */
+
+static struct learn_likeness of_new_class(struct group_walk *walk, uint32_t cur, const struct learn_row *row)
+{
+	const size_t d = walk->lesson->d;
+	struct learn_likeness own = {.n = cur, .r = cur};
+	if (cur < 2)
+		return own;
+	struct direction now = direction_of(row);
+	double *s = mem_zalloc(d, sizeof *s);
+	while (walk_next(walk))
+		for (size_t i = 0; i < d; i++)
+			s[i] += walk->u[i];
+	const double s2 = dot_f64(s, s, d);
+	struct tally tally = {0};
+	while (walk_next(walk)) {
+		const double along = dot_f64(walk->u, s, d), self = dot_f64(walk->u, walk->u, d);
+		const double rest2 = s2 - 2 * along + self;
+		const double within = s2 > 0 ? along / sqrt(s2) : 0;
+		const double alone = rest2 > 0 ? (along - self) / sqrt(rest2) : 0;
+		tally_add(&tally, at_most_1(cosine(&now, walk->u) - (within - alone)));
+	}
+	own.mean = known_pair(tally.mean, own.r - 1);
+	own.squares = tally.squares;
+	free(now.w);
+	free(s);
+	return own;
+}
+
+/* The new row is `share` parts of the old one, which is worth r pictures, and one part of a mean of cur. */
+static double pictures_worth(const struct learn_likeness *before, uint32_t cur, double n)
+{
+	const double share = sqrt((double)before->n / (double)cur);
+	const double r = (share + 1) * (share + 1) / (share * share / before->r + 1 / (double)cur);
+	return fmax(1, fmin(r, n));
+}
+
+static struct learn_likeness of_class_seen(
+	struct group_walk *walk, uint32_t cur, const struct learn_row *old, bool repeats)
+{
+	const struct learn_likeness *before = &old->likeness;
+	const double near = walk->lesson->near;
+	const double repeat = repeats && near > 0 ? known_cosine(near, before->r) : 2;
+	struct direction then = direction_of(old);
+	struct tally fresh = {0};
+	while (walk_next(walk)) {
+		const double value = at_most_1(cosine(&then, walk->u));
+		if (value < repeat)
+			tally_add(&fresh, value);
+	}
+	free(then.w);
+	struct learn_likeness own = *before;
+	const double n = fmin(before->n + fresh.n, UINT32_MAX);
+	own.r = pictures_worth(before, cur, n);
+	if (fresh.n == 0)
+		return own;
+	if (before->n >= 2)
+		fresh = tally_merge(
+			(struct tally){before->n, known_cosine(before->mean, before->r), before->squares}, fresh);
+	own.n = (uint32_t)n;
+	own.mean = known_pair(fresh.mean, before->r);
+	own.squares = fresh.squares;
+	return own;
 }
 
 void likeness_measure(const struct learn_settings *settings, const struct learn_lesson *lesson, size_t c, uint32_t cur,
 	struct learn_row *row)
 {
-	const struct learn_row *old = lesson->old[c];
-	struct learn_likeness fresh = {0}, before = old ? old->likeness : (struct learn_likeness){0};
-	if (!old && cur < 2)
-		return; /* one picture tells nothing of its like */
-	double *x = mem_zalloc(lesson->d, sizeof *x), *s = sum_of_class(lesson, c, x);
-	struct direction now = direction_of(row), then = {0};
-	double s2 = dot_f64(s, s, lesson->d), share = 1;
-	if (old) {
-		then = direction_of(old);
-		share = 1 / (sqrt((double)old->past / (double)cur) + 1);
-		/* The old pictures as the new row sees them: what lies off the old row is as good as at right angles. */
-		double turned = then.norm > 0 ? cosine(&now, then.w) / then.norm : 0;
-		before.mean = at_most_1(before.mean * turned); /* of equal pictures `turned` may round to above 1 */
+	const bool is_default = settings->preset == LEARN_DEFAULT;
+	struct group_walk walk = walk_of(lesson, c);
+	struct learn_likeness own =
+		lesson->old[c] ? of_class_seen(&walk, cur, lesson->old[c], is_default) : of_new_class(&walk, cur, row);
+	const uint32_t cap = is_default && settings->past_cap ? settings->past_cap : UINT32_MAX;
+	if (own.n > cap) { /* so that a class can change */
+		own.squares = own.squares * (cap / (double)own.n);
+		own.n = cap;
+		own.r = fmin(own.r, cap);
 	}
-	for (size_t j = 0; j < lesson->n; j++) {
-		if (lesson->y[j] != c)
-			continue;
-		unit_of(lesson->q + j * lesson->d, lesson->d, x);
-		double along = dot_f64(x, s, lesson->d), rest2 = s2 - 2 * along + 1, value = cosine(&now, x);
-		if (cur < 2)
-			value = cosine(&then, x);
-		else if (s2 > 0 && rest2 > 0)
-			value -= share * (along / sqrt(s2) - (along - 1) / sqrt(rest2));
-		likeness_add(&fresh, at_most_1(value));
-	}
-	row->likeness = likeness_merge(before, fresh, settings->past_cap);
-	row->likeness.mean = at_most_1(row->likeness.mean);
-	free(now.w);
-	free(then.w);
-	free(s);
-	free(x);
+	row->likeness = own;
+	walk_end(&walk);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/learn/likeness.h: how alike a class's own pictures are to its row. */
+/* lib/learn/likeness.h: how alike the pictures of a class are, as its row tells. doc/LEARNER.md, "Unknown". */
 #pragma once
 
 #include "lib/learn/learn.h"

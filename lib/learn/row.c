@@ -17,10 +17,14 @@
 #include "lib/base/require.h"
 #include "lib/learn/integer.h"
 #include "lib/learn/bounds.h"
+#include "lib/learn/known.h"
 
 enum {
-	STORED_HEADER_BYTES = 32,  /* past u32, e i32, likeness: n u32, 0 u32, mean f64, squares f64 */
+	STORED_HEADER_BYTES =
+		32, /* past u32, e i32, r f64, mean f64, squares f64; of version 1 past, e, n u32, 0 u32, mean,
+				   * squares */
 	STORED_E_ZERO = INT32_MIN, /* a row of zeros */
+	FORMAT_MAX_BYTES = 64,
 };
 
 #define LIKENESS_MEAN_READ_MAX (1 + 0x1p-40)
@@ -49,7 +53,7 @@ static struct learn_row *row_new(enum learn_width width, size_t d, uint32_t past
 {
 	REQUIRE(d >= 1 && d <= LEARN_FEATURES_MAX);
 	struct learn_row *row = mem_zalloc(1, sizeof *row + d * learn_width_bytes(width));
-	*row = (struct learn_row){.width = width, .d = d, .past = past, .master.any = row + 1};
+	*row = (struct learn_row){.width = width, .d = d, .likeness = {.n = past, .r = 1}, .master.any = row + 1};
 	return row;
 }
 
@@ -60,7 +64,7 @@ void learn_row_free(struct learn_row *row)
 
 uint32_t learn_row_past(const struct learn_row *row)
 {
-	return row->past;
+	return row->likeness.n;
 }
 
 const struct learn_likeness *learn_row_likeness(const struct learn_row *row)
@@ -159,9 +163,9 @@ int learn_row_from_values(
 	return 0;
 }
 
-void learn_row_format(enum learn_width width, size_t d, char *ret_text, size_t text_bytes)
+void learn_row_format(enum learn_width width, size_t d, int version, char *ret_text, size_t text_bytes)
 {
-	snprintf(ret_text, text_bytes, "cwr1 %s d=%zu", learn_width_name(width), d);
+	snprintf(ret_text, text_bytes, "cwr%d %s d=%zu", version, learn_width_name(width), d);
 }
 
 /* Little-endian values of 1, 2 or 4 bytes, as the host keeps them (endian.h insists on a little-endian host). */
@@ -169,9 +173,9 @@ void learn_row_encode(const struct learn_row *row, uint8_t **ret_bytes, size_t *
 {
 	size_t values_bytes = row->d * learn_width_bytes(row->width);
 	uint8_t *bytes = mem_zalloc(1, STORED_HEADER_BYTES + values_bytes);
-	store_le32(bytes, row->past);
+	store_le32(bytes, row->likeness.n);
 	store_le32(bytes + 4, (uint32_t)(row->zero ? STORED_E_ZERO : row->e));
-	store_le32(bytes + 8, row->likeness.n);
+	memcpy(bytes + 8, &row->likeness.r, sizeof row->likeness.r);
 	memcpy(bytes + 16, &row->likeness.mean, sizeof row->likeness.mean);
 	memcpy(bytes + 24, &row->likeness.squares, sizeof row->likeness.squares);
 	memcpy(bytes + STORED_HEADER_BYTES, row->master.any, values_bytes);
@@ -179,13 +183,19 @@ void learn_row_encode(const struct learn_row *row, uint8_t **ret_bytes, size_t *
 	*ret_len_bytes = STORED_HEADER_BYTES + values_bytes;
 }
 
+static bool likeness_good(const struct learn_likeness *own)
+{
+	const bool single = own->n > 1 || (own->mean == 0 && own->squares == 0);
+	return own->r >= 1 && own->r <= own->n && own->mean >= 0 && own->mean <= 1 && own->squares >= 0 &&
+	       isfinite(own->squares) && single;
+}
+
 /* What is wrong with a row just read, or NULL. */
 static const char *row_fault(const struct learn_row *row)
 {
-	if (row->past == 0)
+	if (row->likeness.n == 0)
 		return "it was taught with no picture";
-	if (!(row->likeness.mean >= -1 && row->likeness.mean <= 1 && row->likeness.squares >= 0 &&
-		    isfinite(row->likeness.squares)))
+	if (!likeness_good(&row->likeness))
 		return "its own cosines are out of range";
 	if (row->width == LEARN_FLOAT) {
 		for (size_t i = 0; i < row->d; i++)
@@ -205,22 +215,53 @@ static const char *row_fault(const struct learn_row *row)
 	return NULL;
 }
 
-int learn_row_decode(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
+/* What the header says of the class's own cosines; of version 1 of no picture where its numbers are no cosines. */
+static struct learn_likeness likeness_read(const uint8_t *bytes, int version)
+{
+	const uint32_t past = load_le32(bytes);
+	struct learn_likeness own = {.n = past};
+	memcpy(&own.mean, bytes + 16, sizeof own.mean);
+	memcpy(&own.squares, bytes + 24, sizeof own.squares);
+	if (version != LEARN_ROW_VERSION_OLD) {
+		memcpy(&own.r, bytes + 8, sizeof own.r);
+		return own;
+	}
+	if (!(fabs(own.mean) <= LIKENESS_MEAN_READ_MAX && own.squares >= 0 &&
+		    isfinite(own.squares))) /* a rounding of 1 was stored, too */
+		return (struct learn_likeness){.n = past, .mean = NAN};
+	return known_upgrade(past, load_le32(bytes + 8), own.mean, own.squares);
+}
+
+/* 0: of no version. */
+static int version_of(enum learn_width width, size_t d, const char *format)
+{
+	int version = LEARN_ROW_VERSION;
+	for (; version > 0; version--) {
+		char text[FORMAT_MAX_BYTES];
+		learn_row_format(width, d, version, text, sizeof text);
+		if (strcmp(text, format) == 0)
+			break;
+	}
+	return version;
+}
+
+int learn_row_decode(enum learn_width width, size_t d, const char *format, const uint8_t *bytes, size_t len_bytes,
 	struct learn_row **ret_row, struct err *err)
 {
-	size_t values_bytes = d * learn_width_bytes(width);
+	const size_t values_bytes = d * learn_width_bytes(width);
+	const int version = version_of(width, d, format);
+	if (version == 0)
+		return err_set(err, ERR_DATA_LOSS,
+			"a stored row has the format \"%.40s\", which is not %s with %zu features", format,
+			learn_width_name(width), d);
 	if (len_bytes != STORED_HEADER_BYTES + values_bytes)
 		return err_set(err, ERR_DATA_LOSS, "a stored row has %zu bytes, not the %zu of %s with %zu features",
 			len_bytes, STORED_HEADER_BYTES + values_bytes, learn_width_name(width), d);
-	struct learn_row *row = row_new(width, d, load_le32(bytes));
+	struct learn_row *row = row_new(width, d, 0);
 	int32_t e = (int32_t)load_le32(bytes + 4);
 	row->zero = e == STORED_E_ZERO;
 	row->e = row->zero ? 0 : e;
-	row->likeness.n = load_le32(bytes + 8);
-	memcpy(&row->likeness.mean, bytes + 16, sizeof row->likeness.mean);
-	if (fabs(row->likeness.mean) <= LIKENESS_MEAN_READ_MAX) /* a rounding of 1, as older versions stored it */
-		row->likeness.mean = fmax(-1, fmin(1, row->likeness.mean));
-	memcpy(&row->likeness.squares, bytes + 24, sizeof row->likeness.squares);
+	row->likeness = likeness_read(bytes, version);
 	memcpy(row->master.any, bytes + STORED_HEADER_BYTES, values_bytes);
 	const char *fault = row_fault(row);
 	if (fault) {

@@ -7,10 +7,9 @@
 struct learn_row {
 	enum learn_width width;
 	size_t d;
-	uint32_t past;
-	bool zero; /* an integer row of zeros: it has no exponent */
-	int32_t e; /* integer widths: w = m 2^-e */
-	struct learn_likeness likeness;
+	bool zero;                      /* an integer row of zeros: it has no exponent */
+	int32_t e;                      /* integer widths: w = m 2^-e */
+	struct learn_likeness likeness; /* its n: learn_row_past */
 	union {
 		int8_t *m8;
 		int16_t *m16;

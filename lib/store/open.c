@@ -86,10 +86,10 @@ int check_row_format(struct store *store, int64_t first_id, struct err *err)
 	sqlite3_stmt *stmt = NULL;
 	int r = sql_prepare(store->db,
 		first_id == 0 ? "SELECT " ITEM_COLUMNS " FROM item WHERE died = ?1 AND kind = " SQL_KIND_ROW
-				" AND format IS NOT ?2"
+				" AND format IS NOT ?2 AND format IS NOT ?4"
 			      : "SELECT " ITEM_COLUMNS
 				" FROM item WHERE id >= ?3 AND +died = ?1 AND kind = " SQL_KIND_ROW
-				" AND format IS NOT ?2",
+				" AND format IS NOT ?2 AND format IS NOT ?4",
 		&stmt, err);
 	if (r != 0)
 		return r;
@@ -97,6 +97,8 @@ int check_row_format(struct store *store, int64_t first_id, struct err *err)
 		sqlite3_bind_int64(stmt, 3, first_id);
 	sqlite3_bind_int64(stmt, 1, ALIVE);
 	sqlite3_bind_text(stmt, 2, store->format, -1, SQLITE_STATIC);
+	if (store->old_format[0])
+		sqlite3_bind_text(stmt, 4, store->old_format, -1, SQLITE_STATIC);
 	while ((r = sql_step(stmt, err)) == 1) {
 		struct item_row row;
 		item_row_read(stmt, store->file_id, &row);
@@ -250,7 +252,8 @@ static int check_options(const struct store_options *options, struct err *err)
 	if (strlen(options->model_name) >= MODEL_NAME_BYTES || strchr(options->model_name, '\n'))
 		return err_set(err, ERR_INVALID_ARGUMENT, "the model's name is longer than %d bytes or has a line end",
 			(int)MODEL_NAME_BYTES - 1);
-	if (strlen(options->format) >= STORE_FORMAT_MAX_BYTES)
+	if (strlen(options->format) >= STORE_FORMAT_MAX_BYTES ||
+		(options->old_format && strlen(options->old_format) >= STORE_FORMAT_MAX_BYTES))
 		return err_set(err, ERR_INVALID_ARGUMENT, "the row format is longer than %d bytes",
 			STORE_FORMAT_MAX_BYTES - 1);
 	return 0;
@@ -325,6 +328,7 @@ int store_open(const struct store_options *options, struct store **ret_store, st
 	memcpy(store->feature_id, options->feature_id, sizeof store->feature_id);
 	snprintf(store->model_name, sizeof store->model_name, "%s", options->model_name);
 	snprintf(store->format, sizeof store->format, "%s", options->format);
+	snprintf(store->old_format, sizeof store->old_format, "%s", options->old_format ? options->old_format : "");
 	store->dir_lock = -1;
 	r = open_at_path(store, err);
 	if (r != 0) {

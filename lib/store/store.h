@@ -52,7 +52,8 @@ struct store_options {
 	const char *dir; /* created with 0700; its parent must exist */
 	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
 	const char *model_name; /* written to `current` with the first change; below 64 bytes */
-	const char *format;     /* of rows: "cwr1 8/16 d=512"; a file with other rows is refused */
+	const char *format;     /* of rows: "cwr2 8/16 d=512"; a file with other rows is refused */
+	const char *old_format; /* rows that are taken, too; NULL: none */
 };
 
 /* Opens or creates the state file. 0 with *ret_store also for STORE_READ_ONLY and STORE_CLOSED: ask store_mode and

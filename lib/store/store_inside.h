@@ -77,7 +77,7 @@ struct store {
 	char *dir, *path, *wal_path; /* path of the db; the -wal is path with "-wal" */
 	uint8_t feature_id[STORE_FEATURE_ID_BYTES];
 	char model_name[MODEL_NAME_BYTES];
-	char format[STORE_FORMAT_MAX_BYTES];
+	char format[STORE_FORMAT_MAX_BYTES], old_format[STORE_FORMAT_MAX_BYTES]; /* "": there is none */
 
 	sqlite3 *db; /* NULL: there is no file yet, or closed */
 	struct sql_budget budget;

@@ -384,7 +384,7 @@ static void check_views(const struct snapshot *snapshot)
 
 static void check_answers(const struct snapshot *snapshot)
 {
-	struct learn_answer_constants constants = {.temperature = 8, .unknown_cosine = 0.5, .deviations = 2};
+	struct learn_answer_constants constants = {.temperature = 8, .pair_cosine = 0.5, .deviations = 2};
 	struct learn_answer answer;
 	int8_t q[D] = {9, -3, 40, 7, 0, 1, -60, 2};
 	learn_head_answer(snapshot->head, q, &constants, &answer);

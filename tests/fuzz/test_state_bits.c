@@ -147,7 +147,7 @@ static void print_history(FILE *out, const struct snapshot *s)
 static void print_answers(FILE *out, const struct snapshot *s)
 {
 	struct learn_answer_constants constants = {
-		.temperature = 10, .unknown_cosine = 0.3, .deviations = 1, .deviation = 0.1, .deviation_weight = 4};
+		.temperature = 10, .pair_cosine = 0.3, .deviations = 1, .deviation = 0.1, .deviation_weight = 4};
 	uint64_t seed = 3;
 	for (int i = 0; i < 3; i++) {
 		struct learn_answer answer;

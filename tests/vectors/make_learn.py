@@ -5,7 +5,7 @@
                                                  lib/learn/exp2_table.h
   python3 -m tests.vectors.make_learn --check    prints the integer loops against float on the same features and order
 
-The arithmetic is that of doc/LEARNER.md, with Python's integers of any size. Where lib/learn saturates at the end of
+Near-duplicates and thresholds are learn_known.py. The arithmetic is that of doc/LEARNER.md, with Python's integers of any size. Where lib/learn saturates at the end of
 its 64 bits (no default lesson comes near), the same bounds stand here: V_MAX below.
 """
 
@@ -16,31 +16,28 @@ import sys
 
 import numpy as np
 
+from tests.vectors.learn_known import (
+	DEFAULT,
+	FLOAT,
+	QF,
+	REFERENCE,
+	WIDTHS,
+	capped,
+	clamp,
+	group_mean,
+	near_groups,
+	near_merge,
+	own_of_new,
+	own_of_seen,
+	rdiv,
+	rshift,
+	thresholds,
+	upgraded,
+)
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TAB = [round(2**30 * 2.0 ** (-i / 256)) for i in range(257)]
-WIDTHS = {1: 8, 2: 16, 3: 32}  # enum learn_width: q_b
-FLOAT, QF = 4, 8
-DEFAULT, REFERENCE = 1, 2  # enum learn_preset
 E_ZERO = -(2**31)  # stored exponent of a row of zeros
-
-
-def rshift(x, s):
-	"""x / 2^s, half to even; a negative s shifts left."""
-	x = int(x)
-	if s <= 0:
-		return x << -s
-	q, r, h = x >> s, x & ((1 << s) - 1), 1 << (s - 1)
-	return q + (1 if r > h or (r == h and q & 1) else 0)
-
-
-def rdiv(a, b):
-	"""a / b, half to even."""
-	q, r = divmod(int(a), b)
-	return q + (1 if 2 * r > b or (2 * r == b and q & 1) else 0)
-
-
-def clamp(x, limit):
-	return max(-limit, min(limit, x))
 
 
 def exp2_q30(t):
@@ -224,95 +221,43 @@ def others_of(s, k, n_known_others):
 	return max(0, total - k)
 
 
-def new_past(s, past, cur):
-	cap = s["past_cap"] if s["preset"] == DEFAULT and s["past_cap"] else 2**32 - 1
-	return [min(cap, a + b) for a, b in zip(past, cur, strict=True)]
-
-
-def dot(a, b):
-	s = 0.0
-	for x, z in zip(a, b, strict=True):
-		s += x * z
-	return s
-
-
-def direction(width, row):
-	"""A stored row as it answers, and its length."""
-	if width == FLOAT:
-		w = [float(x) for x in row]
-	else:
-		w = [float(clamp(rshift(int(x), WIDTHS[width] - QF), 127)) for x in row[0]]
-	return w, math.sqrt(dot(w, w))
-
-
-def cosine(w, x):
-	return dot(w[0], x) / w[1] if w[1] > 0 else 0.0
-
-
-def likeness_measure(width, s, X, cur, past, old, old_own, row):
-	"""lib/learn/likeness.c: X the class's unit pictures in order; (n, mean, squares) of the new row's own cosines."""
-	if old is None and cur < 2:
-		return 0, 0.0, 0.0
-	total = [0.0] * len(X[0])
-	for x in X:
-		total = [a + b for a, b in zip(total, x, strict=True)]
-	s2, now, share, (n0, mean0, squares0) = dot(total, total), direction(width, row), 1.0, old_own
-	if old is not None:
-		then = direction(width, old)
-		share = 1 / (math.sqrt(past / cur) + 1)
-		mean0 = mean0 * (cosine(now, then[0]) / then[1] if then[1] > 0 else 0.0)
-	n, mean, squares = 0, 0.0, 0.0
-	for x in X:
-		along = dot(x, total)
-		rest2, value = s2 - 2 * along + 1, cosine(now, x)
-		if cur < 2:
-			value = cosine(then, x)
-		elif s2 > 0 and rest2 > 0:
-			value -= share * (along / math.sqrt(s2) - (along - 1) / math.sqrt(rest2))
-		value = max(-1.0, min(1.0, value))
-		before, n = value - mean, n + 1
-		mean += before / n
-		squares += before * (value - mean)
-	if n0 == 0 or n == 0:
-		return (n0, mean0, squares0) if n0 else (n, mean, squares)
-	both, apart = float(n0 + n), mean - mean0
-	merged = n0 + n, mean0 + apart * (n / both), squares0 + squares + apart * apart * (n0 * (n / both))
-	if s["past_cap"] and merged[0] > s["past_cap"]:
-		return s["past_cap"], merged[1], merged[2] * (s["past_cap"] / both)
-	return merged
-
-
-def lesson(width, s, q, y, k, old, n_known_others=0):
-	"""One lesson. old: per class None or (past, stored row, own), a stored row being (m, e) or f32 values, own being
-	(n, mean, squares). Returns [(past, stored row, own)], counts."""
-	others, cur = others_of(s, k, n_known_others), [int(sum(np.asarray(y) == c)) for c in range(k)]
+def lesson(width, s, q, y, k, old, n_known_others=0, theta=0.0):
+	"""One lesson. old: per class None or (own, stored row), a stored row being (m, e) or f32 values, own being
+	(n, r, mean, squares). Returns [(own, stored row)], counts."""
+	groups = near_groups(s, theta, q, y)
+	merged, merged_y = near_merge(groups, q, y)
+	others, cur = others_of(s, k, n_known_others), [int(sum(merged_y == c)) for c in range(k)]
 	real = [None if o is None else [float(x) for x in o[1]] if width == FLOAT else real_row(*o[1]) for o in old]
 	reload = s["preset"] == REFERENCE
 	if width == FLOAT:
-		tw, counts = lesson_float(q, y, k, s, others, real if reload else []), None
+		tw, counts = lesson_float(merged, merged_y, k, s, others, real if reload else []), None
 	else:
-		tw, counts = lesson_int(q, y, k, WIDTHS[width], s, others, [o and o[1] for o in old] if reload else [])
-	past = [o[0] if o else 0 for o in old]
+		start = [o and o[1] for o in old] if reload else []
+		tw, counts = lesson_int(merged, merged_y, k, WIDTHS[width], s, others, start)
+	past = [o[0][0] if o else 0 for o in old]
 	rows = consolidate(real, past, tw, cur, s["preset"])
 	stored = [np.asarray(r, np.float32) if width == FLOAT else store_row(r, WIDTHS[width]) for r in rows]
-	own = []
+	owns = []
 	for c in range(k):
-		X = [[float(v) / math.sqrt(sum(int(v) ** 2 for v in r)) for v in r] for r in q[np.asarray(y) == c]]
-		own.append(
-			likeness_measure(
-				width, s, X, cur[c], past[c], old[c] and old[c][1], old[c][2] if old[c] else (0, 0.0, 0.0), stored[c]
-			)
-		)
-	return list(zip(new_past(s, past, cur), stored, own, strict=True)), counts
+		U = [group_mean([q[j] for j in g]) for g in groups if y[g[0]] == c]
+		own = own_of_new(width, U, stored[c]) if old[c] is None else own_of_seen(width, s, theta, U, cur[c], *old[c])
+		owns.append(capped(s, own))
+	return list(zip(owns, stored, strict=True)), counts
 
 
 # ---- golden vectors
 
 
-def encode(width, past, row, own):
+def encode(width, own, row):
 	m, e = (row, 0) if width == FLOAT else row
 	masters = np.asarray(m, "<f4" if width == FLOAT else "<i%d" % (WIDTHS[width] // 8))
-	return struct.pack("<IiII2d", past, E_ZERO if e is None else e, own[0], 0, own[1], own[2]) + masters.tobytes()
+	return struct.pack("<Ii3d", own[0], E_ZERO if e is None else e, *own[1:]) + masters.tobytes()
+
+
+def encode_version_1(width, past, n, mean, squares, row):
+	m, e = (row, 0) if width == FLOAT else row
+	masters = np.asarray(m, "<f4" if width == FLOAT else "<i%d" % (WIDTHS[width] // 8))
+	return struct.pack("<IiII2d", past, E_ZERO if e is None else e, n, 0, mean, squares) + masters.tobytes()
 
 
 PRESETS = {
@@ -329,9 +274,24 @@ def settings(preset, seq, **changes):
 	return s
 
 
-OLD_OWN = (17, 0.375, 0.21)  # what rows that were there before say of their own cosines
+def old_own(past):
+	"""What rows that were there before say of their class."""
+	return (past, min(past, 9.5), 0.375, 0.21) if past > 1 else (past, 1.0, 0.0, 0.0)
 
-# name: settings, d, samples of each class, old rows (None, or past and norm; norm 0: a row of zeros), known others
+
+THETA = 0.7
+CONSTANTS = dict(  # of the thresholds
+	pair_cosine=0.118,
+	pair_weight=0.5,
+	class_gap=0.08,
+	deviations=2.1,
+	few_pictures=2.7,
+	deviation=0.0808,
+	deviation_weight=2.0,
+)
+
+# name: settings, d, samples of each class, old rows (None, or past and norm; norm 0: a row of zeros), known others, and
+# where there are near-duplicates (theta 0.7): (picture, the one that it repeats, or -1: the old row of its class)
 CASES = {
 	"first-one": (settings(DEFAULT, 1), 64, [6], [None], 0),
 	"first-several": (settings(DEFAULT, 2, epochs=6), 64, [4, 1, 6], [None] * 3, 5),
@@ -371,6 +331,21 @@ CASES = {
 	"d512": (settings(DEFAULT, 18, epochs=3, minibatch=4), 512, [3, 3], [None, (20, 1.0)], 1),
 	"over-a-batch": (settings(DEFAULT, 19, epochs=3), 64, [33], [None], 0),
 	"reference-over-a-batch": (settings(REFERENCE, 20, minibatch=32, eta=0.05), 64, [20, 13], [None, (30, 0.4)], 0),
+	"burst": (settings(DEFAULT, 21), 64, [8], [None], 0, [(1, 0), (2, 0), (5, 0), (4, 3), (7, 6)]),
+	"burst-alone": (settings(DEFAULT, 22, epochs=2), 64, [5], [None], 0, [(1, 0), (2, 0), (3, 0), (4, 0)]),
+	"bursts-of-three": (
+		settings(DEFAULT, 23, epochs=3),
+		64,
+		[6, 1, 5],
+		[None, (1, 1.0), (9, 0.7)],
+		0,
+		[(i, i - 1) for i in (2, 5, 9, 10)],
+	),
+	"repeats": (settings(DEFAULT, 24, epochs=3), 64, [6], [(12, 1.0)], 0, [(0, -1), (3, -1), (5, 4)]),
+	"repeats-alone": (settings(DEFAULT, 25, epochs=2), 64, [3], [(1, 1.0)], 0, [(0, -1), (1, -1), (2, -1)]),
+	"one-each": (settings(DEFAULT, 26, epochs=3), 64, [1, 1, 1], [None, (1, 1.0), (3, 1.0)], 0, []),
+	"past-cap-at-once": (settings(DEFAULT, 27, epochs=2, past_cap=4), 64, [7, 3], [None, (4, 1.0)], 0, []),
+	"reference-burst": (settings(REFERENCE, 28), 64, [6], [(7, 0.3)], 0, [(1, 0), (2, 0), (4, -1)]),
 }
 
 
@@ -382,15 +357,26 @@ def features(rng, d, counts):
 	return h[o].astype(np.float32), y[o]
 
 
+def repeat(rng, h, y, old_real, repeats):
+	"""Makes near-duplicates: another picture of the class, or what the old row looks like, and little beside."""
+	for i, of in repeats:
+		same = np.flatnonzero(y == y[i])
+		near = old_real[y[i]] / np.linalg.norm(old_real[y[i]]) if of < 0 else h[same[same != i][of % (len(same) - 1)]]
+		h[i] = near + 0.05 * rng.normal(size=h.shape[1])
+		h[i] /= np.linalg.norm(h[i])
+
+
 def case_bytes(case, rng):
-	s, d, counts, old_spec, known_others = case
+	s, d, counts, old_spec, known_others = case[:5]
 	h, y = features(rng, d, counts)
-	q, k = quantize(h), len(counts)
+	k, theta = len(counts), THETA if len(case) > 5 else 0.0
 	old_real = [None if o is None else rng.normal(size=d) * (o[1] / math.sqrt(d)) for o in old_spec]
+	repeat(rng, h, y, old_real, case[5] if len(case) > 5 else [])
+	q = quantize(h)
 	out = [
 		b"BNLV",
 		struct.pack(
-			"<6I3dQ4I",
+			"<6I4dQ4I",
 			s["preset"],
 			s["epochs"],
 			s["minibatch"],
@@ -400,6 +386,7 @@ def case_bytes(case, rng):
 			s["eta"],
 			s["momentum"],
 			s["decay"],
+			theta,
 			s["seq"],
 			known_others,
 			d,
@@ -410,15 +397,18 @@ def case_bytes(case, rng):
 	out += [h.astype("<f4").tobytes(), q.tobytes(), y.astype("<u4").tobytes()]
 	for width in (1, 2, 3, FLOAT):
 		old = [
-			None if o is None else (o[0], np.float32(r) if width == FLOAT else store_row(r, WIDTHS[width]), OLD_OWN)
+			None if o is None else (old_own(o[0]), np.float32(r) if width == FLOAT else store_row(r, WIDTHS[width]))
 			for o, r in zip(old_spec, old_real, strict=True)
 		]
-		rows, counts_out = lesson(width, s, q, y, k, old, known_others)
+		rows, counts_out = lesson(width, s, q, y, k, old, known_others, theta)
 		for o in old:
 			out += [b"\0" if o is None else b"\1" + encode(width, *o)]
 		out += [encode(width, *row) for row in rows]
 		updates, lost, steps, _ = counts_out or (0, 0, 0, 0)
 		out.append(struct.pack("<3Q", updates, lost, steps))
+		# The rows as a head, once of named classes alone and once with none first.
+		for none in (None, 0):
+			out.append(struct.pack("<%dd" % k, *thresholds(width, rows, none, CONSTANTS)))
 	return b"".join(out)
 
 
@@ -435,6 +425,26 @@ def table():
 	return "\n".join([*lines, *(f"\t{v}," for v in TAB), "};", ""]).encode()
 
 
+# name: past, n, mean, squares of rows of version 1, which later versions read
+OLD_ROWS = {
+	"one": (1, 0, 0.0, 0.0),
+	"two": (2, 1, 0.25, 0.0),
+	"many": (20, 20, 0.4375, 0.3),
+	"capped": (200, 200, 0.75, 2.5),
+	"against": (5, 5, -0.125, 0.02),
+	"rounded": (3, 3, 1 + 2.0**-50, 0.0),
+}
+
+
+def old_rows_bytes():
+	"""A row of version 1, 8/16 with 4 features, and the same as it is written today."""
+	row = store_row([0.5, -0.25, 0.125, 0.75], 16)
+	out = [b"BNR1", struct.pack("<I", len(OLD_ROWS))]
+	for past, n, mean, squares in OLD_ROWS.values():
+		out += [encode_version_1(2, past, n, mean, squares, row), encode(2, upgraded(past, n, mean, squares), row)]
+	return b"".join(out)
+
+
 def files():
 	"""{path: bytes}."""
 	folder = ROOT / "tests" / "vectors" / "learn"
@@ -442,6 +452,7 @@ def files():
 		folder / f"{name}.bin": case_bytes(case, np.random.default_rng([20261122, i]))
 		for i, (name, case) in enumerate(CASES.items())
 	}
+	made[folder / "rows-of-version-1.bin"] = old_rows_bytes()
 	return made | {ROOT / "lib" / "learn" / "exp2_table.h": table()}
 
 

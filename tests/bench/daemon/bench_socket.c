@@ -106,8 +106,11 @@ static void local_init(struct local *local, const char *path)
 		(struct image_input){.width = info->width, .height = info->height, .fit = (enum image_fit)info->fit};
 	memcpy(local->input.background, info->background, sizeof local->input.background);
 	local->constants = (struct learn_answer_constants){.temperature = info->temperature,
-		.unknown_cosine = info->unknown_cosine[2],
+		.pair_cosine = info->known.pair_cosine,
+		.pair_weight = info->known.pair_weight,
+		.class_gap = info->known.class_gap,
 		.deviations = info->deviations[2],
+		.few_pictures = info->known.few_pictures,
 		.deviation = info->deviation,
 		.deviation_weight = info->deviation_weight};
 	local->run = bnn_run_new(local->model);

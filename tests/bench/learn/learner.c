@@ -9,13 +9,14 @@
 #include "learn_bench.h"
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
+#include "lib/learn/near.h"
 
 enum { KEPT_DEFAULT = 200 };
 #define REFUSE_DEFAULT 0.05
 
 struct kept { /* the newest pictures of a class, a ring */
 	size_t n, oldest;
-	const int8_t **q;
+	const int8_t **q; /* NULL: a near-duplicate, which ranks nothing */
 };
 
 struct learner {
@@ -41,8 +42,11 @@ static void set_refuse(struct learner_rule *rule, const struct bnn_info *info, c
 	if (i == BNN_REFUSE_SHARES)
 		bench_die("refuse=%s is none of 0.01, 0.02, 0.05, 0.1, 0.2, never", value);
 	c->temperature = info->has_answers ? info->temperature : 1;
-	c->unknown_cosine = info->unknown_cosine[i];
+	c->pair_cosine = info->known.pair_cosine;
+	c->pair_weight = info->known.pair_weight;
+	c->class_gap = info->known.class_gap;
 	c->deviations = info->deviations[i];
+	c->few_pictures = info->known.few_pictures;
 	c->deviation = info->deviation;
 	c->deviation_weight = info->deviation_weight;
 	c->metric_temperature = info->known.metric_temperature;
@@ -51,7 +55,8 @@ static void set_refuse(struct learner_rule *rule, const struct bnn_info *info, c
 void learner_rule_of(const struct bnn_info *info, struct learner_rule *ret_rule)
 {
 	char refuse[16];
-	*ret_rule = (struct learner_rule){.d = info->n_features, .kept = KEPT_DEFAULT};
+	*ret_rule =
+		(struct learner_rule){.d = info->n_features, .near = info->known.near_duplicate, .kept = KEPT_DEFAULT};
 	learn_settings_preset(LEARN_DEFAULT, &ret_rule->settings);
 	ret_rule->shape.n_groups = info->n_groups;
 	for (size_t g = 0; g < info->n_groups; g++) {
@@ -102,6 +107,8 @@ bool learner_rule_set(struct learner_rule *rule, const struct bnn_info *info, co
 		s->past_cap = (uint32_t)x;
 	else if (IS("classes_total"))
 		s->classes_total = (uint32_t)x;
+	else if (IS("near_duplicate"))
+		rule->near = x;
 	else if (IS("kept") && x >= 1)
 		rule->kept = (size_t)x;
 	else if (IS("refuse"))
@@ -146,7 +153,7 @@ static void must(int r, const struct err *err)
 		bench_die("%s", err->text);
 }
 
-/* The picture comes, and what it pushes out goes. */
+/* The picture comes (NULL: a near-duplicate), and what it pushes out goes. */
 static void keep(struct learner *l, uint32_t id, const int8_t *q)
 {
 	struct kept *kept = &l->kept[id];
@@ -155,12 +162,14 @@ static void keep(struct learner *l, uint32_t id, const int8_t *q)
 		return;
 	if (!kept->q)
 		kept->q = mem_zalloc(l->rule.kept, sizeof *kept->q);
-	must(metric_add(l->metric, id, q, 1, &err), &err);
+	if (q)
+		must(metric_add(l->metric, id, q, 1, &err), &err);
 	if (kept->n < l->rule.kept) {
 		kept->q[kept->n++] = q;
 		return;
 	}
-	must(metric_take(l->metric, id, kept->q[kept->oldest], 1, &err), &err);
+	if (kept->q[kept->oldest])
+		must(metric_take(l->metric, id, kept->q[kept->oldest], 1, &err), &err);
 	kept->q[kept->oldest] = q;
 	kept->oldest = (kept->oldest + 1) % l->rule.kept;
 }
@@ -195,17 +204,21 @@ void learner_teach(struct learner *l, size_t n, const int8_t *const *q, const ui
 		old[c] = l->rows[id_of[c]];
 		n_old += old[c] != NULL;
 	}
+	struct near_groups groups;
+	const uint64_t from_us = clock_us();
+	near_find(&l->rule.settings, l->rule.near, all, y, n, d, NULL, NULL, &groups);
 	struct learn_lesson lesson = {.seq = ++l->seq,
 		.d = d,
 		.n = n,
 		.k = k,
 		.q = all,
 		.y = y,
+		.groups = &groups,
+		.near = l->rule.near,
 		.old = old,
 		.n_known_others = l->n_known - n_old};
 	struct learn_report report;
 	struct err err;
-	const uint64_t from_us = clock_us();
 	must(learn_train(&l->rule.settings, &lesson, NULL, NULL, made, &report, &err), &err);
 	l->report.us += (double)(clock_us() - from_us);
 	l->report.lessons++;
@@ -218,7 +231,8 @@ void learner_teach(struct learner *l, size_t n, const int8_t *const *q, const ui
 	}
 	l->n_known += k - n_old;
 	for (size_t i = 0; i < n; i++)
-		keep(l, id[i], q[i]);
+		keep(l, id[i], groups.leader[groups.group[i]] == i ? q[i] : NULL);
+	near_groups_deinit(&groups);
 	free(y);
 	free(id_of);
 	free(all);

@@ -12,6 +12,7 @@ struct learner_rule {
 	struct learn_settings settings;
 	struct learn_answer_constants constants;
 	struct metric_shape shape;
+	double near; /* Answers.near_duplicate of the model */
 	size_t kept; /* learner.samples_per_class */
 };
 /* The defaults of a daemon with this model. */

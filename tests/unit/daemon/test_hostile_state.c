@@ -32,7 +32,7 @@ static int setup(void **state)
 	learn_settings_preset(LEARN_DEFAULT, &config.learner);
 	config.learner.method = LEARN_METRIC; /* reads all that cwr does, and more */
 	char format[STORE_FORMAT_MAX_BYTES];
-	learn_row_format(config.learner.width, D, format, sizeof format);
+	learn_row_format(config.learner.width, D, LEARN_ROW_VERSION, format, sizeof format);
 	struct store_options options = {.dir = dir, .model_name = "tiny", .format = format};
 	memset(options.feature_id, 7, sizeof options.feature_id);
 	assert_int_equal(store_open(&options, &store, NULL), 0);
@@ -62,11 +62,12 @@ static void commit(const struct store_put *puts, size_t n_puts, const void *resu
 		fail_msg("%s", err.text);
 }
 
-/* A row that decodes: past 1, exponent 0, one weight. */
+/* A row that decodes: past 1, exponent 0, worth one picture, one weight. */
 static void good_row(uint8_t row[ROW_BYTES])
 {
 	memset(row, 0, ROW_BYTES);
 	store_le32(row, 1);
+	memcpy(row + 8, &(double){1}, sizeof(double));
 	row[32] = 9;
 }
 
@@ -128,7 +129,7 @@ static void test_rows_and_labels(void **state)
 	uint8_t row[ROW_BYTES];
 	good_row(row);
 	char format[STORE_FORMAT_MAX_BYTES];
-	learn_row_format(config.learner.width, D, format, sizeof format);
+	learn_row_format(config.learner.width, D, LEARN_ROW_VERSION, format, sizeof format);
 	const struct store_put puts[] = {
 		{STORE_ROW, 1, row, ROW_BYTES, format},
 		{STORE_LABEL, 1, (const uint8_t *)"good", 4, "utf8"},
@@ -163,7 +164,7 @@ static void test_result_of_too_many(void **state)
 	uint8_t row[ROW_BYTES];
 	good_row(row);
 	char format[STORE_FORMAT_MAX_BYTES];
-	learn_row_format(config.learner.width, D, format, sizeof format);
+	learn_row_format(config.learner.width, D, LEARN_ROW_VERSION, format, sizeof format);
 	const struct store_put puts[] = {
 		{STORE_ROW, 1, row, ROW_BYTES, format}, {STORE_LABEL, 1, (const uint8_t *)"good", 4, "utf8"}};
 	commit(puts, 2, result, sizeof result);

@@ -130,7 +130,7 @@ static char *seen(void)
 		fprintf(out, " -> %.*s\n", e->new_label.len_bytes, e->new_label.bytes);
 	}
 	for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
-		struct learn_answer_constants constants = {.temperature = 10, .unknown_cosine = 0.3};
+		struct learn_answer_constants constants = {.temperature = 10, .pair_cosine = 0.3};
 		struct learn_answer answer;
 		int8_t q[D];
 		uint8_t digest[DIGEST_BYTES];

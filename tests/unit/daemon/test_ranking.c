@@ -23,13 +23,15 @@ static char dir[64];
 static struct config config;
 static struct learned *learned;
 static const struct change_guard plain;
+static bool bursts; /* every three pictures one after the other are near-duplicates */
 
 static void open_state(void)
 {
 	struct learned_options options = {.config = &config,
 		.model_name = "tiny",
 		.n_features = D,
-		.shape = {.n_groups = 2, .width = {16, 8}, .factor = {1.5, 1}}};
+		.shape = {.n_groups = 2, .width = {16, 8}, .factor = {1.5, 1}},
+		.near = 0.97};
 	struct err err;
 	memset(options.feature_id, 7, sizeof options.feature_id);
 	if (learned_open(&options, &learned, &err) < 0)
@@ -81,7 +83,8 @@ static struct label label_of(unsigned class)
 /* Equal numbers are equal pictures; those of a class lie around a point. */
 static void picture(unsigned class, uint32_t number, int8_t *ret_q, uint8_t *ret_digest)
 {
-	uint64_t point = class * UINT64_C(7919) + 1, noise = number * UINT64_C(104729) + class;
+	const uint32_t view = bursts ? number / 3 : number;
+	uint64_t point = class * UINT64_C(7919) + 1, noise = view * UINT64_C(104729) + class;
 	memset(ret_digest, 0, DIGEST_BYTES);
 	memcpy(ret_digest, &class, sizeof class);
 	memcpy(ret_digest + 8, &number, sizeof number);
@@ -143,18 +146,25 @@ static int changed(enum change what, unsigned a, unsigned b)
 
 /* ---- what is checked ---- */
 
+static size_t n_near; /* of the items that live */
+
 static int add_sample(void *ctx, const struct store_item *item)
 {
-	if (item->kind == STORE_SAMPLE && item->len_bytes == DIGEST_BYTES + D)
+	if (item->kind != STORE_SAMPLE || item->len_bytes != DIGEST_BYTES + D)
+		return 0;
+	if (strcmp(item->format, "digest16 q8 d=24 near") == 0)
+		n_near++;
+	else
 		assert_int_equal(
 			metric_add(ctx, item->class_id, (const int8_t *)item->data + DIGEST_BYTES, 1, NULL), 0);
 	return 0;
 }
 
-/* The metric in memory is that of the items that live, one by one. */
+/* The metric in memory is that of the items that live, one by one; near-duplicates have a leader, which counts. */
 static void assert_metric_is_of_the_items(void)
 {
 	struct metric *metric = metric_new(&learned->ranking.shape);
+	n_near = 0;
 	assert_int_equal(store_load(learned->store, add_sample, NULL, metric, NULL), 0);
 	assert_non_null(learned->ranking.metric);
 	assert_true(metric_equal(learned->ranking.metric, metric));
@@ -165,7 +175,7 @@ static void assert_metric_is_of_the_items(void)
 static void ask(struct learn_answer ret[ASKED])
 {
 	const struct learn_answer_constants constants = {.temperature = 10,
-		.unknown_cosine = 0.3,
+		.pair_cosine = 0.3,
 		.deviations = 2,
 		.deviation = 0.1,
 		.deviation_weight = 4,
@@ -258,6 +268,32 @@ static void test_any_sequence_of_changes(void **state)
 {
 	(void)state;
 	any_sequence(LEARN_METRIC);
+}
+
+static void test_any_sequence_of_bursts(void **state)
+{
+	(void)state;
+	bursts = true;
+	any_sequence(LEARN_METRIC);
+	bursts = false;
+}
+
+static void test_near_duplicates_count_once(void **state)
+{
+	(void)state;
+	bursts = true;
+	taught(1, 1, 0, 6);
+	assert_metric_is_of_the_items();
+	assert_int_equal(metric_pictures(learned->ranking.metric), 2);
+	assert_int_equal(n_near, 4);
+	taught(1, 1, 30,
+		6); /* eight are kept: the first leader and its burst go, of the second a leader without followers */
+	assert_metric_is_of_the_items();
+	assert_int_equal(metric_pictures(learned->ranking.metric) + n_near, KEPT);
+	assert_int_equal(changed(UNDO, 0, 0), 0);
+	assert_int_equal(metric_pictures(learned->ranking.metric), 2);
+	bursts = false;
+	assert_same_after_reopening();
 }
 
 static void test_any_sequence_by_means(void **state)
@@ -410,6 +446,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test_of(test_any_sequence_of_changes),
 		test_of(test_any_sequence_by_means),
+		test_of(test_any_sequence_of_bursts),
+		test_of(test_near_duplicates_count_once),
 		test_of(test_undo_gives_the_very_scores_back),
 		test_of(test_many_classes),
 		test_of(test_methods),

@@ -15,7 +15,7 @@
 #include "lib/learn/row.h"
 
 enum { D = 4 };
-static const struct learn_answer_constants constants = {.temperature = 20, .unknown_cosine = 0.5};
+static const struct learn_answer_constants constants = {.temperature = 20, .pair_cosine = 0.5};
 
 static struct learn_settings settings_of(enum learn_preset preset, enum learn_width width)
 {
@@ -144,37 +144,72 @@ static void test_never_unknown(void **state)
 	}
 }
 
-/* A class that knows its own cosines has a threshold of its own; one that does not has s_0. */
+static const struct learn_answer_constants rule = {.temperature = 20,
+	.pair_cosine = 0.1,
+	.pair_weight = 0.5,
+	.class_gap = 0.05,
+	.deviations = 2,
+	.few_pictures = 3,
+	.deviation = 0.1,
+	.deviation_weight = 4};
+
+/* t_c by the words of doc/LEARNER.md, pair being what is expected of a class before its own pictures tell. */
+static double threshold_by_hand(const struct learn_likeness *own, double pair, const struct learn_answer_constants *c)
+{
+	const double n = own->n, rho = ((n - 1) * own->mean + c->pair_weight * pair) / (n - 1 + c->pair_weight);
+	const double sd = sqrt((own->squares + c->deviation_weight * c->deviation * c->deviation) /
+			       (n - 1 + c->deviation_weight) * (1 + 1 / n));
+	return rho * sqrt(own->r / (1 + (own->r - 1) * rho)) - c->deviations * n / (n + c->few_pictures) * sd;
+}
+
+/* A class that has pictures has a threshold of its own, one of a single picture that of any; in a head of similar classes
+ * they are expected to be more alike. None has part in neither. */
 static void test_threshold_of_likeness(void **state)
 {
 	(void)state;
-	const double w[2 * D] = {1, 0, 0, 0, 0, 1, 0, 0};
-	const struct learn_answer_constants own = {
-		.temperature = 20, .unknown_cosine = 0.9, .deviations = 2, .deviation = 0.1, .deviation_weight = 4};
+	const double w[3 * D] = {1, 0, 0, 0, 0, 1, 0, 0, 0.8, 0.6, 0, 0};
 	struct learn_settings s = settings_of(LEARN_DEFAULT, LEARN_8_16);
-	struct learn_row *rows[2];
-	for (size_t c = 0; c < 2; c++)
-		assert_int_equal(learn_row_from_values(s.width, D, w + c * D, 5, &rows[c], NULL), 0);
-	rows[0]->likeness = (struct learn_likeness){.n = 5, .mean = 0.8, .squares = 0.04};
-	struct learn_head *head =
-		learn_head_new(&s, D, (const struct learn_row *const *)rows, (uint32_t[]){1, 2}, 2, NULL);
-	const double sd = sqrt((0.04 + 4 * 0.1 * 0.1) / (5 - 1 + 4)), threshold = 0.8 - 2 * sd * sqrt(1.2);
+	struct learn_row *rows[3];
+	for (size_t c = 0; c < 3; c++)
+		assert_int_equal(learn_row_from_values(s.width, D, w + c * D, 1, &rows[c], NULL), 0);
+	rows[0]->likeness = (struct learn_likeness){.n = 5, .r = 4.5, .mean = 0.6, .squares = 0.04};
+	const struct learn_row *const *given = (const struct learn_row *const *)rows;
+	const struct learn_likeness *several = &rows[0]->likeness, *single = &rows[1]->likeness;
 	struct learn_answer a;
-	/* 60 / 100 with either: above the first class's own threshold, below s_0 */
-	learn_head_answer(head, (const int8_t[D]){60, 0, 80, 0}, &own, &a);
-	assert_true(fabs(a.threshold - threshold) < 1e-15);
-	assert_true(threshold < 0.6 && a.passes && a.known && a.top[0].id == 1);
-	assert_true(fabs(a.top[0].score / a.unknown_score / exp(20 * (0.6 - threshold)) - 1) < 1e-12);
-	learn_head_answer(head, (const int8_t[D]){0, 60, 80, 0}, &own, &a);
-	assert_true(a.threshold == 0.9 && !a.passes && !a.known && a.top[0].id == 2);
-	assert_true(fabs(sum_of(&a) - 1) < 1e-12);
+	/* 60 / 100 with either: above the first class's threshold */
+	struct learn_head *head = learn_head_new(&s, D, given, (uint32_t[]){1, 2}, 2, NULL);
+	learn_head_answer(head, (const int8_t[D]){60, 0, 80, 0}, &rule, &a);
+	assert_true(fabs(a.threshold - threshold_by_hand(several, 0.1, &rule)) < 1e-12);
+	assert_true(a.threshold < 0.6 && a.passes && a.known && a.top[0].id == 1);
+	assert_true(fabs(a.top[0].score / a.unknown_score / exp(20 * (0.6 - a.threshold)) - 1) < 1e-12);
+	learn_head_answer(head, (const int8_t[D]){0, 5, 80, 0}, &rule, &a);
+	assert_true(fabs(a.threshold - threshold_by_hand(single, 0.1, &rule)) < 1e-12);
 	/* stricter: fewer deviations */
-	struct learn_answer_constants strict = own;
-	strict.deviations = 1;
+	struct learn_answer_constants strict = rule;
+	strict.deviations = -1;
 	learn_head_answer(head, (const int8_t[D]){60, 0, 80, 0}, &strict, &a);
 	assert_false(a.known);
 	learn_head_free(head);
-	for (size_t c = 0; c < 2; c++)
+	/* the same beside a class that lies between the two: rows at 8 bits, so not to the last digit */
+	const double l = sqrt(0.6 + 0.4 / 4.5), with_first = (l * 0.8 + 0) / 2, with_second = (0.6 + 0) / 2;
+	head = learn_head_new(&s, D, given, (uint32_t[]){1, 2, 3}, 3, NULL);
+	learn_head_answer(head, (const int8_t[D]){60, -40, 80, 0}, &rule, &a);
+	assert_true(a.top[0].id == 1);
+	assert_true(fabs(a.threshold - threshold_by_hand(several, with_first + 0.05, &rule)) < 1e-3);
+	learn_head_answer(head, (const int8_t[D]){-40, 60, 80, 0}, &rule, &a);
+	assert_true(a.top[0].id == 2);
+	assert_true(fabs(a.threshold - threshold_by_hand(single, with_second + 0.05, &rule)) < 1e-2);
+	learn_head_free(head);
+	/* as none the first is alone, and the others see each other alone */
+	head = learn_head_new(&s, D, given, (uint32_t[]){0, 2, 3}, 3, NULL);
+	learn_head_answer(head, (const int8_t[D]){60, -40, 80, 0}, &rule, &a);
+	assert_true(a.top[0].id == 0);
+	assert_true(fabs(a.threshold - threshold_by_hand(several, 0.1, &rule)) < 1e-12);
+	learn_head_answer(head, (const int8_t[D]){-40, 60, 80, 0}, &rule, &a);
+	assert_true(a.top[0].id == 2);
+	assert_true(fabs(a.threshold - threshold_by_hand(single, 0.6 + 0.05, &rule)) < 1e-2);
+	learn_head_free(head);
+	for (size_t c = 0; c < 3; c++)
 		learn_row_free(rows[c]);
 }
 
@@ -189,7 +224,7 @@ static void test_none(void **state)
 	learn_head_answer(head, (const int8_t[D]){90, 5, 0, 0}, &constants, &a);
 	assert_false(a.known);
 	assert_int_equal(a.top[0].id, 0);
-	assert_true(a.top[0].cosine >= constants.unknown_cosine);
+	assert_true(a.top[0].cosine >= constants.pair_cosine);
 	learn_head_answer(head, (const int8_t[D]){5, 90, 0, 0}, &constants, &a);
 	assert_true(a.known);
 	assert_int_equal(a.top[0].id, 4);
@@ -308,6 +343,9 @@ static void test_shared(void **state)
 			living[id] = NULL;
 			if (splitmix64_below(&seed, 4) != 0)
 				assert_int_equal(learn_row_from_values(width, WIDE, w, 1, &living[id], NULL), 0);
+			if (living[id] && splitmix64_below(&seed, 2) != 0)
+				living[id]->likeness =
+					(struct learn_likeness){.n = 9, .r = 7.25, .mean = w[0] * w[0], .squares = 0.1};
 			const struct learn_row *rows[IDS];
 			size_t n = 0;
 			for (uint32_t i = 0; i < IDS; i++) {
@@ -323,8 +361,8 @@ static void test_shared(void **state)
 			struct learn_answer a, b;
 			memset(&a, 0, sizeof a);
 			memset(&b, 0, sizeof b);
-			learn_head_answer(fresh, q, &constants, &a);
-			learn_head_answer(head, q, &constants, &b);
+			learn_head_answer(fresh, q, &rule, &a);
+			learn_head_answer(head, q, &rule, &b);
 			assert_memory_equal(&a, &b, sizeof a);
 			learn_head_free(fresh);
 			size_t at = splitmix64_below(&seed, HEADS); /* one of the last ones ends, perhaps the newest */

@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/learn/likeness.c: the cosines of a class's own pictures, at the ends of their range. */
+/* lib/learn/likeness.c: the cosines of a class's own pictures, at the ends of their range, and as they are stored. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/endian.h"
 #include "lib/base/random.h"
 #include "lib/learn/learn.h"
+
+enum { FORM_HEADER = 32 }; /* bytes of a stored row before its masters: past, e, r, mean, squares */
+
+static int read_row(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
+	struct learn_row **ret_row, struct err *err)
+{
+	char format[64];
+	learn_row_format(width, d, LEARN_ROW_VERSION, format, sizeof format);
+	return learn_row_decode(width, d, format, bytes, len_bytes, ret_row, err);
+}
 
 /* Pictures that are all the same (a covered camera) have cosines of 1, whose products round to above it: what a lesson
  * stores must be what the next start reads. */
@@ -42,7 +54,7 @@ static void test_equal_pictures_are_read_back(void **state)
 			if (learn_train(&s, &lesson, NULL, NULL, &next, NULL, NULL) != 0)
 				break; /* there is nothing to learn */
 			learn_row_encode(next, &bytes, &len_bytes);
-			assert_int_equal(learn_row_decode(s.width, d, bytes, len_bytes, &again, NULL), 0);
+			assert_int_equal(read_row(s.width, d, bytes, len_bytes, &again, NULL), 0);
 			learn_row_free(again);
 			free(bytes);
 			learn_row_free(row);
@@ -52,10 +64,48 @@ static void test_equal_pictures_are_read_back(void **state)
 	}
 }
 
+/* A class's own cosines are kept with its row, and numbers that are none are refused. */
+static void test_likeness_refusals(void **state)
+{
+	(void)state;
+	const double good[] = {6.5, 0.5, 0.25};
+	const double bad[][3] = {{6.5, 1.5, 0}, {6.5, -0.5, 0}, {6.5, NAN, 0}, {6.5, 0, -1}, {6.5, 0, NAN},
+		{6.5, 0, INFINITY}, {0.5, 0, 0}, {7.5, 0, 0}, {NAN, 0, 0}, {-1, 0, 0}};
+	uint8_t form[FORM_HEADER + 2] = {7, 0, 0, 0, 3};
+	struct learn_row *row;
+	form[FORM_HEADER] = 64;
+	memcpy(form + 8, good, sizeof good);
+	assert_int_equal(read_row(LEARN_8_8, 2, form, sizeof form, &row, NULL), 0);
+	assert_true(learn_row_likeness(row)->n == 7 && learn_row_likeness(row)->r == 6.5 &&
+		    learn_row_likeness(row)->mean == 0.5 && learn_row_likeness(row)->squares == 0.25);
+	learn_row_free(row);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		memcpy(form + 8, bad[i], sizeof bad[i]);
+		assert_int_equal(read_row(LEARN_8_8, 2, form, sizeof form, &row, NULL), -ERR_DATA_LOSS);
+	}
+	form[0] = 1; /* of one picture nothing is known but the picture */
+	memcpy(form + 8, (const double[3]){1, 0, 0}, 3 * sizeof(double));
+	assert_int_equal(read_row(LEARN_8_8, 2, form, sizeof form, &row, NULL), 0);
+	learn_row_free(row);
+	memcpy(form + 8, (const double[3]){1, 0.5, 0}, 3 * sizeof(double));
+	assert_int_equal(read_row(LEARN_8_8, 2, form, sizeof form, &row, NULL), -ERR_DATA_LOSS);
+	/* and what version 1 said: past, n, mean, squares */
+	const double bad_old[][2] = {{1.5, 0}, {-1.5, 0}, {NAN, 0}, {0, -1}, {0, NAN}, {0, INFINITY}};
+	form[0] = 9;
+	for (size_t i = 0; i < sizeof bad_old / sizeof *bad_old; i++)
+		for (uint32_t n = 0; n < 12; n += 4) {
+			store_le32(form + 8, n);
+			memcpy(form + 16, bad_old[i], sizeof bad_old[i]);
+			assert_int_equal(learn_row_decode(LEARN_8_8, 2, "cwr1 8/8 d=2", form, sizeof form, &row, NULL),
+				-ERR_DATA_LOSS);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_equal_pictures_are_read_back),
+		cmocka_unit_test(test_likeness_refusals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,8 +16,7 @@
 
 enum { D = 12, CLASSES = 5, EACH = 7, ASKED = 300 };
 static const struct metric_shape shape = {.n_groups = 2, .width = {8, 4}, .factor = {1, 1}};
-static const struct learn_answer_constants constants = {
-	.temperature = 8, .unknown_cosine = 0.4, .metric_temperature = 90};
+static const struct learn_answer_constants constants = {.temperature = 8, .pair_cosine = 0.4, .metric_temperature = 90};
 
 struct taught {
 	struct metric *metric;
