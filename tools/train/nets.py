@@ -19,6 +19,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from tools.train import widen
 from tools.train.binary import WEIGHT_BOUND, ClippedSign, SmoothSign, is_latent, latent_weights, sign_conv
 
 BYTE_ZERO, BYTE_SCALE = 118.0, 64.0
@@ -77,7 +78,7 @@ class Net(nn.Module):
 					module.weight.clamp_(0, 1)
 
 
-LAYERS = (2, 2, 4)  # a stage of photo
+LAYERS, CHANNELS = (2, 2, 4), (64, 128, 256)  # a stage of photo
 
 
 # --- photo -----------------------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ class Photo(Net):
 	side_multiple = 16
 
 	def __init__(
-		self, classes, channels=(64, 128, 256), layers=LAYERS, stem=32, feat=512, early_pool=False, unit_slopes=False
+		self, classes, channels=CHANNELS, layers=LAYERS, stem=32, feat=512, early_pool=False, unit_slopes=False
 	):
 		super().__init__()
 		self.stem = nn.Sequential(
@@ -157,15 +158,28 @@ class Photo(Net):
 		self.last = nn.Sequential(conv(channels[-1], feat, 1), batch_norm(feat), nn.ReLU())
 		self.fc = nn.Linear(feat, classes)
 		self.unit_slopes = bool(unit_slopes)
-		self.layers = tuple(layers)
+		self.layers, self.channels = tuple(layers), tuple(channels)
+
+	def stage_maps(self, x):
+		"""The features, and the map at the end of each stage."""
+		x, maps, layers = self.stem(x), [], list(self.body)
+		for i, layer in enumerate(layers):
+			x = layer(x)
+			if i + 1 == len(layers) or isinstance(layers[i + 1], PhotoTransition):
+				maps.append(x)
+		return self.last(self.pool(x)).mean((2, 3)), maps
 
 	@torch.no_grad()
 	def grown(self, options, state):
 		"""Latents of the same stages with other numbers of layers: what a stage has more computes the identity at first
-		(the batch norm's factor 0, slope 1), what it has less is left out."""
+		(the batch norm's factor 0, slope 1), what it has less is left out; and with multiples of the channels
+		(widen.py)."""
 		before = options.get("layers", LAYERS)
 		if len(before) != len(self.layers):
 			raise SystemExit(f"layers {list(before)} of the latents cannot become {list(self.layers)}: other stages")
+		channels = tuple(options.get("channels", CHANNELS))
+		if channels != self.channels:
+			state = widen.widened(state, channels, self.channels)
 		made = {k: v for k, v in state.items() if not k.startswith("body.")}
 		old = new = 0
 		for i, (n_old, n_new) in enumerate(zip(before, self.layers, strict=True)):
