@@ -2,7 +2,8 @@
 """Files of a training run: checkpoints that resume, and latent weights to continue from.
 
 A checkpoint holds everything of a run and is replaced atomically. Latents are the network alone, float16 where it has
-many numbers: a few MB, kept beside what is gone on from (models/NAME.latent.npz).
+many numbers: a few MB, kept beside what is gone on from (models/NAME.latent.npz). Those of large networks have their
+binary weights in steps of 1 / STEPS, a byte each.
 """
 
 import io
@@ -15,8 +16,10 @@ import numpy as np
 import torch
 
 from tools.train import nets
+from tools.train.binary import is_latent
 
 DESCRIPTION = "__net__"  # name and options of the network, as JSON
+STEPS = 64  # of a latent weight that is kept as a byte: the middle of a step is never zero, so every sign is kept
 HALF_SMALLEST = 2.0**-24
 HALF_LARGEST = 65504.0
 BNN_MAGIC = b"\x89BNND"
@@ -81,12 +84,24 @@ def to_half(a):
 	return np.where((half == 0) & (a < 0), np.float16(-HALF_SMALLEST), half)
 
 
-def save_latents(path, state, name, options):
-	"""Matrices and filters as float16, vectors (batch norm's variances are large) as float32."""
+def to_steps(a):
+	return np.clip(np.floor(a * STEPS), -128, 127).astype(np.int8)
+
+
+def of_steps(a):
+	return (a.astype(np.float32) + 0.5) / STEPS
+
+
+def save_latents(path, state, name, options, as_bytes=False):
+	"""Matrices and filters as float16, vectors (batch norm's variances are large) as float32; as_bytes: the binary
+	weights in steps."""
 	arrays = {DESCRIPTION: np.array(json.dumps({"net": name, "options": options}))}
 	for key, tensor in state.items():
 		a = tensor.detach().cpu().numpy()
-		arrays[key] = to_half(a) if a.ndim > 1 and a.dtype == np.float32 else a
+		if as_bytes and is_latent(key):
+			arrays[key] = to_steps(a)
+		else:
+			arrays[key] = to_half(a) if a.ndim > 1 and a.dtype == np.float32 else a
 	body = io.BytesIO()
 	np.savez_compressed(body, **arrays)
 	replace(path, body.getbuffer())
@@ -121,6 +136,7 @@ def read_latents(path):
 		raise SystemExit(f"{path}: no latent weights, or cut short ({type(e).__name__}: {e})") from None
 	if not sound:
 		raise SystemExit(f"{path}: no latent weights: not numbers of a network")
+	arrays = {k: of_steps(a) if a.dtype == np.int8 and is_latent(k) else a for k, a in arrays.items()}
 	state = {
 		k: torch.from_numpy(a.astype(np.float32)) if a.dtype.kind == "f" else torch.tensor(a) for k, a in arrays.items()
 	}
