@@ -308,9 +308,11 @@ class Training(unittest.TestCase):
 		logits, y = torch.randn(6, N_CLASSES), torch.tensor([0, 1, pictures.NO_CLASS, 2, 3, pictures.NO_CLASS])
 		self.assertFalse(run.teacher.has_own)
 		smooth = F.cross_entropy(
-			logits, y, label_smoothing=training.SMOOTH_BESIDE_TEACHER, ignore_index=pictures.NO_CLASS
+			logits, y, label_smoothing=teacher.SMOOTH_BESIDE_TEACHER, ignore_index=pictures.NO_CLASS
 		)
-		self.assertAlmostEqual(run.class_loss(logits, y, None).item(), training.CE_BESIDE_TEACHER * smooth.item(), 4)
+		self.assertAlmostEqual(
+			run.teacher.class_loss(logits, y, None).item(), teacher.CE_BESIDE_TEACHER * smooth.item(), 4
+		)
 		teacher.add_own(folder, data, torch.device("cpu"))
 		made = teacher.Teacher([folder], [data], 8)
 		kept = np.load(folder / teacher.KEPT).astype("f4")
@@ -319,12 +321,12 @@ class Training(unittest.TestCase):
 		self.assertTrue((aim.argmax(1).numpy() == data.y).all())
 		run = run_of(self.folder / "run", *more)
 		rows = torch.from_numpy(kept[0][:6])
-		own = F.one_hot(y.clamp(min=0), N_CLASSES) * training.LABEL_SHARE + (1 - training.LABEL_SHARE) * made.own_aim(
+		own = F.one_hot(y.clamp(min=0), N_CLASSES) * teacher.LABEL_SHARE + (1 - teacher.LABEL_SHARE) * made.own_aim(
 			rows
 		)
 		each = -(own * F.log_softmax(logits, 1)).sum(1)[y >= 0]
 		self.assertAlmostEqual(
-			run.class_loss(logits, y, rows).item(), training.OWN_BESIDE_TEACHER * each.mean().item(), 4
+			run.teacher.class_loss(logits, y, rows).item(), teacher.OWN_BESIDE_TEACHER * each.mean().item(), 4
 		)
 		losses = [run.one_step() for _ in range(run.steps)]
 		self.assertLess(np.mean(losses[-6:]), 0.8 * np.mean(losses[:6]))

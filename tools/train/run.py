@@ -21,8 +21,6 @@ LEAST_RATE = 1e-3  # of the first learning rate, at the end
 WEIGHT_DECAY = 0.02  # of float matrices; nothing else decays
 LOG_STEPS, LOG_SECONDS = 100, 30
 VALIDATION_MOST = 4000
-CE_BESIDE_TEACHER, SMOOTH_BESIDE_TEACHER = 0.5, 0.1
-OWN_BESIDE_TEACHER, LABEL_SHARE = 1.0, 0.5  # where the teacher knows the classes: its word and the label's, mixed
 AREA, AREA_IN_VIEW = 0.25, 0.75  # least share of a picture, or of a teacher's view, that a crop shows
 AREA_WHOLE = 0.8  # the same once --whole-from is reached
 DEVICE_SHARE = 0.5  # of the device's free memory that the pictures may take
@@ -237,17 +235,8 @@ class Run:
 		if embeddings is None:
 			return F.cross_entropy(self.net(x), y, label_smoothing=self.a.smooth)
 		features = self.net.features(x)
-		return self.class_loss(self.net.fc(features), y, embeddings) + self.teacher.loss(features, embeddings)
-
-	def class_loss(self, logits, y, embeddings):
-		"""Of the pictures that have a class."""
-		known, n = y != pictures.NO_CLASS, logits.shape[1]
-		share, weight, other = 1 - SMOOTH_BESIDE_TEACHER, CE_BESIDE_TEACHER, 1 / n
-		if self.teacher.has_own:
-			share, weight, other = LABEL_SHARE, OWN_BESIDE_TEACHER, self.teacher.own_aim(embeddings)
-		aim = share * F.one_hot(y.clamp(min=0), n) + (1 - share) * other
-		ce = -(aim * F.log_softmax(logits, 1)).sum(1)
-		return weight * (ce * known).sum() / known.sum().clamp(min=1)
+		logits = self.net.fc(features)
+		return self.teacher.class_loss(logits, y, embeddings) + self.teacher.loss(features, embeddings)
 
 	def loss(self):
 		index = self.index()

