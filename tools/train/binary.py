@@ -6,7 +6,8 @@ so it may be computed in any precision that holds it: float32 always; on a GPU f
 give every even integer up to 4096 (K taps of an even number of channels make even dot products). The gradients need
 no such care and may go through bfloat16. Everything between two signs stays float32: no sign is changed by rounding.
 On a CPU with bfloat16 the training, and it alone, also multiplies forward in bfloat16: integers up to 256 stay exact,
-larger ones lose at most 1/256 of themselves. Without gradients the product is always exact.
+larger ones lose at most 1/256 of themselves; on a GPU it takes float16 for more than 4096 taps, too. Without
+gradients the product is always exact.
 """
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 WEIGHT_BOUND = 1.3  # latent weights are kept inside +-this; their gradient passes inside +-WEIGHT_PASS
 WEIGHT_PASS = 1.25
 HALF_EXACT = 4096  # even integers up to here are float16 numbers
+HALF_TRAINING = 8192  # up to here they lose 2 at most; sums of so many signs hardly ever lie beyond HALF_EXACT
 TAPS_FROM_CHANNELS = 256  # see weight_gradient_by_taps
 LATENT_NAMES = ("w", "w_point", "w_second")  # of the parameters whose signs are the weights
 
@@ -128,7 +130,7 @@ def product_type(x, n_taps):
 		return x.dtype
 	if torch.is_grad_enabled() and Precision.training == torch.bfloat16:
 		return torch.bfloat16
-	exact = n_taps % 2 == 0 and n_taps <= HALF_EXACT
+	exact = n_taps % 2 == 0 and n_taps <= (HALF_TRAINING if torch.is_grad_enabled() else HALF_EXACT)
 	return Precision.forward if exact else x.dtype
 
 
