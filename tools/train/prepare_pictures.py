@@ -25,16 +25,18 @@ LONG = 1.4
 LEAST_SIDE = 60  # smaller pictures are passed over
 
 
+def ends(w, h):
+	"""The boxes of the squares at both ends of a long picture; none of others."""
+	s = min(w, h)
+	return [(0, 0, s, s), (w - s, h - s, w, h)] if max(w, h) > LONG * s else []
+
+
 def squares_of(path, side):
 	"""One or two squares of a picture, or none of a small one."""
 	image = folders.open_upright(path, side)
-	w, h = image.size
-	s = min(w, h)
-	if s < LEAST_SIDE:
+	if min(image.size) < LEAST_SIDE:
 		return []
-	if max(w, h) <= LONG * s:
-		return [folders.central(image, side)]
-	return [folders.resized(image, side, box) for box in ((0, 0, s, s), (w - s, h - s, w, h))]
+	return [folders.resized(image, side, box) for box in ends(*image.size)] or [folders.central(image, side)]
 
 
 def read(roots, side, left_out):
