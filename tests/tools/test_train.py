@@ -37,6 +37,9 @@ class Signs(unittest.TestCase):
 			self.assertTrue(torch.equal(binary.sign_conv(x, w, 1, 1, 0), right))
 			ones = torch.ones(1, 448, 3, 3)  # 4032 taps, the largest sums there are
 			self.assertEqual(binary.sign_conv(ones, ones).item(), 4032)
+			self.assertEqual(binary.product_type(x, 512 * 9), torch.float16)  # while training
+			with torch.no_grad():
+				self.assertEqual(binary.product_type(x, 512 * 9), torch.float32)
 		finally:
 			binary.Precision.forward = torch.float32
 

@@ -367,7 +367,6 @@ class Watch:
 
 def train(a, burst, watch, start):
 	"""Until the time is over."""
-	torch.backends.cudnn.benchmark = True
 	while (share := (time.monotonic() - start) / a.seconds) < 1:
 		loss, side = burst.one_step(share)
 		if burst.step % LOOK_STEPS == 0:
@@ -406,6 +405,7 @@ def main(argv=None):
 
 def work(a, log, arrivals):
 	device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+	torch.backends.cudnn.benchmark = True
 	binary.Precision.choose(device, device.type == "cuda")
 	torch.manual_seed(a.seed)
 	log(f"on {torch.cuda.get_device_name() if device.type == 'cuda' else 'the CPU'}, PyTorch {torch.__version__}")
