@@ -63,7 +63,8 @@ bool metric_equal(const struct metric *a, const struct metric *b);
 /* What ranks: a row for each class, in the order of the ids. Immutable once made; n (d + 24) + 8 d bytes. */
 struct metric_rows;
 /* Solves for all rows: p^3 / 6 multiply-subtracts a group of width p, and p^2 a class. Where no metric is defined (no
- * class has two different pictures; or a group's scatter is zero or cannot be factored) the rows are the class means. */
+ * class has two different pictures; or a group's scatter is zero or cannot be factored) the rows are the class means. Rows of
+ * few pictures and of many rank alike (metric_counts.h). */
 struct metric_rows *metric_rows_new(const struct metric *metric);
 /* The class means, whether a metric is defined or not: nothing is solved. */
 struct metric_rows *metric_rows_means(const struct metric *metric);

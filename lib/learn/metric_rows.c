@@ -15,6 +15,7 @@
 #include "lib/base/memory.h"
 #include "lib/learn/cholesky.h"
 #include "lib/learn/integer.h"
+#include "lib/learn/metric_counts.h"
 #include "lib/learn/metric_state.h"
 #include "lib/learn/row.h"
 
@@ -99,6 +100,7 @@ struct solver {
 	double *scratch;      /* the widest group's right sides */
 	double *x;            /* LANES x d: directions, not of their length yet */
 	double length[LANES]; /* what a direction is multiplied by */
+	double *squares;      /* n: s' A^-1 s of those that were solved */
 };
 
 static struct solver solver_new(const struct metric *metric, bool means)
@@ -106,6 +108,7 @@ static struct solver solver_new(const struct metric *metric, bool means)
 	struct solver solver = {.metric = metric, .n = metric->n_classes + 1};
 	solver.x = mem_zalloc(LANES * metric->d, sizeof *solver.x);
 	solver.total = mem_zalloc(metric->d, sizeof *solver.total);
+	solver.squares = mem_zalloc(solver.n, sizeof *solver.squares);
 	for (size_t c = 0; c < metric->n_classes; c++)
 		for (size_t i = 0; i < metric->d; i++)
 			solver.total[i] += metric->classes[c].sum[i];
@@ -122,6 +125,7 @@ static void solver_free(struct solver *solver)
 	for (size_t g = 0; g < METRIC_GROUPS_MAX; g++)
 		cholesky_free(&solver->factor[g]);
 	free(solver->total);
+	free(solver->squares);
 	free(solver->scratch);
 	free(solver->x);
 }
@@ -185,6 +189,18 @@ static void solve(struct solver *solver, size_t first)
 	}
 	for (size_t lane = 0; lane < n; lane++)
 		solver->length[lane] = squares[lane] > 0 ? sqrt(unit / squares[lane]) : 0;
+	memcpy(solver->squares + first, squares, n * sizeof *squares);
+}
+
+/* All are solved: what each class's row is multiplied by besides. NULL: by 1; else free it. */
+static double *ratios(const struct solver *solver)
+{
+	const struct metric *metric = solver->metric;
+	if (solver->are_means || !metric_counts_differ(metric))
+		return NULL;
+	double *ratio = mem_zalloc(metric->n_classes, sizeof *ratio);
+	metric_ratios(metric, metric_noise(metric, solver->factor), solver->squares + 1, ratio);
+	return ratio;
 }
 
 bool metric_exact_rows(const struct metric *metric, double *ret_rows)
@@ -197,6 +213,10 @@ bool metric_exact_rows(const struct metric *metric, double *ret_rows)
 				ret_rows[(first + lane - 1) * metric->d + i] =
 					solver.x[lane * metric->d + i] * solver.length[lane];
 	}
+	double *ratio = ratios(&solver);
+	for (size_t i = 0; ratio && i < metric->n_classes * metric->d; i++)
+		ret_rows[i] = ret_rows[i] * ratio[i / metric->d];
+	free(ratio);
 	solver_free(&solver);
 	return solver.are_means;
 }
@@ -252,8 +272,13 @@ static struct metric_rows *rows_new(const struct metric *metric, bool means)
 		for (size_t lane = first == 0; lane < lanes_of(&solver, first); lane++)
 			publish(rows, first + lane - 1, solver.x + lane * d, solver.length[lane], squares);
 	}
-	for (size_t c = 0; c < n; c++)
+	double *ratio = ratios(&solver);
+	for (size_t c = 0; c < n; c++) {
 		rows->ids[c] = metric->classes[c].id;
+		rows->share[c] = ratio ? rows->share[c] * ratio[c] : rows->share[c];
+		rows->factor[c] = ratio ? rows->factor[c] * ratio[c] : rows->factor[c];
+	}
+	free(ratio);
 	solver_free(&solver);
 	atomic_init(&rows->refs, 1);
 	return rows;

@@ -17,6 +17,9 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCATTER_UNIT = 2**8
 F_MAX = 127
+PROBES = 8
+NOISE_SHARE = 1.25
+SIGNAL_FLOOR = 1 / 16
 
 
 def in_order(values):
@@ -87,11 +90,47 @@ def factor_all(widths, classes, nu):
 	return factors if factors and all(factors) else None
 
 
+def signs(seed, n):
+	"""n values of -1 and 1: the highest bits of splitmix64."""
+	mask, state, out = 2**64 - 1, seed, []
+	for _ in range(n):
+		state = (state + 0x9E3779B97F4A7C15) & mask
+		z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+		z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+		out.append(1 if (z ^ (z >> 31)) >> 63 else -1)
+	return np.array(out, np.int64)
+
+
+def noise(widths, weights, factors, classes):
+	"""K: sum over groups of a tr(A^-1 W), the trace by vectors of signs."""
+	total, at = 0.0, 0
+	for g, (width, a, factor) in enumerate(zip(widths, weights, factors, strict=True)):
+		W, trace = scatter([q[:, at : at + width] for q in classes]), 0.0
+		for k in range(PROBES):
+			v = signs(g * PROBES + k, width)
+			x = backward(*factor, forward(*factor, W @ v))
+			trace += in_order(v * x)
+		total += a * (trace / PROBES)
+		at += width
+	return total
+
+
+def ratios(K, nu, counts, squares):
+	"""What each class's row is multiplied by, so that rows of few pictures and of many rank alike."""
+	if len(set(counts)) <= 1:
+		return [1.0] * len(counts)
+	unit, n = float(SCATTER_UNIT) * float(nu), np.array(counts, np.float64)
+	signal = in_order(np.array(squares) * (unit / (n * n)) - K / n) / len(n)
+	inverse = in_order(1 / n) / len(n)
+	k = NOISE_SHARE * K / max(signal, K * SIGNAL_FLOOR) if K > 0 else 0.0
+	return [math.sqrt((1 + k / m) / (1 + k * inverse)) for m in n]
+
+
 def directions(widths, weights, classes):
-	"""(x, length) of the sum of all classes, then of each class, whose row is length x; and whether they are means. weights: a of each
-	group, which means do not see."""
+	"""(x, length, ratio) of the sum of all classes, then of each class, whose row is ratio length x; and whether they are means. weights:
+	a of each group, which means do not see."""
 	nu = sum(len(q) for q in classes) - len(classes)
-	factors, out = factor_all(widths, classes, nu), []
+	factors, out, all_squares = factor_all(widths, classes, nu), [], []
 	sums = [q.astype(np.int64).sum(0) for q in classes]
 	for s in [sum(sums, np.zeros(sum(widths), np.int64)), *sums]:
 		at, x, squares = 0, [], []
@@ -104,17 +143,21 @@ def directions(widths, weights, classes):
 		total = in_order(np.concatenate(squares) if factors else x * x)
 		unit = float(SCATTER_UNIT) * float(nu) if factors else 1.0
 		out.append((x, math.sqrt(unit / total) if total > 0 else 0.0))
-	return out, not factors
+		all_squares.append(total)
+	counts, ratio = [len(q) for q in classes], [1.0] * len(classes)
+	if factors and len(set(counts)) > 1:
+		ratio = ratios(noise(widths, weights, factors, classes), nu, counts, all_squares[1:])
+	return [(*found, r) for found, r in zip(out, [1.0, *ratio], strict=True)], not factors
 
 
-def publish(V, x, length):
+def publish(V, x, length, ratio):
 	"""(share, F, factor): the row is share V + factor F."""
 	squares = in_order(V * V)
 	share = in_order(x * V) / squares if squares > 0 else 0.0
 	rest = x - share * V
 	largest = float(np.abs(rest).max())
 	scale = F_MAX / largest if largest > 0 else 0.0
-	return share * length, np.rint(rest * scale).astype(np.int8), largest / F_MAX * length
+	return share * length * ratio, np.rint(rest * scale).astype(np.int8), largest / F_MAX * length * ratio
 
 
 def rank(V, rows, q):
@@ -241,11 +284,12 @@ def case_bytes(make, rng):
 	for class_id, sign, q in events:
 		out += [struct.pack("<IiI", class_id, sign, len(q)), q.tobytes()]
 	state = state_after(events, d)
-	((V, _), *found), are_means = directions(widths, weights, list(state.values()))
-	rows = [publish(V, x, length) for x, length in found]
+	((V, _, _), *found), are_means = directions(widths, weights, list(state.values()))
+	rows = [publish(V, *row) for row in found]
 	out += [struct.pack("<2I", are_means, len(state)), V.astype("<f8").tobytes()]
-	for class_id, (x, length), (share, F, factor) in zip(state, found, rows, strict=True):
-		out.append(struct.pack("<I2d", class_id, share, factor) + F.tobytes() + (x * length).astype("<f8").tobytes())
+	for class_id, (x, length, ratio), (share, F, factor) in zip(state, found, rows, strict=True):
+		exact = x * length * ratio
+		out.append(struct.pack("<I2d", class_id, share, factor) + F.tobytes() + exact.astype("<f8").tobytes())
 	asked = np.clip(np.rint(rng.normal(size=(3, d)) * 40), -127, 127).astype(np.int8)
 	asked[2] = 0
 	for q in asked:

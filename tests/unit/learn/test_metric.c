@@ -13,7 +13,7 @@
 #include "lib/base/random.h"
 #include "lib/learn/metric.h"
 
-enum { D = 23, N = 40, N_CLASSES = 6 };
+enum { D = 23, N = 40, N_CLASSES = 6, D_MANY = 96, N_COUNTED = 4 };
 static const struct metric_shape shape = {.n_groups = 4, .width = {9, 1, 12, 1}, .factor = {1.5, 1, 0.75, 1}};
 
 static int8_t draw(uint64_t *seed)
@@ -418,6 +418,55 @@ static void test_a_factor_says_what_a_group_counts(void **state)
 	}
 }
 
+/* Classes that differ by their centres' signs, in noise that is wider; q of picture k of class c. */
+static void draw_noisy(uint64_t seed, int c, int8_t q[D_MANY])
+{
+	uint64_t centre = 1000u + (uint64_t)c;
+	for (int i = 0; i < D_MANY; i++) {
+		const int middle = splitmix64_next(&centre) >> 63 ? 12 : -12;
+		q[i] = (int8_t)(middle + (int)splitmix64_below(&seed, 161) - 80);
+	}
+}
+
+/* How many of n pictures of class c that nobody taught rank first with it. */
+static int asked_right(const struct metric_rows *rows, int c, int n)
+{
+	int right = 0;
+	for (int k = 0; k < n; k++) {
+		int8_t q[D_MANY];
+		double z[N_COUNTED];
+		int best = 0;
+		draw_noisy((uint64_t)(900 + k) << 8 | (uint64_t)c, c, q);
+		metric_rows_rank(rows, q, z);
+		for (int other = 1; other < N_COUNTED; other++)
+			best = z[other] > z[best] ? other : best;
+		right += best == c;
+	}
+	return right;
+}
+
+static void test_a_class_of_one_picture_is_not_behind_all(void **state)
+{
+	(void)state;
+	static const int counts[N_COUNTED] = {1, 60, 60, 60};
+	const struct metric_shape one = {.n_groups = 1, .width = {D_MANY}, .factor = {1}};
+	struct metric *metric = metric_new(&one);
+	for (int c = 0; c < N_COUNTED; c++)
+		for (int k = 0; k < counts[c]; k++) {
+			int8_t q[D_MANY];
+			draw_noisy((uint64_t)k << 8 | (uint64_t)c, c, q);
+			assert_int_equal(metric_add(metric, (uint32_t)c, q, 1, NULL), 0);
+		}
+	struct metric_rows *rows = metric_rows_new(metric);
+	assert_false(metric_rows_are_means(rows));
+	/* Over its own length the row of one picture is right 90 times, the others 174 on the mean. */
+	assert_in_range(asked_right(rows, 0, 200), 115, 155);
+	for (int c = 1; c < N_COUNTED; c++)
+		assert_in_range(asked_right(rows, c, 200), 115, 155);
+	metric_rows_free(rows);
+	metric_free(metric);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_without_a_metric_means_rank),
 		cmocka_unit_test(test_the_metric_ranks_where_means_fail),
 		cmocka_unit_test(test_a_factor_says_what_a_group_counts),
+		cmocka_unit_test(test_a_class_of_one_picture_is_not_behind_all),
 		cmocka_unit_test(test_published_rows_are_within_half_a_step),
 		cmocka_unit_test(test_a_common_scene_costs_no_bits),
 	};

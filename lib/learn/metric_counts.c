@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* lib/learn/metric_counts.c: see metric_counts.h. + - x / and sqrt of doubles in the order of doc/LEARNER.md. */
+#include "lib/learn/metric_counts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/memory.h"
+#include "lib/base/random.h"
+
+/* Pictures that a class's scatter was measured on lie nearer to its mean than others do, and a class of one picture has no
+ * scatter. 1 to 1.5 do equally well on the choice sets. */
+#define NOISE_SHARE 1.25
+/* Where hardly anything but noise is seen: T is taken for no less than this share of it. */
+#define SIGNAL_FLOOR (1.0 / 16)
+
+/* ret[lane] of value i: the signs of a group's probes, -1 or 1. */
+static void next_signs(uint64_t seed[METRIC_PROBES], int ret[METRIC_PROBES])
+{
+	for (size_t k = 0; k < METRIC_PROBES; k++)
+		ret[k] = splitmix64_next(&seed[k]) >> 63 ? 1 : -1;
+}
+
+/* ret_y += W v, exact: |W| < 2^46 and 2^13 values (metric_state.c). */
+static void multiply(const int64_t *w, size_t width, const int8_t *v, int64_t *ret_y)
+{
+	for (size_t i = 0; i < width; w += ++i) {
+		for (size_t j = 0; j < i; j++)
+			for (size_t k = 0; k < METRIC_PROBES; k++) {
+				ret_y[i * METRIC_PROBES + k] += w[j] * v[j * METRIC_PROBES + k];
+				ret_y[j * METRIC_PROBES + k] += w[j] * v[i * METRIC_PROBES + k];
+			}
+		for (size_t k = 0; k < METRIC_PROBES; k++)
+			ret_y[i * METRIC_PROBES + k] += w[i] * v[i * METRIC_PROBES + k];
+	}
+}
+
+/* tr(A^-1 W) of one group. */
+static double trace_of_group(const struct metric *metric, size_t g, const struct cholesky *factor)
+{
+	const size_t width = metric->shape.width[g];
+	int8_t *v = mem_zalloc(width * METRIC_PROBES, 1);
+	int64_t *y = mem_zalloc(width * METRIC_PROBES, sizeof *y);
+	double *x = mem_aligned(factor->padded * METRIC_PROBES * sizeof *x), trace = 0;
+	uint64_t seed[METRIC_PROBES];
+	int sign[METRIC_PROBES];
+	for (size_t k = 0; k < METRIC_PROBES; k++)
+		seed[k] = g * METRIC_PROBES + k;
+	for (size_t i = 0; i < width; i++) {
+		next_signs(seed, sign);
+		for (size_t k = 0; k < METRIC_PROBES; k++)
+			v[i * METRIC_PROBES + k] = (int8_t)sign[k];
+	}
+	multiply(metric->within[g], width, v, y);
+	memset(x, 0, factor->padded * METRIC_PROBES * sizeof *x);
+	for (size_t i = 0; i < width * METRIC_PROBES; i++)
+		x[i] = (double)y[i];
+	cholesky_forward(factor, x);
+	cholesky_backward(factor, x);
+	for (size_t k = 0; k < METRIC_PROBES; k++) {
+		double sum = 0;
+		for (size_t i = 0; i < width; i++)
+			sum += v[i * METRIC_PROBES + k] * x[i * METRIC_PROBES + k];
+		trace += sum;
+	}
+	free(v);
+	free(y);
+	free(x);
+	return trace / METRIC_PROBES;
+}
+
+double metric_noise(const struct metric *metric, const struct cholesky factor[METRIC_GROUPS_MAX])
+{
+	double noise = 0;
+	for (size_t g = 0; g < metric->shape.n_groups; g++)
+		noise += metric->shape.factor[g] * trace_of_group(metric, g, &factor[g]);
+	return noise;
+}
+
+bool metric_counts_differ(const struct metric *metric)
+{
+	for (size_t c = 1; c < metric->n_classes; c++)
+		if (metric->classes[c].n != metric->classes[0].n)
+			return true;
+	return false;
+}
+
+void metric_ratios(const struct metric *metric, double noise, const double *squares, double *ret_ratio)
+{
+	const double unit = (double)METRIC_SCATTER_UNIT * (double)(metric->n_pictures - metric->n_classes);
+	double signal = 0, inverse = 0;
+	for (size_t c = 0; c < metric->n_classes; c++) {
+		const double n = metric->classes[c].n;
+		signal += squares[c] * (unit / (n * n)) - noise / n;
+		inverse += 1 / n;
+	}
+	signal = signal / (double)metric->n_classes;
+	inverse = inverse / (double)metric->n_classes;
+	signal = signal > noise * SIGNAL_FLOOR ? signal : noise * SIGNAL_FLOOR;
+	const double k = noise > 0 ? NOISE_SHARE * noise / signal : 0;
+	for (size_t c = 0; c < metric->n_classes; c++)
+		ret_ratio[c] = sqrt((1 + k / metric->classes[c].n) / (1 + k * inverse));
+}
