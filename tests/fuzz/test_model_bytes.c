@@ -171,7 +171,7 @@ static void test_odd(void **state)
 static void test_shipped(void **state)
 {
 	(void)state;
-	struct file f = file_load("models", "nano64-2");
+	struct file f = file_load("models", "nano64-3");
 	struct graph g;
 	struct err err = {0};
 	size_t n = 0;
@@ -190,7 +190,7 @@ static void test_shipped(void **state)
 	graph_deinit(&g);
 	for (size_t i = 0; i < SEEDED; i += stride)
 		try_byte(&f, (size_t)(splitmix64_next(&f.seed) % f.len));
-	finish(&f, "nano64-2");
+	finish(&f, "nano64-3");
 }
 
 /* Whole stretches of the graph replaced by noise, doubled, or left out: what single bytes seldom reach. */

@@ -71,27 +71,27 @@ class Restart(DaemonTest):
 
 	def test_an_upgrade_with_another_default_forgets_nothing(self):
 		models = self.folder()
-		for name in ("photo96-1", "nano64-2"):
+		for name in ("photo96-5", "nano64-3"):
 			os.symlink(os.path.join(SOURCE, "models", name + ".bnn"), os.path.join(models, name + ".bnn"))
-		os.symlink("photo96-1.bnn", os.path.join(models, "default.bnn"))
+		os.symlink("photo96-5.bnn", os.path.join(models, "default.bnn"))
 		daemon = self.make(model=None, config=f"model:\n  dir: {models}\n").start()
 		with daemon.client() as client:
 			self.teach(client, "disc", "ring")
 			before = answers(client)
 		os.remove(os.path.join(models, "default.bnn"))
-		os.symlink("nano64-2.bnn", os.path.join(models, "default.bnn"))
+		os.symlink("nano64-3.bnn", os.path.join(models, "default.bnn"))
 		daemon.restart()
 		with daemon.client() as client:
-			self.assertEqual("photo96-1", client.hello.model.name)
+			self.assertEqual("photo96-5", client.hello.model.name)
 			self.assertEqual(before, answers(client))
 			self.assertEqual("ready", client.status().state)
-		os.remove(os.path.join(models, "photo96-1.bnn"))
+		os.remove(os.path.join(models, "photo96-5.bnn"))
 		daemon.restart()
 		with daemon.client() as client:
-			self.assertEqual("nano64-2", client.hello.model.name)
+			self.assertEqual("nano64-3", client.hello.model.name)
 			status = client.status()
 			self.assertEqual("degraded", status.state)
-			self.check_sentence(" ".join(status.reasons), "2 classes were learned with the model 'photo96-1'")
+			self.check_sentence(" ".join(status.reasons), "2 classes were learned with the model 'photo96-5'")
 		with open(os.path.join(daemon.state, "current"), "r+b") as current:
 			current.write(b"BNND")
 		daemon.restart()
@@ -102,13 +102,13 @@ class Restart(DaemonTest):
 
 	def test_what_waits_for_another_model_is_said(self):
 		"""Another model was asked for than the one that was taught: its classes are not lost, and log and status say where."""
-		models = [os.path.join(SOURCE, "models", name + ".bnn") for name in ("photo96-1", "nano64-2")]
+		models = [os.path.join(SOURCE, "models", name + ".bnn") for name in ("photo96-5", "nano64-3")]
 		daemon = self.make(model=models[0]).start()
 		with daemon.client() as client:
 			self.teach(client, "disc", "ring")
 			self.assertEqual("", client.status().waiting)
 		daemon.stop()
-		said = "2 classes were learned with the model 'photo96-1' and wait in "
+		said = "2 classes were learned with the model 'photo96-5' and wait in "
 		self.assertNotIn(said, daemon.text())
 		other = self.make(model=models[1], state=daemon.state).start()
 		with other.client() as client:
@@ -124,7 +124,7 @@ class Restart(DaemonTest):
 
 	def test_what_waits_is_text(self):
 		"""A state directory's name may be any bytes, a protobuf string may not."""
-		models = [os.path.join(SOURCE, "models", name + ".bnn") for name in ("photo96-1", "nano64-2")]
+		models = [os.path.join(SOURCE, "models", name + ".bnn") for name in ("photo96-5", "nano64-3")]
 		state = os.path.join(self.folder(), os.fsdecode(b"st\xffate"))
 		daemon = self.make(model=models[0], state=state).start()
 		with daemon.client() as client:

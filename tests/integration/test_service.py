@@ -260,11 +260,14 @@ class Configuration(DaemonTest):
 
 		grouped = os.path.join(self.folder(), "grouped.bnn")
 		model = model_file.read(MODEL)
-		model.graph.answers.groups.extend((500, 12))
+		answers = model.graph.answers
+		del answers.groups[:], answers.group_factors[:]
+		answers.groups.extend((1000, 24))
+		answers.group_factors.extend((1, 1.5))
 		model_file.write(grouped, model)
 		code, out, err = bnnd_run("--explain-model", grouped)
 		self.assertEqual((0, ""), (code, err))
-		self.assertRegex(out, "(?m)^groups +500 12$")
+		self.assertRegex(out, "(?m)^groups +1000 24 \\(factor 1.5\\)$")
 		scores = []
 		daemon = self.daemon(config="learner:\n  method: metric\n")
 		for path in (MODEL, grouped):

@@ -62,8 +62,8 @@ class Spine(DaemonTest):
 			self.assertEqual(1, len(client.infer(picture("disc", 50), top=1).top))
 			full = client.infer(picture("disc", 50), top=10)
 			self.assertEqual(5, len(full.top))
-			cosines = [s.cosine for s in full.top]
-			self.assertEqual(sorted(cosines, reverse=True), cosines)
+			scores = [s.score for s in full.top]
+			self.assertEqual(sorted(scores, reverse=True), scores)
 			self.assertAlmostEqual(full.top[0].score - full.top[1].score, full.margin, places=9)
 			known = []
 			for share in (0.01, 0.02, 0.05, 0.10, 0.20):

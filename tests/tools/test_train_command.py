@@ -173,7 +173,7 @@ class Refusals(Case):
 		pathlib.Path("text.npz").write_text("no latents")
 		np.savez("other.npz", a=np.zeros(3))
 		np.savez("bad.npz", __net__=np.array('{"net"'), **{"fc.bias": np.zeros(3)})
-		model = ROOT / "models" / "nano64-2.bnn"
+		model = ROOT / "models" / "nano64-3.bnn"
 		for path, words in (
 			("run", "is a folder: give the file"),
 			("run/checkpoint.pt", "a checkpoint: give the latent"),

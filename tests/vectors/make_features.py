@@ -3,8 +3,8 @@
 
   python3 -m tests.vectors.make_features [BACKBONES_DIR]
 
-For the tiny models and the shipped ones (pictures drawn here), and with BACKBONES_DIR for models/photo96-1.bnn:
-the drawn pictures of its golden files.
+For the tiny models and the shipped ones (pictures drawn here), and with BACKBONES_DIR for models/photo96-1.bnn
+beside them: the drawn pictures of its golden files.
 The features are those of the numpy evaluator in the format's float32 order, not the engine's own.
 
 A .vec file, little-endian: "BNNVEC1\\n", u32 n, height, width, d; n x height x width x 3 bytes; n x d float32.
@@ -20,10 +20,9 @@ from tests.vectors import make_tiny
 from tools.bnnfile import Evaluator, read
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FIRST = "photo96-1"  # has golden files; the others are made by tools/train
+FIRST = "photo96-1"  # has golden files of its training code; no longer shipped
 SHIPPED = (ROOT / "models" / "shipped.txt").read_text().split()
-TRAINED = [name for name in SHIPPED if name != FIRST]
-N_TINY, N_TRAINED = 24, 4
+N_TINY, N_SHIPPED = 24, 4
 
 
 def vector(model, pictures):
@@ -52,11 +51,11 @@ def vectors(backbones=None):
 	for name in ("tiny", "stages", "odd"):
 		model = read(ROOT / "tests" / "vectors" / "models" / f"{name}.bnn")
 		made[f"{name}.vec"] = vector(model, drawn(model, N_TINY, 8, (0, 255, 118)))
-	for name in TRAINED:
+	for name in SHIPPED:
 		model = read(ROOT / "models" / f"{name}.bnn")
-		made[f"{name}.vec"] = vector(model, drawn(model, N_TRAINED, 1, (118,)))
+		made[f"{name}.vec"] = vector(model, drawn(model, N_SHIPPED, 1, (118,)))
 	if backbones:
-		model = read(ROOT / "models" / f"{FIRST}.bnn")
+		model = read(ROOT / "tests" / "vectors" / "models" / f"{FIRST}.bnn")
 		golden = np.load(pathlib.Path(backbones) / "v1-96" / "golden-drawn.npz")
 		made[f"{FIRST}.vec"] = vector(model, golden["pictures"])
 	return made

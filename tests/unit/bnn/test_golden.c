@@ -98,7 +98,7 @@ static struct bnn_model *load(const char *kernels)
 	char path[PATH_BYTES];
 	struct bnn_model *model = NULL;
 	struct err err = {0};
-	snprintf(path, sizeof path, "%s/models/photo96-1.bnn", root());
+	snprintf(path, sizeof path, "%s/tests/vectors/models/photo96-1.bnn", root());
 	setenv("BNND_KERNELS", kernels, 1);
 	if (bnn_model_open(path, &model, &err))
 		fail_msg("%s", err.text);

@@ -244,11 +244,11 @@ static void test_dotted(void **state)
 	(void)state;
 	struct config config;
 	struct err err;
-	assert_int_equal(load("model.path: /usr/share/bnnd/models/nano64-2.bnn\nlearner.epochs: 7\n"
+	assert_int_equal(load("model.path: /usr/share/bnnd/models/nano64-3.bnn\nlearner.epochs: 7\n"
 			      "learner.preset: reference\nlearner:\n  eta: 0.05\n",
 				 &config, &err),
 		0);
-	assert_string_equal(config.model, "/usr/share/bnnd/models/nano64-2.bnn");
+	assert_string_equal(config.model, "/usr/share/bnnd/models/nano64-3.bnn");
 	assert_int_equal(config.learner.preset, LEARN_REFERENCE);
 	assert_int_equal(config.learner.epochs, 7);
 	assert_true(config.learner.eta == 0.05);
