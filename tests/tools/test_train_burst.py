@@ -132,14 +132,13 @@ class Head(unittest.TestCase):
 		q = [
 			np.clip(np.rint(rng.normal(20 * c, 25, (n_each, sum(widths)))), -127, 127).astype(np.int8) for c in range(3)
 		]
-		found, means = make_metric.directions(widths, q)
+		found, means = make_metric.directions(widths, (second_order.LAST_FACTOR, 1.0), q)
 		self.assertFalse(means)
 		right = np.stack([x * length for x, length in found[1:]])
 		right /= np.linalg.norm(right)
 		x, y = np.concatenate(q).astype(float), np.repeat(np.arange(n_classes), n_each)
 		groups = np.split(x, np.cumsum(widths)[:-1], axis=1)
-		with mock.patch.object(second_order, "LAST_FACTOR", 1.0):
-			made = np.concatenate(second_order.rows(groups, y), axis=1)
+		made = np.concatenate(second_order.rows(groups, y), axis=1)
 		self.assertLess(np.abs(made / np.linalg.norm(made) - right).max(), 1e-6)
 
 	def test_draw(self):
@@ -185,7 +184,10 @@ class AtOnce:
 	"""A pool that has done what it is asked to do."""
 
 	def map_async(self, f, rows, chunksize):
-		return mock.Mock(ready=lambda: True, get=lambda: [f(row) for row in rows])
+		return mock.Mock(ready=lambda: True, get=lambda: self.map(f, rows, chunksize))
+
+	def map(self, f, rows, chunksize):
+		return [f(row) for row in rows]
 
 	def terminate(self):
 		pass

@@ -188,15 +188,16 @@ class Arrivals:
 class Questions:
 	"""Labelled sets that a network is asked about, and the table of its answers."""
 
-	def __init__(self, folder, out, log):
-		self.sets, self.folder, self.out, self.log, self.table = {}, folder, out / "table.json", log, []
+	def __init__(self, folder, out, log, pool):
+		self.sets, self.folder, self.out, self.log, self.pool = {}, folder, out / "table.json", log, pool
+		self.table = []
 
 	def read(self):
 		"""Those that have come by now."""
 		for path in sorted(self.folder.glob("*.npz")) if self.folder else []:
 			if path.stem not in self.sets:
 				files, labels, _ = pack.read_part(path)
-				self.sets[path.stem] = [pack.decode(f) for f in files], labels
+				self.sets[path.stem] = self.pool.map(pack.decode, files, chunksize=64), labels
 
 	def ask(self, name, net, side, shelves):
 		"""Adds a line of accuracies in per cent; leaves the network in the mode it was in."""
@@ -414,7 +415,7 @@ def work(a, log, arrivals):
 	wait_for_first(arrivals, shelves, log, a.seconds)
 	burst = Burst(a, device, shelves)
 	burst.refit()
-	questions = Questions(a.questions, a.out, log)
+	questions = Questions(a.questions, a.out, log, arrivals.pool)
 	train(a, burst, Watch(a, burst, arrivals, questions, log), log.start)
 	burst.save(a.out / "last.latent.npz").join()
 	log(f"{burst.step} steps, {burst.step * a.batch} pictures seen, {len(shelves)} different ones")
