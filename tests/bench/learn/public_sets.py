@@ -203,9 +203,7 @@ def load_cifar100(_):
 
 
 def load_cifar100_many(_):
-	x, y = sets.cifar("cifar100", "train")
-	kept = first_of_each(y, 240)
-	return of_array(x[kept], y[kept], np.ones(len(kept), bool), np.ones(len(kept), bool))
+	return two_parts((sets.cifar("cifar100", "train"), sets.cifar("cifar100", "test")), 200, 40)
 
 
 def load_grocery_test(public_set):
@@ -324,7 +322,7 @@ SETS = [
 		name="cifar100-many",
 		role="report",
 		**KRIZHEVSKY,
-		split="training part, the first 240 of each class: 200 drawn ones are taught, the others asked",
+		split="the first 200 of each class of the training part taught, the first 40 of each class of the test part asked",
 		taught=200,
 		asked=40,
 		load=load_cifar100_many,
