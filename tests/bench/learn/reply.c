@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "lib/base/memory.h"
+#include "lib/learn/integer.h"
 
 const char *const answerer_name[ANSWERERS] = {"ours", "cwr", "class-means", "nearest"};
 
@@ -57,14 +58,6 @@ static void by_ours(const struct draw *draw, const struct bench_case *what, cons
 
 /* ---- the others ---- */
 
-static double dot(const int8_t *a, const int8_t *b, size_t d)
-{
-	int32_t sum = 0; /* at most 8192 products of at most 2^14 */
-	for (size_t i = 0; i < d; i++)
-		sum += a[i] * b[i];
-	return sum;
-}
-
 static void by_class_means(
 	const struct draw *draw, const struct plan *plan, const struct indices *asked, struct reply *ret)
 {
@@ -82,7 +75,7 @@ static void by_class_means(
 	}
 	for (size_t i = 0; i < asked->n; i++) {
 		const int8_t *q = set_q(draw->set, asked->at[i]);
-		const double length = sqrt(dot(q, q, d));
+		const double length = sqrt(dot_i8(q, q, d));
 		ret[i].margin = -INFINITY;
 		for (uint32_t c = 0; c < n; c++) {
 			double sum = 0;
@@ -101,14 +94,14 @@ static void by_nearest(const struct draw *draw, const struct plan *plan, const s
 	const struct set_file *set = draw->set;
 	double *norm = mem_zalloc(set->n, sizeof *norm);
 	for (size_t i = 0; i < set->n; i++)
-		norm[i] = sqrt(dot(set_q(set, i), set_q(set, i), set->d));
+		norm[i] = sqrt(dot_i8(set_q(set, i), set_q(set, i), set->d));
 	for (size_t i = 0; i < asked->n; i++) {
 		const uint32_t a = asked->at[i];
 		ret[i].margin = -INFINITY;
 		for (size_t l = 0; l < plan->n_lessons; l++)
 			for (size_t k = 0; k < plan->lessons[l].n; k++) {
 				const uint32_t t = plan->lessons[l].at[k];
-				const double value = dot(set_q(set, a), set_q(set, t), set->d) / (norm[a] * norm[t]);
+				const double value = dot_i8(set_q(set, a), set_q(set, t), set->d) / (norm[a] * norm[t]);
 				if (value > ret[i].margin)
 					ret[i] = (struct reply){.id = id_of(set, t), .margin = value};
 			}
