@@ -2,12 +2,12 @@
 """Measures all that the learner must reach, in one run, and prints each beside its target.
 
   BNND_SHARED_DATA=... BNND_PUBLIC_SETS=... python3 -m tests.bench.learn.targets BUILD/tests/bench/learn/learn_bench
-           MODEL.bnn OUT [NAME=VALUE]... [--points 5] [--today OUT] [--rule OUT] [--draws 5] [--report] [--scenes] [--cache DIR]
+           MODEL.bnn OUT [NAME=VALUE]... [--points 5] [--today OUT] [--rule OUT] [--draws 5] [--report] [--scenes]
+           [--cache DIR]
 
-NAME=VALUE: settings of the learner (learner.h). OUT: a folder for choice.csv, sizes.csv, many.csv, joint.csv and, with
---report, report.csv; what lies there already is not measured again. --today: such a folder, of what is to be surpassed by
---points on the mean; --rule: one of another rule for *known* on the same features. Exit 1 when a target is missed. What could
-not be measured or compared is said.
+NAME=VALUE: settings of the learner (learner.h). OUT: a folder for tables, choice-SET.csv and others; what lies there already
+is not measured again. --today: such a folder, of what is to be surpassed by --points on the mean; --rule: one of another rule
+for *known* on the same features. Exit 1 when a target is missed. What could not be measured or compared is said.
 """
 
 import csv
@@ -28,25 +28,33 @@ FRAMES = ("black", "white", "blurred", "generic")
 class Table:
 	"""Rows of learn_bench's CSV, by set, case and method; shares in %."""
 
-	def __init__(self, *paths):
+	def __init__(self, paths):
 		self.rows, self.order = {}, []
 		for path in paths:
 			for row in csv.DictReader(pathlib.Path(path).read_text().splitlines()):
-				self.rows[row["set"], row["case"], row["by"]] = row
-				if row["set"] not in ("mean", *self.order):
-					self.order.append(row["set"])
+				if row["set"] != "mean":
+					self.rows[row["set"], row["case"], row["by"]] = row
+			self.order = list(dict.fromkeys(s for s, _, _ in self.rows))
 
 	def __call__(self, measure, case, of="mean", by="ours"):
+		if of == "mean":  # over the sets that the case could be made of
+			return np.mean([self(measure, case, s, by) for s in self.sets_of(case, by)] or [np.nan])
 		row = self.rows.get((of, case, by))
 		value = row.get(measure) if row else None
 		return (1 if measure.startswith("auroc") else 100) * float(value) if value else np.nan
 
-	def sets_of(self, case):
-		return [s for s in self.order if (s, case, "ours") in self.rows]
+	def sets_of(self, case, by="ours"):
+		return [s for s in self.order if (s, case, by) in self.rows]
 
 	def claimed_at(self, refused, case, of):
 		"""Foreign claimed, thresholds moved so that `refused` % of the own are: a line between the measured shares."""
 		return np.interp(refused, SHARES, [self("claimed_at_%d" % s, case, of) for s in SHARES])
+
+
+def of_folder(folder, name):
+	"""The table of another run's OUT; None: there is none."""
+	paths = sorted(pathlib.Path(folder).glob(name + "-*.csv")) if folder else []
+	return Table(paths) if paths else None
 
 
 class Targets:
@@ -91,7 +99,7 @@ def right(t, mine, today, points):
 
 
 def report(t, mine, before, points):
-	gain = mine("right", "all-20") - (Table(before)("right", "all-20") if before and before.exists() else np.nan)
+	gain = mine("right", "all-20") - (before("right", "all-20") if before else np.nan)
 	more = "%.1f" % mine("right", "all-20")
 	t.line("report sets, 20 a class: right, points above today's", gain, least=points, more=more)
 
@@ -144,7 +152,7 @@ def one_picture(t, mine, today):
 
 
 def twenty(t, mine, rule):
-	t.line("20 pictures, one class: own refused, least", mine("refused", "one-20"), least=3, most=9)
+	t.line("20 pictures, one class: own refused", mine("refused", "one-20"), least=3, most=9)
 	for many in ("one", "five"):
 		case = many + "-20"
 		gains = (
@@ -179,30 +187,31 @@ class Run:
 		self.out.mkdir(parents=True, exist_ok=True)
 		self.cache = cache.Cache(a.program, a.model, a.cache)
 
-	def paths(self, names, scenes=False):
-		return [str(self.cache.of_set(s, scenes)) for s in cache.sets_of(names)]
-
 	def cases(self, name, words, *more, scenes=False):
-		"""The table of OUT/name.csv, made where it is not there."""
-		path = self.out / (name + ".csv")
-		if not path.exists():
-			made = path.with_suffix(".new")
+		"""The table of OUT/name-SET.csv, those made that are not there."""
+		paths = []
+		for public_set in cache.sets_of(words):
+			paths.append(self.out / ("%s-%s.csv" % (name, public_set.name)))
+			if paths[-1].exists():
+				continue
+			made = paths[-1].with_suffix(".new")
 			command = [self.a.program, "cases", self.a.model, str(made), *self.a.settings, *more, "--"]
-			log = (self.out / (name + ".txt")).open("w")
-			subprocess.run(command + self.paths(words, scenes), check=True, stdout=log)
-			made.rename(path)
-		return path
+			command.append(str(self.cache.of_set(public_set, scenes)))
+			subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+			made.rename(paths[-1])
+		return Table(paths)
 
 	def joint(self):
-		path = self.out / "joint.csv"
+		path = self.out / "joint-cifar100-many.csv"
 		if not path.exists():
 			made = path.with_suffix(".new")
-			command = [self.a.program, "draws", "draws=1", "cases=all-200", "--", *self.paths(["cifar100-many"])]
+			command = [self.a.program, "draws", "draws=1", "cases=all-200", "--"]
+			command += [str(self.cache.of_set(s)) for s in cache.sets_of(["cifar100-many"])]
 			draws = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 			command = [sys.executable, "-m", "tests.bench.learn.yardsticks", str(made), "logistic", "lda"]
 			subprocess.run(command, check=True, input=draws)
 			made.rename(path)
-		return path
+		return Table([path])
 
 
 def arguments():
@@ -221,16 +230,15 @@ def arguments():
 def main():
 	a = arguments()
 	run, t = Run(a), Targets()
-	today, rule = (Table(pathlib.Path(path) / "choice.csv") if path else None for path in (a.today, a.rule))
+	today, rule = (of_folder(folder, "choice") for folder in (a.today, a.rule))
 	draws = "draws=%d" % a.draws
-	mine = Table(run.cases("choice", ["choice"], draws, scenes=a.scenes))
+	mine = run.cases("choice", ["choice"], draws, scenes=a.scenes)
 	print("%s, %s, %s; %s" % (run.cache.facts["name"], " ".join(a.settings), draws, sets.machine()))
 	right(t, mine, today, a.points)
 	if a.report:
-		before = pathlib.Path(a.today) / "report.csv" if a.today else None
-		report(t, Table(run.cases("report", REPORT, draws, "cases=all-20,one-20")), before, a.points)
-	sizes(t, Table(run.cases("sizes", ["choice"], "draws=20", "cases=size", "by=ours")))
-	many(t, Table(run.cases("many", ["cifar100-many"], "draws=1", "cases=all-200", "by=ours")), Table(run.joint()))
+		report(t, run.cases("report", REPORT, draws, "cases=all-20,one-20"), of_folder(a.today, "report"), a.points)
+	sizes(t, run.cases("sizes", ["choice"], "draws=20", "cases=size", "by=ours"))
+	many(t, run.cases("many", ["cifar100-many"], "draws=1", "cases=all-200", "by=ours"), run.joint())
 	unequal(t, mine)
 	bursts(t, mine)
 	one_picture(t, mine, today)
