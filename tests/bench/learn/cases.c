@@ -69,13 +69,24 @@ static void measure_draw(const struct draw *draw, const struct bench_case *what,
 	enum answerer by, struct report *report)
 {
 	size_t n;
+	const int parts = what->way == CASE_UNEQUAL ? PARTS : 1;
+	const size_t at = (size_t)(what - bench_cases_table);
 	struct plan *plans = plans_make(draw, what, &n);
+	struct outcome pool[PARTS] = {0};
 	for (size_t i = 0; i < n; i++) {
 		struct outcome outcomes[PARTS];
 		measure_plan(draw, what, &plans[i], &o->rule, by, outcomes);
-		for (int part = 0; part < (what->way == CASE_UNEQUAL ? PARTS : 1); part++)
-			report_add(report, (size_t)(what - bench_cases_table), by, part, &plans[i], &outcomes[part]);
+		for (int part = 0; part < parts; part++) {
+			report_add(report, at, by, part, &plans[i], &outcomes[part]);
+			outcome_pool(&pool[part], &outcomes[part]);
+			outcome_drop(&outcomes[part]);
+		}
 		plan_drop(&plans[i]);
+	}
+	for (int part = 0; part < parts && n > 0; part++) {
+		outcome_of_pool(&pool[part]);
+		report_add(report, at, by, part, NULL, &pool[part]);
+		outcome_drop(&pool[part]);
 	}
 	free(plans);
 }

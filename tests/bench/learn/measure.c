@@ -26,11 +26,6 @@ static const enum measure claimed_of[SET_KINDS] = {[SET_GENERIC] = CLAIMED_GENER
 
 /* ---- margins ---- */
 
-struct margins {
-	size_t n;
-	double *at; /* ascending once sorted */
-};
-
 static int ascending(const void *a, const void *b)
 {
 	const double x = *(const double *)a, y = *(const double *)b;
@@ -41,6 +36,12 @@ static void margins_add(struct margins *m, double value)
 {
 	m->at = mem_grow(m->at, m->n, sizeof *m->at);
 	m->at[m->n++] = value;
+}
+
+static void margins_sort(struct margins *m)
+{
+	if (m->n > 0)
+		qsort(m->at, m->n, sizeof *m->at, ascending);
 }
 
 static size_t below(const struct margins *m, double value, bool or_equal)
@@ -108,7 +109,8 @@ static void judge(const struct draw *draw, const struct plan *plan, const struct
 	const struct reply *replies, bool has_threshold, int part, struct outcome *ret)
 {
 	struct tally tally[MEASURES] = {0};
-	struct margins own = {0}, foreign = {0}, generic = {0};
+	struct margins generic = {0};
+	*ret = (struct outcome){0};
 	for (size_t i = 0; i < asked->n; i++) {
 		const struct set_row row = draw->set->rows[asked->at[i]];
 		const struct reply r = replies[i];
@@ -118,28 +120,47 @@ static void judge(const struct draw *draw, const struct plan *plan, const struct
 				margins_add(&generic, r.margin);
 		} else if (!indices_have(&plan->known, row.class)) {
 			add(&tally[CLAIMED], r.known);
-			margins_add(&foreign, r.margin);
+			margins_add(&ret->foreign, r.margin);
 		} else if (in_part(plan, row.class, part)) {
 			add(&tally[OWN_RIGHT], r.id == row.class + 1);
 			add(&tally[OWN_NAMED], r.id == row.class + 1 && r.known);
 			add(&tally[OWN_REFUSED], !r.known);
-			margins_add(&own, r.margin);
+			margins_add(&ret->own, r.margin);
 		}
 	}
-	qsort(own.at, own.n, sizeof(double), ascending);
-	qsort(foreign.at, foreign.n, sizeof(double), ascending);
-	qsort(generic.at, generic.n, sizeof(double), ascending);
-	*ret = (struct outcome){.n_own = own.n, .n_foreign = foreign.n};
+	margins_sort(&ret->own);
+	margins_sort(&ret->foreign);
+	margins_sort(&generic);
 	for (int m = 0; m < MEASURES; m++)
 		ret->value[m] =
 			tally[m].n > 0 && (has_threshold || m == OWN_RIGHT) ? tally[m].yes / tally[m].n : NOT_ASKED;
-	ret->value[AREA] = area(&own, &foreign);
-	ret->value[AREA_GENERIC] = area(&own, &generic);
-	for (size_t i = 0; i < sizeof at_share / sizeof *at_share; i++)
-		ret->value[at_share[i].measure] = claimed_at(&own, &foreign, at_share[i].refused);
-	free(own.at);
-	free(foreign.at);
+	ret->value[AREA] = area(&ret->own, &ret->foreign);
+	ret->value[AREA_GENERIC] = area(&ret->own, &generic);
 	free(generic.at);
+}
+
+void outcome_drop(struct outcome *outcome)
+{
+	free(outcome->own.at);
+	free(outcome->foreign.at);
+}
+
+void outcome_pool(struct outcome *pool, const struct outcome *outcome)
+{
+	for (size_t i = 0; i < outcome->own.n; i++)
+		margins_add(&pool->own, outcome->own.at[i]);
+	for (size_t i = 0; i < outcome->foreign.n; i++)
+		margins_add(&pool->foreign, outcome->foreign.at[i]);
+}
+
+void outcome_of_pool(struct outcome *pool)
+{
+	margins_sort(&pool->own);
+	margins_sort(&pool->foreign);
+	for (int m = 0; m < MEASURES; m++)
+		pool->value[m] = NOT_ASKED;
+	for (size_t i = 0; i < sizeof at_share / sizeof *at_share; i++)
+		pool->value[at_share[i].measure] = claimed_at(&pool->own, &pool->foreign, at_share[i].refused);
 }
 
 void measure_plan(const struct draw *draw, const struct bench_case *what, const struct plan *plan,

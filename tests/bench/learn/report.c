@@ -84,10 +84,12 @@ void report_add(struct report *r, size_t case_index, enum answerer by, int part,
 	const struct outcome *outcome)
 {
 	struct sum *plans = cell_of(r, case_index, by, part)->plans;
-	sum_add(&plans[COUNT_KNOWN], (double)plan->known.n);
-	sum_add(&plans[COUNT_TAUGHT], (double)plan->n_taught / (double)plan->known.n);
-	sum_add(&plans[COUNT_OWN], (double)outcome->n_own);
-	sum_add(&plans[COUNT_FOREIGN], (double)outcome->n_foreign);
+	if (plan) {
+		sum_add(&plans[COUNT_KNOWN], (double)plan->known.n);
+		sum_add(&plans[COUNT_TAUGHT], (double)plan->n_taught / (double)plan->known.n);
+		sum_add(&plans[COUNT_OWN], (double)outcome->own.n);
+		sum_add(&plans[COUNT_FOREIGN], (double)outcome->foreign.n);
+	}
 	for (int m = 0; m < MEASURES; m++)
 		sum_add(&plans[COUNTS + m], outcome->value[m]);
 }

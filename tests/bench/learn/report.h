@@ -10,6 +10,7 @@ struct report;
 /* Writes the first line of the CSV and prints that of the table. */
 struct report *report_new(const char *model, const char *csv_path);
 void report_begin_set(struct report *report, const char *set);
+/* Of a plan; or, plan being NULL, what all plans of the draw say together. */
 void report_add(struct report *report, size_t case_index, enum answerer by, int part, const struct plan *plan,
 	const struct outcome *outcome);
 void report_end_draw(struct report *report);
