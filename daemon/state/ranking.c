@@ -43,8 +43,8 @@ static int gathering_sample(void *ctx, enum store_step step, const struct store_
 	if (item->kind == STORE_UNREADABLE)
 		return g->strict ? RANKING_NO_METRIC : 0;
 	const int8_t *q = sample_features(item, g->d);
-	if (!q || sample_is_near(item))
-		return 0; /* taught under learner.keep: none; or another picture stands for it */
+	if (!q)
+		return 0; /* taught under learner.keep: none */
 	if (g->n == AT_ONCE || g->step != step || g->class_id != item->class_id)
 		r = gathering_flush(g);
 	g->step = step;

@@ -16,7 +16,7 @@ enum { KEPT_DEFAULT = 200 };
 
 struct kept { /* the newest pictures of a class, a ring */
 	size_t n, oldest;
-	const int8_t **q; /* NULL: a near-duplicate, which ranks nothing */
+	const int8_t **q;
 };
 
 struct learner {
@@ -153,7 +153,7 @@ static void must(int r, const struct err *err)
 		bench_die("%s", err->text);
 }
 
-/* The picture comes (NULL: a near-duplicate), and what it pushes out goes. */
+/* The picture comes, and what it pushes out goes. */
 static void keep(struct learner *l, uint32_t id, const int8_t *q)
 {
 	struct kept *kept = &l->kept[id];
@@ -162,14 +162,12 @@ static void keep(struct learner *l, uint32_t id, const int8_t *q)
 		return;
 	if (!kept->q)
 		kept->q = mem_zalloc(l->rule.kept, sizeof *kept->q);
-	if (q)
-		must(metric_add(l->metric, id, q, 1, &err), &err);
+	must(metric_add(l->metric, id, q, 1, &err), &err);
 	if (kept->n < l->rule.kept) {
 		kept->q[kept->n++] = q;
 		return;
 	}
-	if (kept->q[kept->oldest])
-		must(metric_take(l->metric, id, kept->q[kept->oldest], 1, &err), &err);
+	must(metric_take(l->metric, id, kept->q[kept->oldest], 1, &err), &err);
 	kept->q[kept->oldest] = q;
 	kept->oldest = (kept->oldest + 1) % l->rule.kept;
 }
@@ -231,7 +229,7 @@ void learner_teach(struct learner *l, size_t n, const int8_t *const *q, const ui
 	}
 	l->n_known += k - n_old;
 	for (size_t i = 0; i < n; i++)
-		keep(l, id[i], groups.leader[groups.group[i]] == i ? q[i] : NULL);
+		keep(l, id[i], q[i]);
 	near_groups_deinit(&groups);
 	free(y);
 	free(id_of);
