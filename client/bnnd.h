@@ -258,7 +258,7 @@ struct bnnd_change {
 	size_t n_classes;
 	const struct bnnd_taught *classes;
 	uint32_t already_known; /* pictures that were taught before and count nothing */
-	char hint[256];         /* a sentence or "" */
+	char hint[512];         /* sentences about what the lesson lacks, or "" */
 	uint64_t us;            /* training and writing */
 	bool repeated;          /* the key was known: this is the first result again */
 	bool undone;            /* and it was undone since */

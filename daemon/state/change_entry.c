@@ -15,6 +15,7 @@ static void node_end(struct shared *thing)
 {
 	struct entry_node *node = (struct entry_node *)thing;
 	free(node->entry.classes);
+	free(node->entry.hint);
 	free(node);
 }
 

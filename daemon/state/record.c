@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/state/change_entry.h"
+#include "daemon/state/hint.h"
 #include "daemon/state/record.pb-c.h"
 #include "lib/base/memory.h"
 #include "lib/base/text.h"
@@ -16,8 +17,6 @@ void record_encode(const struct change_entry *entry, uint8_t **ret_bytes, size_t
 	Bnndrecord__Record record = BNNDRECORD__RECORD__INIT;
 	Bnndrecord__Taught *taught = mem_zalloc(entry->n_classes, sizeof *taught);
 	Bnndrecord__Taught **pointers = mem_zalloc(entry->n_classes, sizeof *pointers);
-	char hint[sizeof entry->hint];
-	memcpy(hint, entry->hint, sizeof hint);
 	for (size_t i = 0; i < entry->n_classes; i++) {
 		bnndrecord__taught__init(&taught[i]);
 		taught[i].class_id = entry->classes[i].id;
@@ -29,7 +28,7 @@ void record_encode(const struct change_entry *entry, uint8_t **ret_bytes, size_t
 	record.classes = pointers;
 	record.already_known = entry->already_known;
 	record.us = entry->us;
-	record.hint = hint;
+	record.hint = entry->hint ? entry->hint : (char *)"";
 	*ret_bytes = mem_zalloc(1, bnndrecord__record__get_packed_size(&record));
 	*ret_len_bytes = bnndrecord__record__pack(&record, *ret_bytes);
 	free(pointers);
@@ -70,8 +69,11 @@ struct change_entry *record_decode(const struct store_entry *stored, struct labe
 	if (record) {
 		entry->already_known = record->already_known;
 		entry->us = record->us;
-		strncpy(entry->hint, record->hint, sizeof entry->hint - 1);
-		text_make_printable(entry->hint);
+		if (record->hint[0]) {
+			entry->hint = mem_zalloc(HINT_MAX_BYTES, 1);
+			strncpy(entry->hint, record->hint, HINT_MAX_BYTES - 1);
+			text_make_printable(entry->hint);
+		}
 		bnndrecord__record__free_unpacked(record, NULL);
 	}
 	return entry;

@@ -68,7 +68,7 @@ struct change_entry { /* one change of the history, self-contained: labels as th
 	uint64_t restored_seq;  /* undo, rollback */
 	uint32_t already_known;
 	uint64_t us;
-	char hint[200]; /* a sentence or "" */
+	char *hint; /* sentences (hint.h); NULL: there is none */
 };
 
 struct history_item {

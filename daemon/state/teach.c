@@ -4,16 +4,16 @@
  * Invariant: a picture (its digest) is taught to a class once, however often it is sent. */
 #include "daemon/state/teach.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/state/change.h"
+#include "daemon/state/hint.h"
 #include "daemon/state/sample.h"
 #include "lib/base/memory.h"
 #include "lib/learn/near.h"
 
-enum { FEW_PICTURES = 5 };
+enum { SCENE_CLASSES = 4 }; /* states of one scene are few */
 
 struct teaching {
 	struct learned *learned;
@@ -167,27 +167,67 @@ static int teaching_train(struct teaching *t, struct err *err)
 	return r;
 }
 
+/* How alike a class is to others, where there are few: each class's row as this lesson leaves it, in one head. */
+static void teaching_compare(const struct teaching *t, struct hint_class *hints)
+{
+	const struct roster *known = &t->learned->classes;
+	const struct learn_row *rows[SCENE_CLASSES];
+	uint32_t ids[SCENE_CLASSES];
+	size_t n = 0;
+	for (size_t i = 0; i < known->n + t->k; i++) { /* those of the lesson last: their new rows stay */
+		const struct teaching_class *c = i >= known->n ? &t->classes[i - known->n] : NULL;
+		const struct class_node *node = c ? NULL : class_node_of(known->by_id[i]);
+		const uint32_t id = c ? c->id : node->entry.id;
+		size_t at = 0;
+		if (id == CLASS_ID_NONE)
+			continue;
+		while (at < n && ids[at] != id)
+			at++;
+		if (at == SCENE_CLASSES)
+			return;
+		n += at == n;
+		ids[at] = id;
+		rows[at] = c ? c->row : node->row;
+	}
+	if (n < 2)
+		return;
+	struct learn_head *head = learn_head_new(&t->learned->config->learner, t->learned->d, rows, ids, n, NULL);
+	for (size_t i = 0; i < t->k; i++)
+		for (size_t at = 0; at < n; at++)
+			if (ids[at] == t->classes[i].id)
+				learn_head_alike(head, at, &hints[i].between);
+	learn_head_free(head);
+}
+
+static char *teaching_hint(const struct teaching *t)
+{
+	struct hint_class *hints = mem_zalloc(t->k, sizeof *hints);
+	char *text = mem_zalloc(1, HINT_MAX_BYTES);
+	for (size_t i = 0; i < t->k; i++) {
+		const struct teaching_class *c = &t->classes[i];
+		hints[i] = (struct hint_class){.is_none = c->id == CLASS_ID_NONE,
+			.is_new = !c->old,
+			.pictures = c->samples + (c->old ? class_samples(&c->old->entry) : 0),
+			.told = learn_row_past(c->row),
+			.within = learn_row_likeness(c->row)->mean};
+	}
+	teaching_compare(t, hints);
+	hint_of_lesson(hints, t->k, t->learned->config->refuse == 0, text);
+	free(hints);
+	return text;
+}
+
 static struct change_entry *teaching_entry(const struct teaching *t)
 {
 	struct change_entry *entry = change_entry_new(t->k);
-	uint32_t fewest = UINT32_MAX;
 	entry->op = STORE_OP_LEARN;
 	entry->already_known = t->already_known;
-	for (size_t i = 0; i < t->k; i++) {
+	entry->hint = t->k ? teaching_hint(t) : NULL;
+	for (size_t i = 0; i < t->k; i++)
 		entry->classes[i] = (struct taught_class){.id = t->classes[i].id,
 			.label = t->classes[i].label,
 			.samples = t->classes[i].samples,
 			.is_new = !t->classes[i].old};
-		uint64_t all =
-			t->classes[i].samples + (t->classes[i].old ? class_samples(&t->classes[i].old->entry) : 0);
-		if (all < fewest)
-			fewest = (uint32_t)all;
-	}
-	if (t->k && fewest < FEW_PICTURES)
-		snprintf(entry->hint, sizeof entry->hint,
-			"%u picture%s of a class %s few: ten or more, from several sides and in several lights, are "
-			"better",
-			fewest, fewest == 1 ? "" : "s", fewest == 1 ? "is" : "are");
 	return entry;
 }
 

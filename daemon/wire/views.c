@@ -216,7 +216,7 @@ void views_changed(const struct change_outcome *outcome, struct scratch *scratch
 	bnnd__changed__init(changed);
 	changed->seq = entry->seq;
 	changed->already_known = entry->already_known;
-	changed->hint = scratch_text(scratch, entry->hint);
+	changed->hint = scratch_text(scratch, entry->hint ? entry->hint : "");
 	changed->us = entry->us;
 	changed->op = (char *)store_op_name(entry->op);
 	changed->repeated = outcome->repeated;

@@ -299,25 +299,55 @@ static size_t rank(const struct learn_head *head, const double *key, size_t ret_
 	return n_best;
 }
 
+/* The block that class c of the head is in; *c becomes its place there. */
+static const struct block *block_of(const struct learn_head *head, size_t *c)
+{
+	size_t i = 0;
+	while (*c >= head->blocks[i]->n)
+		*c -= head->blocks[i++]->n;
+	return head->blocks[i];
+}
+
+/* sum . row in index order. */
+static double sum_dot(const struct learn_head *head, const struct block *block, size_t c)
+{
+	const size_t d = head->d;
+	double dot = 0;
+	for (size_t i = 0; block->f && i < d; i++)
+		dot += head->sum[i] * block->f[c * d + i];
+	for (size_t i = 0; block->w && i < d; i++)
+		dot += head->sum[i] * (double)block->w[c * d + i];
+	return dot;
+}
+
+/* f_c. False: there is no other class. None is what is not wanted, as mixed as it was made: it tells nothing of classes, nor
+ * they of it. */
+static bool alike(const struct learn_head *head, const struct block *block, size_t c, double *ret_alike)
+{
+	if (block->ids[c] == ID_NONE || head->n_summed < 2)
+		return false;
+	const struct learn_likeness *own = &block->likeness[c];
+	const double length = known_length(own->mean, own->r), norm = block->norm[c];
+	*ret_alike = 0;
+	if (norm > 0)
+		*ret_alike = (length * (sum_dot(head, block, c) / (SUM_UNIT * norm)) - length * length) /
+			     (double)(head->n_summed - 1);
+	return true;
+}
+
+bool learn_head_alike(const struct learn_head *head, size_t i, double *ret_alike)
+{
+	const struct block *block = block_of(head, &i);
+	return alike(head, block, i, ret_alike);
+}
+
 /* t_c of a class of the head. */
 static double threshold_of(const struct learn_head *head, size_t c, const struct learn_answer_constants *constants)
 {
-	const size_t d = head->d;
-	size_t i = 0;
-	while (c >= head->blocks[i]->n)
-		c -= head->blocks[i++]->n;
-	const struct block *block = head->blocks[i];
-	const struct learn_likeness *own = &block->likeness[c];
-	/* None is what is not wanted, as mixed as it was made: it tells nothing of classes, nor they of it. */
-	const bool is_none = block->ids[c] == ID_NONE;
-	const size_t n_others = is_none || head->n_summed == 0 ? 0 : head->n_summed - 1;
-	double dot = 0;
-	for (size_t k = 0; n_others > 0 && k < d; k++)
-		dot += head->sum[k] * (block->f ? (double)block->f[c * d + k] : (double)block->w[c * d + k]);
-	const double length = known_length(own->mean, own->r);
-	const double with_all = block->norm[c] > 0 ? length * (dot / (SUM_UNIT * block->norm[c])) : 0;
-	const double others = n_others > 0 && block->norm[c] > 0 ? (with_all - length * length) / (double)n_others : 0;
-	return known_threshold(own, n_others > 0, others, constants);
+	const struct block *block = block_of(head, &c);
+	double others = 0;
+	const bool has_others = alike(head, block, c, &others);
+	return known_threshold(&block->likeness[c], has_others, others, constants);
 }
 
 /* ret_z[n]: z of those that have a row; of the others, so that one stands before the best of those just where its cosine

@@ -141,3 +141,6 @@ struct learn_answer {
 void learn_head_answer(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
 	struct learn_answer *ret_answer);
 size_t learn_head_classes(const struct learn_head *head);
+/* f_c of the i-th class of the head: the mean cosine of a picture of it with one of another class, none not among them. False:
+ * there is no other class, or it is none itself. */
+bool learn_head_alike(const struct learn_head *head, size_t i, double *ret_alike);

@@ -136,7 +136,7 @@ static void print_history(FILE *out, const struct snapshot *s)
 		const struct change_entry *e = s->history[i].entry;
 		fprintf(out, "change %llu %s undone %d restored %llu known %u hint '%s'", (unsigned long long)e->seq,
 			store_op_name(e->op), s->history[i].undone, (unsigned long long)e->restored_seq,
-			e->already_known, e->hint);
+			e->already_known, e->hint ? e->hint : "");
 		for (size_t k = 0; k < e->n_classes; k++)
 			fprintf(out, " %u %.*s(%u,%d)", e->classes[k].id, e->classes[k].label.len_bytes,
 				e->classes[k].label.bytes, e->classes[k].samples, e->classes[k].is_new);

@@ -92,7 +92,7 @@ static void use(size_t n_classes, const char *reason)
 	for (size_t i = 0; i < s->n_history; i++) {
 		const struct change_entry *e = s->history[i].entry;
 		assert_true(e->n_classes <= LESSON_MAX_CLASSES);
-		for (size_t at = 0, n = 0; e->hint[at]; at += n) {
+		for (size_t at = 0, n = 0; e->hint && e->hint[at]; at += n) {
 			uint32_t point;
 			n = utf8_decode((const uint8_t *)e->hint + at, strlen(e->hint) - at, &point);
 			assert_true(n > 0 && point >= 0x20);

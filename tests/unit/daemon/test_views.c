@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "daemon/ops/ops.h"
+#include "daemon/state/hint.h"
 #include "daemon/wire/scratch.h"
 #include "daemon/wire/views.h"
 #include "proto/limits.h"
@@ -184,7 +185,9 @@ static void test_the_largest_change_fits(void **state)
 	Bnnd__Reply reply = BNND__REPLY__INIT;
 	Bnnd__Changed changed;
 	entry.already_known = 2;
-	memset(undo.hint, 'h', sizeof undo.hint - 1);
+	char hint[HINT_MAX_BYTES] = {0};
+	memset(hint, 'h', sizeof hint - 1);
+	undo.hint = hint;
 	views_changed(&(struct change_outcome){.entry = &undo, .undid = &entry}, &scratch, &changed);
 	assert_int_equal(changed.undid->n_classes, LESSON_MAX_CLASSES);
 	reply.result_case = BNND__REPLY__RESULT_CHANGED;

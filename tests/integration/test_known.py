@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Known, as people teach: from a burst, from one picture, from what is taught already; and what hints say of it."""
+
+import numpy as np
+
+from tests.integration.daemon import DaemonTest, bnnd, main, picture, pictures, pixels, qemu_subset
+
+FRAMES = 20
+
+
+def burst(kind, seed, n=FRAMES):
+	"""Frames of a second: the same picture, a little shifted, lighter or darker, each with a noise of its own."""
+	image, frames = pixels(kind, seed).astype(float), []
+	for i in range(n):
+		rng = np.random.default_rng([seed, i])
+		shaken = np.roll(image, rng.integers(-2, 3, 2), axis=(0, 1))
+		frame = shaken * rng.uniform(0.95, 1.05) + rng.normal(0, 3, image.shape)
+		frames.append(bnnd.Picture.array(np.clip(frame, 0, 255).astype(np.uint8)))
+	return frames
+
+
+class Known(DaemonTest):
+	def known(self, client, asked):
+		return sum(client.infer(p).known for p in asked)
+
+	@qemu_subset
+	def test_a_burst_teaches_the_thing(self):
+		"""Twenty frames of one view: other views of the thing are known, as after one picture; and it says what is
+		missing."""
+		daemon = self.daemon()
+		with daemon.client() as client:
+			changed = client.learn("disc", burst("disc", 1))
+			self.assertEqual([FRAMES], [c.samples for c in changed.classes])
+			self.assertRegex(changed.hint, "these 20 pictures are as alike as one: teach some from another")
+			self.assertGreaterEqual(self.known(client, pictures("disc", 20, 100)), 16)
+			self.assertEqual(20, self.known(client, burst("disc", 1)))
+			# Views that differ are not called alike.
+			self.assertNotIn("alike", client.learn("checks", pictures("checks", 12)).hint)
+
+	def test_one_picture(self):
+		daemon = self.daemon()
+		with daemon.client() as client:
+			for kind in ("ring", "square", "cross"):
+				changed = client.learn(kind, [picture(kind, 0)])
+				self.assertRegex(changed.hint, "^one picture does not show how different pictures of it look")
+				self.assertGreaterEqual(self.known(client, pictures(kind, 20, 100)), 16, kind)
+				client.forget(kind)
+
+	def test_frames_of_a_known_view_change_nothing_that_is_told(self):
+		"""The same burst again, frame by frame: the class is no older, and its answers hold."""
+		daemon = self.daemon()
+		with daemon.client() as client:
+			client.learn("disc", burst("disc", 1))
+			before = self.known(client, pictures("disc", 20, 100))
+			for frame in burst("disc", 1, 26)[20:]:
+				changed = client.learn("disc", [frame])
+			self.assertRegex(changed.hint, "the 26 pictures taught so far are as alike as one")
+			self.assertEqual(before, self.known(client, pictures("disc", 20, 100)))
+
+	def test_states_of_one_scene(self):
+		"""Two states of one scene: the hint says what is for that, once, and not where it is set."""
+		states = {"open": [], "closed": []}
+		for i in range(6):
+			scene = pixels("waves", 3).astype(float) * (0.7 + 0.1 * i)
+			states["open"].append(bnnd.Picture.array(np.clip(scene, 0, 255).astype(np.uint8)))
+			scene[40:64, 20:50] = 30
+			states["closed"].append(bnnd.Picture.array(np.clip(scene, 0, 255).astype(np.uint8)))
+		for refuse, said in (("0.05", True), ("never", False)):
+			daemon = self.daemon(config="answers.refuse: %s\n" % refuse)
+			with daemon.client() as client:
+				self.assertNotIn("scene", client.learn("open", states["open"]).hint)
+				check = self.assertRegex if said else self.assertNotRegex
+				check(client.learn("closed", states["closed"]).hint, "states of one scene: if nothing else can come")
+		with daemon.client() as client:
+			client.forget("closed")
+			self.assertNotIn("scene", self.teach(client, "stripes", n=6).hint)
+
+
+if __name__ == "__main__":
+	main()

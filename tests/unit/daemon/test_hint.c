@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/state/hint.c: what is said after a lesson, and what is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "daemon/state/hint.h"
+
+#define ONE    "one picture does not show how different pictures of it look: teach others, too"
+#define FEW(n) n " pictures of a class are few: ten or more, from several sides and in several lights, are better"
+#define VIEWS  ": teach some from another distance, angle or light"
+#define SCENE                                                                                                          \
+	"these look like states of one scene: if nothing else can come before the camera, set answers.refuse to never"
+
+static void test_what_is_said(void **state)
+{
+	(void)state;
+	static const struct {
+		struct hint_class classes[3];
+		size_t n;
+		const char *text;
+	} lessons[] = {
+		{{{.is_new = true, .pictures = 1, .told = 1}}, 1, ONE},
+		{{{.is_new = true, .pictures = 20, .told = 20}}, 1, ""},
+		{{{.is_new = true, .pictures = 3, .told = 3}}, 1, FEW("3")},
+		{{{.is_new = true, .pictures = 20, .told = 1}}, 1, "these 20 pictures are as alike as one" VIEWS},
+		{{{.is_new = true, .pictures = 30, .told = 3}}, 1, "these 30 pictures are as alike as 3" VIEWS},
+		{{{.pictures = 21, .told = 1}}, 1, "the 21 pictures taught so far are as alike as one" VIEWS},
+		{{{.pictures = 500, .told = 5}}, 1, ""},
+		/* an empty scene is one picture, and that is well */
+		{{{.is_none = true, .is_new = true, .pictures = 20, .told = 1}}, 1, ""},
+		{{{.is_none = true, .is_new = true, .pictures = 1, .told = 1}}, 1, ""},
+		{{{.pictures = 2, .told = 2}, {.pictures = 4, .told = 4}, {.pictures = 9, .told = 9}}, 3, FEW("2")},
+		{{{.is_new = true, .pictures = 9, .told = 1}, {.is_new = true, .pictures = 8, .told = 2}}, 2,
+			"the pictures of 2 classes are as alike as one or few" VIEWS},
+		{{{.is_new = true, .pictures = 1, .told = 1}, {.pictures = 4, .told = 4}}, 2, ONE "; " FEW("4")},
+		{{{.pictures = 9, .told = 9, .within = 0.7, .between = 0.6}}, 1, SCENE},
+		{{{.pictures = 9, .told = 9, .within = 0.9, .between = 0.6}}, 1, ""},
+		{{{.pictures = 9, .told = 9, .within = 0.3, .between = 0.4}}, 1, ""},
+		{{{.pictures = 9, .told = 9, .within = 0.7, .between = 0.6},
+			 {.pictures = 9, .told = 9, .within = 0.7, .between = 0.6}},
+			2, SCENE},
+	};
+	char text[HINT_MAX_BYTES];
+	for (size_t i = 0; i < sizeof lessons / sizeof *lessons; i++) {
+		hint_of_lesson(lessons[i].classes, lessons[i].n, false, text);
+		assert_string_equal(text, lessons[i].text);
+	}
+	hint_of_lesson(lessons[12].classes, 1, true, text);
+	assert_string_equal(text, "");
+}
+
+/* All that can be said at once has room, with numbers as large as they get. */
+static void test_all_of_it_fits(void **state)
+{
+	(void)state;
+	const struct hint_class classes[] = {{.pictures = 1, .told = 1}, {.pictures = UINT64_MAX, .told = 4},
+		{.pictures = 3, .told = 3, .within = 0.6, .between = 0.6}};
+	char text[HINT_MAX_BYTES];
+	hint_of_lesson(classes, 3, false, text);
+	assert_true(strlen(text) + 1 < HINT_MAX_BYTES);
+	assert_non_null(strstr(text, "refuse to never"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_is_said),
+		cmocka_unit_test(test_all_of_it_fits),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
