@@ -36,6 +36,8 @@ static int constants_from(
 			.few_pictures = model->known.few_pictures,
 			.deviation = model->deviation,
 			.deviation_weight = model->deviation_weight,
+			.blank = model->blank,
+			.blank_cosine = model->blank_cosine,
 			.never = never,
 			.metric_temperature = model->known.metric_temperature};
 		return 0;

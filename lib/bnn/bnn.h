@@ -51,7 +51,9 @@ struct bnn_info {
 	double deviations[BNN_REFUSE_SHARES]; /* k for each of bnn_refuse_share: below a class's mean cosine */
 	double deviation, deviation_weight;   /* sd_0 and what it is worth in pictures */
 	struct bnn_known known;               /* of a file that does not say them those of photo96-4 */
-	size_t arena_bytes;                   /* one run's memory */
+	const int8_t *blank; /* n_features: what a covered or blinded camera shows; NULL: the file does not say */
+	double blank_cosine; /* with it from which on a picture is blank */
+	size_t arena_bytes;  /* one run's memory */
 	uint64_t multiply_adds, binary_multiply_adds;
 };
 

@@ -255,6 +255,17 @@ static bool group_factors_ok(const struct graph *g)
 	return ok;
 }
 
+static bool blank_ok(const struct graph *g)
+{
+	bool any = false,
+	     ok = g->blank_cosine >= -1 && g->blank_cosine <= 1 && g->n_blank == g->tensors[g->features].shape[2];
+	for (size_t i = 0; i < g->n_blank && ok; i++) {
+		ok = g->blank[i] != INT8_MIN;
+		any = any || g->blank[i] != 0;
+	}
+	return ok && any;
+}
+
 static int check_answers(const struct graph *g, struct err *err)
 {
 	const size_t n_cosines = g->has_known ? 0 : BNN_REFUSE_SHARES;
@@ -269,7 +280,7 @@ static int check_answers(const struct graph *g, struct err *err)
 		return err_set(err, ERR_INVALID_ARGUMENT,
 			"answers: a temperature and a deviation above 0, %zu cosines and %d deviations are needed",
 			n_cosines, BNN_REFUSE_SHARES);
-	if (g->has_known && !known_ok(&g->known))
+	if (g->has_known && (!known_ok(&g->known) || (g->blank && !blank_ok(g))))
 		return err_set(err, ERR_INVALID_ARGUMENT, "answers: a constant of *known* is out of range");
 	if (!groups_ok(g))
 		return err_set(err, ERR_INVALID_ARGUMENT,

@@ -44,6 +44,8 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 			i->known.few_pictures, i->known.metric_temperature, i->known.scene_cosine,
 			i->known.scene_share);
 	}
+	if (i->blank)
+		fprintf(out, "blank       from a cosine of %.3f on\n", i->blank_cosine);
 }
 
 static void explain_buffer(const struct plan *plan, const char *what, int buffer, FILE *out)

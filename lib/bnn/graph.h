@@ -141,6 +141,9 @@ struct graph {
 	const double *unknown_cosine, *deviations;
 	bool has_known;
 	struct bnn_known known;
+	const int8_t *blank; /* NULL: the file has none */
+	size_t n_blank;
+	double blank_cosine;
 	size_t n_groups; /* 0: the features are one */
 	const uint32_t *groups;
 	size_t n_group_factors; /* 0: each is 1 */

@@ -409,6 +409,12 @@ static int read_known(const Bnnmodel__Answers *m, struct graph *g, struct err *e
 		.metric_temperature = m->metric_temperature,
 		.scene_share = m->scene_share,
 		.scene_cosine = m->scene_cosine};
+	if (m->has_blank != m->has_blank_cosine || (m->has_blank && !g->has_known))
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			"answers: blank and blank_cosine must both be there, beside near_duplicate to scene_cosine");
+	g->n_blank = m->has_blank ? m->blank.len : 0;
+	g->blank = m->has_blank ? (const int8_t *)m->blank.data : NULL;
+	g->blank_cosine = m->blank_cosine;
 	return 0;
 }
 

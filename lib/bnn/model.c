@@ -152,6 +152,9 @@ static void fill_info(struct bnn_model *model, const struct graph *g)
 	memcpy(model->info.background, g->background, sizeof g->background);
 	model->info.deviation = g->deviation;
 	model->info.deviation_weight = g->deviation_weight;
+	model->blank = g->blank ? mem_dup(g->blank, g->n_blank) : NULL;
+	model->info.blank = model->blank;
+	model->info.blank_cosine = g->blank_cosine;
 	model->info.known = g->has_known ? g->known : known_of_older_files;
 	for (size_t i = 0; i < BNN_REFUSE_SHARES && g->has_answers; i++) {
 		model->info.deviations[i] = g->has_known ? g->deviations[i] : older_deviations(g->deviations[i]);
@@ -252,6 +255,7 @@ void bnn_model_free(struct bnn_model *model)
 	plan_deinit(&model->plan);
 	free(model->name);
 	free(model->card);
+	free(model->blank);
 	free(model);
 }
 

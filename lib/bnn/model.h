@@ -8,5 +8,6 @@
 struct bnn_model {
 	struct bnn_info info;
 	struct plan plan;
-	char *name, *card; /* info points to them */
+	char *name, *card; /* info points to them, */
+	int8_t *blank;     /* and to this */
 };

@@ -370,6 +370,19 @@ static void rank_by_rows(const struct learn_head *head, const int8_t *q, const d
 			ret_z[c] = ret_z[best] + (isnormal(steep) ? steep : 1) * (cosine[c] - cosine[best]);
 }
 
+/* Is it like what a covered camera shows, and no less like that than like the class ranked first, which may have been taught
+ * such pictures? *ret_cosine is set where it is. */
+static bool blank_picture(const struct learn_head *head, const int8_t *q, double q_norm, double of_first,
+	const struct learn_answer_constants *constants, double *ret_cosine)
+{
+	const int8_t *blank = constants->blank;
+	if (!blank || constants->never)
+		return false;
+	const double norm = sqrt((double)dot_i8(blank, blank, head->d));
+	*ret_cosine = dot_i8(blank, q, head->d) / (norm * q_norm);
+	return *ret_cosine >= constants->blank_cosine && *ret_cosine >= of_first;
+}
+
 /* What classes are scored by: the softmax over {t value} and, but for `never`, {t unknown}. */
 struct scale {
 	double t, unknown;
@@ -401,9 +414,12 @@ void learn_head_answer(const struct learn_head *head, const int8_t *q, const str
 	struct learn_answer answer = {0};
 	size_t best[LEARN_TOP_MAX];
 	answer.n_top = rank(head, head->ranking || head->preset == LEARN_REFERENCE ? key : cosine, best);
-	answer.threshold = answer.n_top > 0 ? threshold_of(head, best[0], constants) : 0;
-
 	const bool asked = head->n > 0 && q_norm > 0;
+	answer.threshold = answer.n_top > 0 ? threshold_of(head, best[0], constants) : 0;
+	double blank = 0;
+	const bool is_blank = asked && blank_picture(head, q, q_norm, cosine[best[0]], constants, &blank);
+	if (is_blank)
+		answer.threshold = fmax(answer.threshold, blank);
 	struct scale scale = {.t = constants->temperature, .unknown = answer.threshold, .value = cosine};
 	if (head->ranking) { /* unknown stands to the class ranked first as cosines have it */
 		if (!metric_rows_are_means(head->ranking) && constants->metric_temperature > 0)
@@ -416,7 +432,7 @@ void learn_head_answer(const struct learn_head *head, const int8_t *q, const str
 		answer.top[i].id = head->ids[best[i]];
 		answer.top[i].cosine = cosine[best[i]];
 	}
-	answer.passes = asked && (constants->never || answer.top[0].cosine >= answer.threshold);
+	answer.passes = asked && (constants->never || (!is_blank && answer.top[0].cosine >= answer.threshold));
 	answer.known = answer.passes && answer.top[0].id != ID_NONE;
 	*ret_answer = answer;
 	free(cosine);

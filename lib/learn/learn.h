@@ -119,12 +119,16 @@ struct learn_answer_constants {
 	double few_pictures;     /* h: at so many pictures half of k counts */
 	double deviation;        /* sd_0: deviation of a picture's cosine with the row before pictures tell */
 	double deviation_weight; /* w: how many pictures that is worth */
+	/* What a covered or blinded camera shows, d values of q, borrowed, not all 0; NULL: nothing is blank. A picture whose
+	 * cosine with it is at least blank_cosine, and that of the class ranked first, is not known. */
+	const int8_t *blank;
+	double blank_cosine;
 	bool never; /* a closed world: the class ranked first passes, and unknown has no share of the scores */
 	double metric_temperature; /* T_z, T where a metric ranks; 0: T itself */
 };
 enum { LEARN_TOP_MAX = 10 };
 struct learn_answer {
-	bool passes;  /* cosine of the class ranked first >= its threshold */
+	bool passes;  /* cosine of the class ranked first >= its threshold, and the picture is not blank */
 	bool known;   /* passes, and it is not id 0 (none) */
 	size_t n_top; /* min(n classes, LEARN_TOP_MAX) */
 	struct {
@@ -132,7 +136,8 @@ struct learn_answer {
 		double cosine, score;
 	} top[LEARN_TOP_MAX]; /* ranked: by cosine (default), raw logit (reference) or rows of the kept pictures
 			       * (learn_head_rank_by); ties: the smaller id first. The cosine is the plain row's */
-	/* t_c of the class ranked first, `never` or not; `score` is the softmax over {T s_c} and, but for `never`, {T t_c};
+	/* t_c of the class ranked first, `never` or not (of a blank picture the cosine with what is blank, if that is
+	 * greater); `score` is the softmax over {T s_c} and, but for `never`, {T t_c};
 	 * where rows of the kept pictures rank over {T_z z_c} and {T_z z + T (t_c - s_c)}, z the first's */
 	double threshold;
 	double unknown_score; /* 1 when there is no class, or q is of zeros */

@@ -26,7 +26,7 @@ import numpy as np
 
 from tests.vectors import make_features, make_tiny
 from tools import compare_golden, convert_photo, datasets, fit_answers
-from tools.bnnfile import BadModel, Builder, Evaluator, check, feature_id, pack_bits, proto, read, unpack_bits, write
+from tools.bnnfile import BadModel, Builder, Evaluator, feature_id, pack_bits, proto, read, unpack_bits, write
 from tools.bnnfile.build import window
 from tools.bnnfile.evaluate import fma32, sum8
 from tools.bnnfile.format import HEADER, align, parse, serialize
@@ -165,21 +165,6 @@ class Container(unittest.TestCase):
 			with self.assertRaisesRegex(BadModel, "what is in it is"):
 				parse(wrong)
 
-	@staticmethod
-	def say_known(graph, cosines=(), **changes):
-		"""The constants of *known*, all of them."""
-		del graph.answers.unknown_cosine[:]
-		graph.answers.unknown_cosine.extend(cosines)
-		for name in check.KNOWN:
-			setattr(graph.answers, name, changes.get(name, 0.5))
-
-	def test_constants_of_known_are_read_back(self):
-		model = read(TINY)
-		self.say_known(model.graph, near_duplicate=0.75)
-		blob = serialize(model)
-		self.assertEqual(blob[8:12], bytes([1, 0, 1, 0]))
-		self.assertEqual(parse(blob).graph.answers.near_duplicate, 0.75)
-
 	def test_every_changed_byte_is_refused(self):
 		blob = bytearray(TINY.read_bytes())
 		for at in list(range(0, 4096, 7)) + list(range(4096, len(blob), 501)):
@@ -246,10 +231,6 @@ class Container(unittest.TestCase):
 		for factors in ((1,), (1, 1, 1), (1, 0), (-1, 1), (1, 1025), (1, math.nan), (math.inf, 1)):
 			self.refuse("factors of 2 groups", lambda g, factors=factors: grouped(g, (d - 2, 2), factors))
 		self.refuse("factors of 0 groups", lambda g: grouped(g, (), (1,)))
-		self.refuse("answers lacks pair_cosine", lambda g: setattr(g.answers, "near_duplicate", 0.7))
-		self.refuse("scene_share is 2", lambda g: self.say_known(g, scene_share=2))
-		self.refuse("metric_temperature is 0", lambda g: self.say_known(g, metric_temperature=0))
-		self.refuse("cosines of unknown", lambda g: self.say_known(g, cosines=(0.1, 0.2, 0.3, 0.4, 0.5)))
 		self.refuse("constant of shape", lambda g: setattr(g.prior, "covariance", g.input.table))
 
 	def test_unknown_field_is_refused(self):

@@ -162,7 +162,8 @@ class Builder:
 		**known,
 	):
 		"""groups: widths of the groups that the features fall into; of none: one of all. group_factors: as many; of
-		none: each is 1. known: all of KNOWN, and then no unknown_cosine, or nothing."""
+		none: each is 1. known: all of KNOWN, and then no unknown_cosine, or nothing; blank (integers) and blank_cosine
+		beside them."""
 		answers = self.graph.answers
 		answers.temperature, answers.deviation, answers.deviation_weight = temperature, deviation, deviation_weight
 		answers.unknown_cosine.extend(unknown_cosine)
@@ -170,7 +171,7 @@ class Builder:
 		answers.groups.extend(groups)
 		answers.group_factors.extend(group_factors)
 		for name, value in known.items():
-			setattr(answers, name, value)
+			setattr(answers, name, np.array(value, np.int8).tobytes() if name == "blank" else value)
 
 	def prior(self, covariance, dtype="F16"):
 		self.graph.prior.covariance = self.constant(covariance, dtype, "prior.covariance")

@@ -4,6 +4,7 @@
 import math
 import re
 
+import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 
 from . import shapes
@@ -12,6 +13,7 @@ from .schema import BadModel, dtype_name, need
 REFUSE_SHARES = 5
 GROUPS_MAX = 16
 FACTOR_MAX = 1024
+BLANK = ("blank", "blank_cosine")  # both or none, beside those of KNOWN
 KNOWN = {  # constants of Answers of 1.1, all of them or none: the largest value, and whether 0 is possible
 	"near_duplicate": (1, False),
 	"pair_cosine": (1, True),
@@ -144,7 +146,7 @@ def _check_beside(model):
 	if graph.HasField("answers"):
 		a = graph.answers
 		known = any(a.HasField(name) for name in KNOWN)
-		check_present(a, "answers", optional=() if known else KNOWN)
+		check_present(a, "answers", optional=BLANK if known else (*KNOWN, *BLANK))
 		for name, (largest, zero) in KNOWN.items() if known else ():
 			value = getattr(a, name)
 			need(0 <= value <= largest and (zero or value > 0), f"{name} is {value}")
@@ -164,6 +166,12 @@ def _check_beside(model):
 			f"the cosines of unknown are {s}",
 		)
 		groups, d = list(a.groups), model.tensors[model.output("features")].shape[2]
+		blank = [a.HasField(name) for name in BLANK]
+		need(all(blank) == any(blank) and (known or not any(blank)), "blank without what it needs beside it")
+		if all(blank):
+			row = np.frombuffer(a.blank, np.int8)
+			need(len(row) == d and row.any() and row.min() > -128, "blank is no row of the features")
+			need(-1 <= a.blank_cosine <= 1, f"blank_cosine is {a.blank_cosine}")
 		need(
 			not groups or (len(groups) <= GROUPS_MAX and min(groups) > 0 and sum(groups) == d),
 			f"the groups of {d} features are {groups}",

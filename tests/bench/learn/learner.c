@@ -49,6 +49,8 @@ static void set_refuse(struct learner_rule *rule, const struct bnn_info *info, c
 	c->few_pictures = info->known.few_pictures;
 	c->deviation = info->deviation;
 	c->deviation_weight = info->deviation_weight;
+	c->blank = info->blank;
+	c->blank_cosine = info->blank_cosine;
 	c->metric_temperature = info->known.metric_temperature;
 }
 

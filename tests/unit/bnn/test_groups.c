@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,8 +104,17 @@ static void test_what_is_said_is_told_and_enters_no_id(void **state)
 	X(scene_share, 0.625, 2)                                                                                       \
 	X(scene_cosine, 0.5, -1)
 
+enum { BLANK_MAX = D + 1 };
+struct blank {
+	size_t n; /* bytes; 0: it is not there */
+	int8_t row[BLANK_MAX];
+	bool has_cosine;
+	double cosine;
+};
+
 /* A network with them, the one called `left_out` missing or the one called `bad` out of range (NULL: none is). */
-static uint8_t *known_file(const char *left_out, const char *bad, size_t n_cosines, size_t *ret_len)
+static uint8_t *known_file(
+	const char *left_out, const char *bad, size_t n_cosines, const struct blank *blank, size_t *ret_len)
 {
 	struct make m;
 	make_init(&m, 5);
@@ -117,6 +127,14 @@ static uint8_t *known_file(const char *left_out, const char *bad, size_t n_cosin
 	a->name = bad && strcmp(bad, #name) == 0 ? (wrong) : (good);
 	KNOWN(SET)
 #undef SET
+	if (blank) {
+		a->has_blank = blank->n > 0;
+		a->has_blank_cosine = blank->has_cosine;
+		a->blank.data = make_alloc(&m, BLANK_MAX, 1);
+		a->blank.len = blank->n;
+		memcpy(a->blank.data, blank->row, blank->n);
+		a->blank_cosine = blank->cosine;
+	}
 	m.graph.answers = a;
 	uint8_t *file = make_file(&m, ret_len);
 	make_deinit(&m);
@@ -133,13 +151,51 @@ static void assert_refused(uint8_t *file, size_t len, const char *word)
 	free(file);
 }
 
+static void test_blank(void **state)
+{
+	(void)state;
+	struct bnn_model *model;
+	struct err err = {0};
+	size_t len;
+	const struct blank good = {D, {-127, 0, 3}, true, 0.45};
+	uint8_t *file = known_file(NULL, NULL, 0, &good, &len);
+	if (bnn_model_from_bytes(file, len, true, &model, &err) != 0)
+		fail_msg("%s", err.text);
+	assert_memory_equal(bnn_model_info(model)->blank, good.row, D);
+	assert_true(bnn_model_info(model)->blank_cosine == 0.45);
+	bnn_model_free(model);
+	free(file);
+	const struct {
+		struct blank blank;
+		const char *word;
+	} bad[] = {
+		{{D, {1}, false, 0}, "both be there"},
+		{{0, {0}, true, 0.5}, "both be there"},
+		{{D - 1, {1}, true, 0.5}, "out of range"},
+		{{D + 1, {1}, true, 0.5}, "out of range"},
+		{{D, {0}, true, 0.5}, "out of range"},
+		{{D, {1, INT8_MIN}, true, 0.5}, "out of range"},
+		{{D, {1}, true, 1.5}, "out of range"},
+		{{D, {1}, true, (double)NAN}, "not a finite number"},
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		file = known_file(NULL, NULL, 0, &bad[i].blank, &len);
+		assert_refused(file, len, bad[i].word);
+	}
+	file = known_file(NULL, NULL, 0, NULL, &len); /* most files have none */
+	assert_int_equal(bnn_model_from_bytes(file, len, true, &model, &err), 0);
+	assert_null(bnn_model_info(model)->blank);
+	bnn_model_free(model);
+	free(file);
+}
+
 static void test_constants_of_known(void **state)
 {
 	(void)state;
 	struct bnn_model *model;
 	struct err err = {0};
 	size_t len;
-	uint8_t *file = known_file(NULL, NULL, 0, &len);
+	uint8_t *file = known_file(NULL, NULL, 0, NULL, &len);
 	if (bnn_model_from_bytes(file, len, true, &model, &err) != 0)
 		fail_msg("%s", err.text);
 	const struct bnn_known *known = &bnn_model_info(model)->known;
@@ -149,12 +205,12 @@ static void test_constants_of_known(void **state)
 	bnn_model_free(model);
 	file[MINOR_AT] = 0;
 	assert_refused(file, len, "1.0 where what is in it is 1.1");
-	file = known_file(NULL, NULL, BNN_REFUSE_SHARES, &len);
+	file = known_file(NULL, NULL, BNN_REFUSE_SHARES, NULL, &len);
 	assert_refused(file, len, "0 cosines");
 #define REFUSED(name, good, wrong)                                                                                     \
-	file = known_file(#name, NULL, 0, &len);                                                                       \
+	file = known_file(#name, NULL, 0, NULL, &len);                                                                 \
 	assert_refused(file, len, "all must be there, or none");                                                       \
-	file = known_file(NULL, #name, 0, &len);                                                                       \
+	file = known_file(NULL, #name, 0, NULL, &len);                                                                 \
 	assert_refused(file, len, "out of range");
 	KNOWN(REFUSED)
 #undef REFUSED
@@ -214,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_said_is_told_and_enters_no_id),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_constants_of_known),
+		cmocka_unit_test(test_blank),
 		cmocka_unit_test(test_constants_of_older_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

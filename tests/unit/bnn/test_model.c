@@ -146,7 +146,7 @@ CHANGE(unknown_tensor, unknown_field(m, &m->graph.tensors[3]->base, 42))
 CHANGE(unknown_op, unknown_field(m, &op(m, 4)->base, 99))
 CHANGE(unknown_pads, unknown_field(m, &op(m, OP_AT_CONV)->conv2d->window->pads->base, 9))
 CHANGE(unknown_card, unknown_field(m, &m->graph.card->base, 3))
-CHANGE(unknown_answers, unknown_field(m, &m->graph.answers->base, 15))
+CHANGE(unknown_answers, unknown_field(m, &m->graph.answers->base, 17))
 CHANGE(no_attributes, op(m, 2)->attributes_case = 0)
 CHANGE(no_window, op(m, OP_AT_CONV)->conv2d->window = NULL)
 CHANGE(no_pads, op(m, OP_AT_CONV)->conv2d->window->pads = NULL)
@@ -286,7 +286,7 @@ static const struct row rows[] = {
 	ROW(unknown_op, UNIMPLEMENTED, "operation 4: field 99"),
 	ROW(unknown_pads, UNIMPLEMENTED, "operation 0: field 9 of Pads"),
 	ROW(unknown_card, UNIMPLEMENTED, "field 3 of Card"),
-	ROW(unknown_answers, UNIMPLEMENTED, "field 15 of Answers"),
+	ROW(unknown_answers, UNIMPLEMENTED, "field 17 of Answers"),
 	ROW(no_attributes, INVALID_ARGUMENT, "operation 2: no attributes"),
 	ROW(no_window, INVALID_ARGUMENT, "missing attribute 'window'"),
 	ROW(no_pads, INVALID_ARGUMENT, "missing attribute 'pads'"),

@@ -213,6 +213,48 @@ static void test_threshold_of_likeness(void **state)
 		learn_row_free(rows[c]);
 }
 
+/* What a covered camera shows is not known, but of a class that was taught it. */
+static void test_blank_pictures(void **state)
+{
+	(void)state;
+	const double w[2 * D] = {1, 0, 0, 0, 0.6, 0.8, 0, 0};
+	const int8_t blank[D] = {60, 80, 0, 0}, black[D] = {60, 70, 10, 0}, mug[D] = {90, 20, 0, 0};
+	for (enum learn_width width = LEARN_8_8; width <= LEARN_FLOAT; width++) {
+		struct learn_settings s = settings_of(LEARN_DEFAULT, width);
+		struct learn_head *head = make_head(&s, D, w, (uint32_t[]){1, 2}, 1);
+		struct learn_answer_constants c = constants;
+		struct learn_answer a;
+		learn_head_answer(head, black, &c, &a);
+		assert_true(a.known && a.threshold == 0.5); /* 0.65 of the class is enough */
+		c.blank = blank;
+		c.blank_cosine = 0.9;
+		learn_head_answer(head, black, &c, &a);
+		assert_true(!a.known && !a.passes && a.top[0].id == 1);
+		assert_true(a.threshold > 0.98 && a.unknown_score > a.top[0].score);
+		assert_true(fabs(sum_of(&a) - 1) < 1e-12);
+		learn_head_answer(head, mug, &c, &a);
+		assert_true(a.known && a.threshold == 0.5);
+		c.blank_cosine = 0.995; /* not so like it */
+		learn_head_answer(head, black, &c, &a);
+		assert_true(a.known);
+		c.blank_cosine = 0.9;
+		c.never = true;
+		learn_head_answer(head, black, &c, &a);
+		assert_true(a.known && a.unknown_score == 0);
+		learn_head_free(head);
+		/* taught: nearer to its class than to what is blank */
+		head = make_head(&s, D, (const double[2 * D]){1, 0, 0, 0, 0.6, 0.7, 0.1, 0}, (uint32_t[]){1, 2}, 2);
+		c.never = false;
+		learn_head_answer(head, black, &c, &a);
+		assert_true(a.known && a.top[0].id == 2);
+		learn_head_free(head);
+		head = make_head(&s, D, w, (uint32_t[]){1, 2}, 0);
+		learn_head_answer(head, black, &c, &a);
+		assert_true(!a.passes && a.unknown_score == 1);
+		learn_head_free(head);
+	}
+}
+
 static void test_none(void **state)
 {
 	(void)state;
@@ -385,6 +427,7 @@ int main(void)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_never_unknown),
 		cmocka_unit_test(test_threshold_of_likeness),
+		cmocka_unit_test(test_blank_pictures),
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_ties),
 		cmocka_unit_test(test_reference),
