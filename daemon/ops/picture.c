@@ -31,7 +31,7 @@ static int constants_from(
 		*ret = (struct learn_answer_constants){.temperature = model->has_answers ? model->temperature : 1,
 			.pair_cosine = model->known.pair_cosine,
 			.pair_weight = model->known.pair_weight,
-			.class_gap = model->known.class_gap,
+			.class_share = model->known.class_share,
 			.deviations = model->deviations[i],
 			.few_pictures = model->known.few_pictures,
 			.deviation = model->deviation,

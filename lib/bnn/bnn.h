@@ -27,7 +27,7 @@ enum {
 
 /* Constants of Answers that tell known from unknown, see model.proto. */
 struct bnn_known {
-	double near_duplicate, pair_cosine, pair_weight, class_gap, few_pictures, metric_temperature, scene_share,
+	double near_duplicate, pair_cosine, pair_weight, class_share, few_pictures, metric_temperature, scene_share,
 		scene_cosine;
 };
 

@@ -242,7 +242,7 @@ static bool is_cosine(double x)
 static bool known_ok(const struct bnn_known *k)
 {
 	return is_cosine(k->near_duplicate) && k->near_duplicate > 0 && is_cosine(k->pair_cosine) &&
-	       k->pair_weight >= 0 && k->pair_weight <= ANSWERS_WEIGHT_MAX && is_cosine(k->class_gap) &&
+	       k->pair_weight >= 0 && k->pair_weight <= ANSWERS_WEIGHT_MAX && is_cosine(k->class_share) &&
 	       k->few_pictures >= 0 && k->few_pictures <= ANSWERS_WEIGHT_MAX && k->metric_temperature > 0 &&
 	       is_cosine(k->scene_share) && is_cosine(k->scene_cosine);
 }

@@ -40,7 +40,7 @@ static void explain_head(const struct bnn_model *model, FILE *out)
 			"pictures), "
 			"%.3f above other classes; few are %.3g; temperature of the metric %.4g; a scene from %.3f on, "
 			"%.3f of it taken off\n",
-			i->known.near_duplicate, i->known.pair_cosine, i->known.pair_weight, i->known.class_gap,
+			i->known.near_duplicate, i->known.pair_cosine, i->known.pair_weight, i->known.class_share,
 			i->known.few_pictures, i->known.metric_temperature, i->known.scene_cosine,
 			i->known.scene_share);
 	}

@@ -394,7 +394,7 @@ static int read_outputs(const Bnnmodel__Graph *m, const struct id_map *map, stru
 static int read_known(const Bnnmodel__Answers *m, struct graph *g, struct err *err)
 {
 	const int n = (m->has_near_duplicate != 0) + (m->has_pair_cosine != 0) + (m->has_pair_weight != 0) +
-		      (m->has_class_gap != 0) + (m->has_few_pictures != 0) + (m->has_metric_temperature != 0) +
+		      (m->has_class_share != 0) + (m->has_few_pictures != 0) + (m->has_metric_temperature != 0) +
 		      (m->has_scene_share != 0) + (m->has_scene_cosine != 0);
 	const int all = sizeof g->known / sizeof(double);
 	if (n != 0 && n != all)
@@ -404,7 +404,7 @@ static int read_known(const Bnnmodel__Answers *m, struct graph *g, struct err *e
 	g->known = (struct bnn_known){.near_duplicate = m->near_duplicate,
 		.pair_cosine = m->pair_cosine,
 		.pair_weight = m->pair_weight,
-		.class_gap = m->class_gap,
+		.class_share = m->class_share,
 		.few_pictures = m->few_pictures,
 		.metric_temperature = m->metric_temperature,
 		.scene_share = m->scene_share,

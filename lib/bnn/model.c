@@ -34,7 +34,7 @@ static const uint8_t magic[8] = {0x89, 'B', 'N', 'N', 'D', '\r', '\n', 0x1a};
 static const struct bnn_known known_of_older_files = {.near_duplicate = 0.70,
 	.pair_cosine = 0.118,
 	.pair_weight = 0.5,
-	.class_gap = 0.08,
+	.class_share = 0.6,
 	.few_pictures = 2.7,
 	.metric_temperature = 600,
 	.scene_share = 0.75,

@@ -345,9 +345,10 @@ bool learn_head_alike(const struct learn_head *head, size_t i, double *ret_alike
 static double threshold_of(const struct learn_head *head, size_t c, const struct learn_answer_constants *constants)
 {
 	const struct block *block = block_of(head, &c);
+	const struct learn_likeness *own = &block->likeness[c];
 	double others = 0;
-	const bool has_others = alike(head, block, c, &others);
-	return known_threshold(&block->likeness[c], has_others, others, constants);
+	const bool has_others = own->n == 1 && alike(head, block, c, &others);
+	return known_threshold(own, has_others, others, constants);
 }
 
 /* ret_z[n]: z of those that have a row; of the others, so that one stands before the best of those just where its cosine

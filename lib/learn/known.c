@@ -27,8 +27,8 @@ double known_threshold(const struct learn_likeness *own, bool has_others, double
 {
 	const double n = own->n, more = n - 1, a = constants->pair_weight, w = constants->deviation_weight;
 	double pair = constants->pair_cosine, variance = 0;
-	if (has_others)
-		pair = fmax(pair, fmin(1, others + constants->class_gap));
+	if (has_others && own->n == 1)
+		pair = fmax(pair, fmin(1, constants->class_share * others));
 	if (more + a > 0)
 		pair = (more * own->mean + a * pair) / (more + a);
 	if (more + w > 0)

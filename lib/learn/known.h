@@ -13,7 +13,7 @@ double known_pair(double cosine, double r);
 double known_length(double pair, double r);
 
 /* t_c of a class. others: the mean cosine of a picture of it with one of another class (f_c); has_others false: there is no
- * other class. */
+ * other class. It is read of a class of one picture alone: of more their own pictures tell. */
 double known_threshold(const struct learn_likeness *own, bool has_others, double others,
 	const struct learn_answer_constants *constants);
 

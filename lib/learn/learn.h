@@ -111,10 +111,10 @@ void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows)
 /* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own threshold
  * t_c on, which follows from its learn_likeness and from how alike the classes of the head are: known_threshold. */
 struct learn_answer_constants {
-	double temperature;      /* T */
-	double pair_cosine;      /* rho_0: cosine of two pictures of a class before its own tell */
-	double pair_weight;      /* a: how many pictures that is worth */
-	double class_gap;        /* delta: pictures of a class are more alike than those of two by at least this */
+	double temperature; /* T */
+	double pair_cosine; /* rho_0: cosine of two pictures of a class before its own tell */
+	double pair_weight; /* a: how many pictures that is worth */
+	double class_share; /* of the cosine of pictures of two classes, what those of one are expected to have at least */
 	double deviations;       /* k */
 	double few_pictures;     /* h: at so many pictures half of k counts */
 	double deviation;        /* sd_0: deviation of a picture's cosine with the row before pictures tell */

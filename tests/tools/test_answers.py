@@ -35,7 +35,7 @@ class Answers(unittest.TestCase):
 		blob = serialize(self.model)
 		self.assertEqual(blob[8:12], bytes([1, 0, 1, 0]))
 		answers = parse(blob).graph.answers
-		self.assertEqual((0.75, 0.5, blank), (answers.near_duplicate, answers.class_gap, answers.blank))
+		self.assertEqual((0.75, 0.5, blank), (answers.near_duplicate, answers.class_share, answers.blank))
 
 	def test_what_is_refused(self):
 		d = self.d

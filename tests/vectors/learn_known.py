@@ -193,11 +193,11 @@ def thresholds(width, rows, none, constants):
 	result = []
 	for i, ((n, r, mean, squares), row) in enumerate(rows):
 		w, norm = direction(width, row)
-		others = 0 if i == none or classes == 0 else classes - 1
+		others = 0 if i == none or classes == 0 or n > 1 else classes - 1
 		pair, length = c["pair_cosine"], length_of(mean, r)
 		if others:
 			f = (length * (dot(total, w) / (SUM_UNIT * norm)) - length * length) / others if norm > 0 else 0.0
-			pair = max(pair, min(1.0, f + c["class_gap"]))
+			pair = max(pair, min(1.0, c["class_share"] * f))
 		more = n - 1.0
 		pair = (more * mean + c["pair_weight"] * pair) / (more + c["pair_weight"])
 		weight = c["deviation_weight"]

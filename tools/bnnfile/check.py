@@ -18,7 +18,7 @@ KNOWN = {  # constants of Answers of 1.1, all of them or none: the largest value
 	"near_duplicate": (1, False),
 	"pair_cosine": (1, True),
 	"pair_weight": (1000, True),
-	"class_gap": (1, True),
+	"class_share": (1, True),
 	"few_pictures": (1000, True),
 	"metric_temperature": (math.inf, False),
 	"scene_share": (1, True),

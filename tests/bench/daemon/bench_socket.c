@@ -108,7 +108,7 @@ static void local_init(struct local *local, const char *path)
 	local->constants = (struct learn_answer_constants){.temperature = info->temperature,
 		.pair_cosine = info->known.pair_cosine,
 		.pair_weight = info->known.pair_weight,
-		.class_gap = info->known.class_gap,
+		.class_share = info->known.class_share,
 		.deviations = info->deviations[2],
 		.few_pictures = info->known.few_pictures,
 		.deviation = info->deviation,

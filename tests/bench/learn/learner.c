@@ -44,7 +44,7 @@ static void set_refuse(struct learner_rule *rule, const struct bnn_info *info, c
 	c->temperature = info->has_answers ? info->temperature : 1;
 	c->pair_cosine = info->known.pair_cosine;
 	c->pair_weight = info->known.pair_weight;
-	c->class_gap = info->known.class_gap;
+	c->class_share = info->known.class_share;
 	c->deviations = info->deviations[i];
 	c->few_pictures = info->known.few_pictures;
 	c->deviation = info->deviation;

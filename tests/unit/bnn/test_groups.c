@@ -98,7 +98,7 @@ static void test_what_is_said_is_told_and_enters_no_id(void **state)
 	X(near_duplicate, 0.75, 0)                                                                                     \
 	X(pair_cosine, 0.125, 1.5)                                                                                     \
 	X(pair_weight, 0.5, -1)                                                                                        \
-	X(class_gap, 0.0625, -0.5)                                                                                     \
+	X(class_share, 0.0625, -0.5)                                                                                   \
 	X(few_pictures, 2.5, 1001)                                                                                     \
 	X(metric_temperature, 500, 0)                                                                                  \
 	X(scene_share, 0.625, 2)                                                                                       \

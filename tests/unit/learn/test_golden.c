@@ -36,7 +36,7 @@ static void compare(const struct learn_row *got, const uint8_t *expected, size_t
 static const struct learn_answer_constants constants = {.temperature = 20,
 	.pair_cosine = 0.118,
 	.pair_weight = 0.5,
-	.class_gap = 0.08,
+	.class_share = 0.6,
 	.deviations = 2.1,
 	.few_pictures = 2.7,
 	.deviation = 0.0808,

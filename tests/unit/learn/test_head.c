@@ -147,7 +147,7 @@ static void test_never_unknown(void **state)
 static const struct learn_answer_constants rule = {.temperature = 20,
 	.pair_cosine = 0.1,
 	.pair_weight = 0.5,
-	.class_gap = 0.05,
+	.class_share = 0.7,
 	.deviations = 2,
 	.few_pictures = 3,
 	.deviation = 0.1,
@@ -163,7 +163,7 @@ static double threshold_by_hand(const struct learn_likeness *own, double pair, c
 }
 
 /* A class that has pictures has a threshold of its own, one of a single picture that of any; in a head of similar classes
- * they are expected to be more alike. None has part in neither. */
+ * that one is expected to be more alike. None has part in neither. */
 static void test_threshold_of_likeness(void **state)
 {
 	(void)state;
@@ -190,15 +190,15 @@ static void test_threshold_of_likeness(void **state)
 	learn_head_answer(head, (const int8_t[D]){60, 0, 80, 0}, &strict, &a);
 	assert_false(a.known);
 	learn_head_free(head);
-	/* the same beside a class that lies between the two: rows at 8 bits, so not to the last digit */
-	const double l = sqrt(0.6 + 0.4 / 4.5), with_first = (l * 0.8 + 0) / 2, with_second = (0.6 + 0) / 2;
+	/* the same beside a class that lies between the two; rows have 8 bits, so not to the last digit */
+	const double with_second = (0.6 + 0) / 2;
 	head = learn_head_new(&s, D, given, (uint32_t[]){1, 2, 3}, 3, NULL);
 	learn_head_answer(head, (const int8_t[D]){60, -40, 80, 0}, &rule, &a);
 	assert_true(a.top[0].id == 1);
-	assert_true(fabs(a.threshold - threshold_by_hand(several, with_first + 0.05, &rule)) < 1e-3);
+	assert_true(fabs(a.threshold - threshold_by_hand(several, 0.1, &rule)) < 1e-12);
 	learn_head_answer(head, (const int8_t[D]){-40, 60, 80, 0}, &rule, &a);
 	assert_true(a.top[0].id == 2);
-	assert_true(fabs(a.threshold - threshold_by_hand(single, with_second + 0.05, &rule)) < 1e-2);
+	assert_true(fabs(a.threshold - threshold_by_hand(single, 0.7 * with_second, &rule)) < 1e-2);
 	learn_head_free(head);
 	/* as none the first is alone, and the others see each other alone */
 	head = learn_head_new(&s, D, given, (uint32_t[]){0, 2, 3}, 3, NULL);
@@ -207,7 +207,7 @@ static void test_threshold_of_likeness(void **state)
 	assert_true(fabs(a.threshold - threshold_by_hand(several, 0.1, &rule)) < 1e-12);
 	learn_head_answer(head, (const int8_t[D]){-40, 60, 80, 0}, &rule, &a);
 	assert_true(a.top[0].id == 2);
-	assert_true(fabs(a.threshold - threshold_by_hand(single, 0.6 + 0.05, &rule)) < 1e-2);
+	assert_true(fabs(a.threshold - threshold_by_hand(single, 0.7 * 0.6, &rule)) < 1e-2);
 	learn_head_free(head);
 	for (size_t c = 0; c < 3; c++)
 		learn_row_free(rows[c]);

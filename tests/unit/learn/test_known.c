@@ -23,7 +23,7 @@ enum { D = 256, ASKED = 200, PICTURES_MAX = 40, THINGS_MAX = 8 };
 static const struct learn_answer_constants rule = {.temperature = 40,
 	.pair_cosine = 0.118,
 	.pair_weight = 0.5,
-	.class_gap = 0.08,
+	.class_share = 0.6,
 	.deviations = 2.1,
 	.few_pictures = 2.7,
 	.deviation = 0.0808,
