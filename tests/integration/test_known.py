@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Known, as people teach: from a burst, from one picture, from what is taught already; and what hints say of it."""
 
+import os
+import pathlib
+
 import numpy as np
 
-from tests.integration.daemon import DaemonTest, bnnd, main, picture, pictures, pixels, qemu_subset
+from tests.integration.daemon import MODEL, DaemonTest, bnnd, main, picture, pictures, pixels, qemu_subset
+from tools.bnnfile import format as model_file
 
 FRAMES = 20
+COVERED = 4
 
 
 def burst(kind, seed, n=FRAMES):
@@ -17,6 +22,12 @@ def burst(kind, seed, n=FRAMES):
 		frame = shaken * rng.uniform(0.95, 1.05) + rng.normal(0, 3, image.shape)
 		frames.append(bnnd.Picture.array(np.clip(frame, 0, 255).astype(np.uint8)))
 	return frames
+
+
+def covered(i):
+	"""Black, white, grey, and light that comes from one side."""
+	light = np.linspace(60, 190, 96)[None, :, None] if i == 3 else (0, 255, 127)[i]
+	return bnnd.Picture.array(np.broadcast_to(light, (96, 96, 3)).astype(np.uint8))
 
 
 class Known(DaemonTest):
@@ -45,6 +56,35 @@ class Known(DaemonTest):
 				self.assertRegex(changed.hint, "^one picture does not show how different pictures of it look")
 				self.assertGreaterEqual(self.known(client, pictures(kind, 20, 100)), 16, kind)
 				client.forget(kind)
+
+	def model_with_blank_row(self):
+		"""The network with what it sees of black, white and blur written into its file, as tools/fit_answers.py does."""
+		with self.daemon().client() as client:
+			seen = [
+				np.frombuffer(client.embed(p).features, np.int8).astype(float) for p in map(covered, range(COVERED))
+			]
+		mean = np.mean([q / np.linalg.norm(q) for q in seen], axis=0)
+		path = os.path.join(self.folder(), "blank.bnn")
+		model = model_file.read(pathlib.Path(os.path.realpath(MODEL)))
+		model.graph.answers.blank = np.rint(mean / abs(mean).max() * 127).astype(np.int8).tobytes()
+		model.graph.answers.blank_cosine = 0.45
+		model_file.write(path, model)
+		return path
+
+	def test_what_a_covered_camera_shows(self):
+		"""It is claimed by no class of one picture, but known where it was taught, and the best name where nothing is
+		refused."""
+		daemon = self.daemon(model=self.model_with_blank_row())
+		with daemon.client() as client:
+			for kind in ("disc", "ring", "triangle"):
+				client.learn(kind, [picture(kind, 0)])
+				answers = [client.infer(covered(i)) for i in range(COVERED)]
+				self.assertEqual([False] * COVERED, [a.known for a in answers], kind)
+				self.assertTrue(all(a.unknown_score > a.top[0].score for a in answers))
+				self.assertGreaterEqual(self.known(client, pictures(kind, 20, 100)), 16, kind)
+			self.assertEqual(COVERED, sum(client.infer(covered(i), refuse="never").known for i in range(COVERED)))
+			client.learn("lens cap", [covered(0)])
+			self.assertEqual((True, b"lens cap"), (client.infer(covered(0)).known, client.infer(covered(0)).label))
 
 	def test_frames_of_a_known_view_change_nothing_that_is_told(self):
 		"""The same burst again, frame by frame: the class is no older, and its answers hold."""
