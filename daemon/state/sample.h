@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/state/sample.h: a kept picture as an item of the store: its digest, then q unless learner.keep was none.
- *
- * The item's format says whether it is a near-duplicate of another one of its lesson (lib/learn/near.h): later nobody could
- * tell. The second-order head counts it like any other (doc/LEARNER.md, "Near-duplicates"). */
+/* daemon/state/sample.h: a kept picture as an item of the store: its digest, then q unless learner.keep was none. */
 #pragma once
 
 #include <stdio.h>
-#include <string.h>
 
 #include "daemon/state/snapshot.h" /* DIGEST_BYTES */
 #include "lib/store/store.h"
 
-#define SAMPLE_NEAR_SUFFIX " near"
-
-static inline void sample_format(bool with_features, size_t d, bool near, char ret_format[STORE_FORMAT_MAX_BYTES])
+static inline void sample_format(bool with_features, size_t d, char ret_format[STORE_FORMAT_MAX_BYTES])
 {
 	if (with_features)
-		snprintf(ret_format, STORE_FORMAT_MAX_BYTES, "digest16 q8 d=%zu%s", d, near ? SAMPLE_NEAR_SUFFIX : "");
+		snprintf(ret_format, STORE_FORMAT_MAX_BYTES, "digest16 q8 d=%zu", d);
 	else
 		snprintf(ret_format, STORE_FORMAT_MAX_BYTES, "digest16");
 }

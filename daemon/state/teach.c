@@ -38,7 +38,7 @@ struct teaching {
 	/* What the puts point to, beside the above. */
 	struct store_put *puts;
 	uint8_t *items;
-	char sample_format[STORE_FORMAT_MAX_BYTES], near_format[STORE_FORMAT_MAX_BYTES];
+	char sample_format[STORE_FORMAT_MAX_BYTES];
 };
 
 static void teaching_deinit(struct teaching *t)
@@ -237,8 +237,7 @@ static void teaching_puts(struct teaching *t, struct store_change *write)
 	struct learned *learned = t->learned;
 	size_t d = learned->d, item_bytes = DIGEST_BYTES + (learned->config->keep == CONFIG_KEEP_FEATURES ? d : 0),
 	       n = 0;
-	sample_format(item_bytes > DIGEST_BYTES, d, false, t->sample_format);
-	sample_format(item_bytes > DIGEST_BYTES, d, true, t->near_format);
+	sample_format(item_bytes > DIGEST_BYTES, d, t->sample_format);
 	t->puts = mem_zalloc(2 * t->k + t->n, sizeof *t->puts);
 	t->items = mem_zalloc(t->n, item_bytes);
 	for (size_t i = 0; i < t->k; i++) {
@@ -262,7 +261,7 @@ static void teaching_puts(struct teaching *t, struct store_change *write)
 			.class_id = t->classes[t->y[i]].id,
 			.data = item,
 			.len_bytes = item_bytes,
-			.format = t->groups.leader[t->groups.group[i]] == i ? t->sample_format : t->near_format};
+			.format = t->sample_format};
 	}
 	write->puts = t->puts;
 	write->n_puts = n;
