@@ -7,7 +7,8 @@
 Writes CACHE/NAME-FEATURES-LIST.set, FEATURES being the start of the model's feature_id and LIST a digest of the pictures,
 and prints the paths. In a file lie, in this order: the set's pictures; bursts of some of them (bursts.py); with --scenes
 some before a static scene, and the scene empty; and what is asked and was never taught: other photographs, the same so
-unsharp that only light and colour are left, a black and a white frame. set_file.h has the format. --floats: the features
+unsharp that only light and colour are left, a black and a white frame. set_file.h has the format. With --scenes it is
+NAME-scenes-FEATURES-LIST.set, all the rest being the same. --floats: the features
 before they are rounded, too, in NAME-FEATURES-LIST.h.npy.
 """
 
@@ -212,8 +213,8 @@ class Cache:
 		rows = np.concatenate([p.rows for p in parts])
 		head = header(public_set, labelled, len(rows), self.facts)
 		digest = hashlib.sha256(head + rows.tobytes() + labelled.of + bytes([VERSION, self.side])).hexdigest()
-		name = "%s-%s-%s.set" % (public_set.name, self.facts["feature_id"][:12], digest[:12])
-		path = pathlib.Path(self.folder) / name
+		name = public_set.name + "-scenes" * scenes
+		path = pathlib.Path(self.folder) / ("%s-%s-%s.set" % (name, self.facts["feature_id"][:12], digest[:12]))
 		if path.exists() and (not self.floats or path.with_suffix(".h.npy").exists()):
 			return path
 		made = [self.of_part("%s-%d" % (public_set.name, p.rows[0, 1]), p, labelled.of) for p in parts]
