@@ -117,6 +117,8 @@ int store_touched(struct store *store, uint64_t seq, store_class_fn *fn, void *c
 enum store_step { STORE_WENT, STORE_CAME };
 typedef int store_sample_fn(void *ctx, enum store_step step, const struct store_item *item); /* as store_item_fn */
 int store_samples(struct store *store, uint64_t seq, store_sample_fn *fn, void *ctx, struct err *err);
+/* Those of one class of the newest state, the oldest first. */
+int store_class_samples(struct store *store, uint32_t class_id, store_sample_fn *fn, void *ctx, struct err *err);
 /* From the state at seq - 1 to that at seq: the samples that the change let die, then those that it brought. An item that
  * went and is bad now, whatever it was, is STORE_UNREADABLE: nothing tells whether it was among those given before. */
 int store_samples_step(struct store *store, uint64_t seq, store_sample_fn *fn, void *ctx, struct err *err);

@@ -52,6 +52,42 @@ static struct samples samples_loaded(struct store *store)
 	return samples;
 }
 
+struct letters {
+	uint32_t class_id;
+	size_t n;
+	char text[256];
+};
+
+static int spell(void *ctx, enum store_step step, const struct store_item *item)
+{
+	struct letters *letters = ctx;
+	assert_int_equal(step, STORE_CAME);
+	if (item->kind != STORE_SAMPLE || item->class_id != letters->class_id)
+		return 0;
+	letters->text[letters->n++] = (char)item->data[0];
+	return 0;
+}
+
+static int spell_loaded(void *ctx, const struct store_item *item)
+{
+	return spell(ctx, STORE_CAME, item);
+}
+
+/* Asked for alone a class has the same samples, in the same order: by age. */
+static void assert_classes_are(struct store *store, const struct samples *all)
+{
+	struct samples alone = {0};
+	for (uint32_t c = 0; c < N_CLASSES; c++) {
+		struct letters now = {.class_id = c}, loaded = {.class_id = c};
+		assert_int_equal(store_class_samples(store, c, count, &alone, NULL), 0);
+		assert_int_equal(store_class_samples(store, c, spell, &now, NULL), 0);
+		assert_int_equal(store_load(store, spell_loaded, NULL, &loaded, NULL), 0);
+		assert_int_equal(now.n, loaded.n);
+		assert_memory_equal(now.text, loaded.text, now.n);
+	}
+	assert_memory_equal(&alone, all, sizeof alone);
+}
+
 /* A change drawn at random: more samples than a class may keep, all of a class, or another state. */
 static void change_at_random(struct store *store, uint64_t *random)
 {
@@ -92,6 +128,7 @@ static void test_states_and_steps(void **state)
 			continue;
 		n = store_seq(f->store);
 		at[n] = samples_loaded(f->store);
+		assert_classes_are(f->store, &at[n]);
 	}
 	fixture_reopen(f);
 	for (uint64_t seq = 0; seq <= STEPS; seq++) {
@@ -121,6 +158,9 @@ static void test_the_caller_may_stop(void **state)
 	assert_int_equal(n, 2);
 	n = 0;
 	assert_int_equal(store_samples_step(f->store, 1, stop_at_second, &n, NULL), BAD);
+	assert_int_equal(n, 2);
+	n = 0;
+	assert_int_equal(store_class_samples(f->store, 1, stop_at_second, &n, NULL), BAD);
 	assert_int_equal(n, 2);
 	assert_int_equal(store_mode(f->store), STORE_READ_WRITE);
 }
