@@ -17,6 +17,7 @@
 #include "lib/learn/known.h"
 #include "lib/learn/metric.h"
 #include "lib/learn/row.h"
+#include "lib/learn/scene.h"
 
 enum { ROWS_AT_ONCE = 4, BLOCK_ROWS = 8, ID_NONE = 0 };
 #define NOWHERE SIZE_MAX
@@ -48,6 +49,10 @@ struct learn_head {
 	 * their pictures. */
 	double *sum;
 	size_t n_summed;
+	/* NULL: known is decided of the picture as it is. Else of what is before the scene, by a head of rows of that, which
+	 * need not have all classes. */
+	struct scene *scene;
+	struct learn_head *before_scene;
 };
 
 /* ---- blocks ---- */
@@ -200,6 +205,8 @@ void learn_head_free(struct learn_head *head)
 	for (size_t i = 0; i < head->n_blocks; i++)
 		block_unref(head->blocks[i]);
 	metric_rows_free(head->ranking);
+	scene_free(head->scene);
+	learn_head_free(head->before_scene);
 	free(head->place);
 	free(head->sum);
 	free(head->blocks);
@@ -237,6 +244,17 @@ void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows)
 	}
 	if (found > 0)
 		head->ranking = metric_rows_ref(rows);
+}
+
+void learn_head_take_away(struct learn_head *head, struct scene *scene, const struct learn_settings *settings,
+	const struct learn_row *const *rows, const uint32_t *ids, size_t n, const struct learn_head *before)
+{
+	const struct learn_settings of_scene = scene_settings(settings);
+	REQUIRE(!head->scene && head->preset == LEARN_DEFAULT);
+	for (size_t c = 0; c < n; c++)
+		REQUIRE(ids[c] != ID_NONE && (c == 0 || ids[c - 1] < ids[c]));
+	head->scene = scene_ref(scene);
+	head->before_scene = learn_head_new(&of_scene, head->d, rows, ids, n, before ? before->before_scene : NULL);
 }
 
 /* ret_dots[n] = row . q in index order; exact for the integer widths. */
@@ -404,6 +422,71 @@ static void score(const struct learn_head *head, const struct scale *scale, bool
 		answer->top[i].score = asked ? learn_exp(scale->t * (scale->value[best[i]] - largest)) / sum : 0;
 }
 
+/* Where a class is in a head whose ids ascend. */
+static size_t place_of(const struct learn_head *head, uint32_t id)
+{
+	size_t low = 0, high = head->n;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (head->ids[middle] < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < head->n && head->ids[low] == id ? low : NOWHERE;
+}
+
+/* With the scene taken away: cosines of the best and the threshold of the class ranked first become those of what is before
+ * it. False: the first has no row there (it is none, or no picture of it is kept), and nothing has changed for it. */
+static bool take_away(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
+	struct learn_answer *answer)
+{
+	const struct learn_head *rows = head->before_scene;
+	const size_t d = head->d;
+	bool first = false;
+	int8_t *left = mem_zalloc(d, sizeof *left);
+	scene_take_away(head->scene, q, left);
+	const double norm = sqrt((double)dot_i8(left, left, d));
+	for (size_t i = 0; i < answer->n_top; i++) {
+		const size_t at = place_of(rows, answer->top[i].id);
+		size_t j = at;
+		if (at == NOWHERE)
+			continue;
+		const struct block *block = block_of(rows, &j);
+		const double length = block->norm[j] * norm;
+		answer->top[i].cosine = length > 0 ? dot_i8(block->f + j * d, left, d) / length : 0;
+		if (i > 0)
+			continue;
+		first = true;
+		answer->threshold = threshold_of(rows, at, constants);
+	}
+	free(left);
+	return first;
+}
+
+/* Decides whether the class ranked first passes, and fills its threshold, and the cosines of the best. Returns by how much
+ * its cosine would have to be greater, by which unknown stands above it: below 0, or 0, where it passes. */
+static double judge(const struct learn_head *head, const int8_t *q, double q_norm, const double *cosine,
+	const size_t best[LEARN_TOP_MAX], const struct learn_answer_constants *constants, struct learn_answer *answer)
+{
+	const double first = cosine[best[0]]; /* with all that is in the picture */
+	double blank = 0;
+	answer->threshold = threshold_of(head, best[0], constants);
+	const bool away = head->scene && take_away(head, q, constants, answer);
+	const size_t none = away ? place_of(head, ID_NONE) : NOWHERE;
+	const double s = answer->top[0].cosine;
+	const bool is_blank = q_norm > 0 && blank_picture(head, q, q_norm, s, constants, &blank);
+	if (is_blank)
+		answer->threshold = fmax(answer->threshold, blank);
+	answer->passes = s >= answer->threshold && !is_blank;
+	double lack = answer->threshold - s;
+	if (none != NOWHERE) { /* with nothing before it, what is left of the scene is as like one row as another */
+		answer->passes = answer->passes && first > cosine[none];
+		lack = fmax(lack, cosine[none] - first);
+	}
+	return lack;
+}
+
 void learn_head_answer(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
 	struct learn_answer *ret_answer)
 {
@@ -416,24 +499,22 @@ void learn_head_answer(const struct learn_head *head, const int8_t *q, const str
 	size_t best[LEARN_TOP_MAX];
 	answer.n_top = rank(head, head->ranking || head->preset == LEARN_REFERENCE ? key : cosine, best);
 	const bool asked = head->n > 0 && q_norm > 0;
-	answer.threshold = answer.n_top > 0 ? threshold_of(head, best[0], constants) : 0;
-	double blank = 0;
-	const bool is_blank = asked && blank_picture(head, q, q_norm, cosine[best[0]], constants, &blank);
-	if (is_blank)
-		answer.threshold = fmax(answer.threshold, blank);
-	struct scale scale = {.t = constants->temperature, .unknown = answer.threshold, .value = cosine};
-	if (head->ranking) { /* unknown stands to the class ranked first as cosines have it */
-		if (!metric_rows_are_means(head->ranking) && constants->metric_temperature > 0)
-			scale.t = constants->metric_temperature;
-		scale.value = key;
-		scale.unknown = key[best[0]] + constants->temperature / scale.t * (answer.threshold - cosine[best[0]]);
-	}
-	score(head, &scale, constants->never, asked, best, &answer);
 	for (size_t i = 0; i < answer.n_top; i++) {
 		answer.top[i].id = head->ids[best[i]];
 		answer.top[i].cosine = cosine[best[i]];
 	}
-	answer.passes = asked && (constants->never || (!is_blank && answer.top[0].cosine >= answer.threshold));
+	const double lack = answer.n_top > 0 ? judge(head, q, q_norm, cosine, best, constants, &answer) : 0;
+	struct scale scale = {.t = constants->temperature, .unknown = answer.threshold, .value = cosine};
+	if (head->scene && asked)
+		scale.unknown = cosine[best[0]] + lack;
+	if (head->ranking) { /* unknown stands to the class ranked first as cosines have it */
+		if (!metric_rows_are_means(head->ranking) && constants->metric_temperature > 0)
+			scale.t = constants->metric_temperature;
+		scale.value = key;
+		scale.unknown = key[best[0]] + constants->temperature / scale.t * lack;
+	}
+	score(head, &scale, constants->never, asked, best, &answer);
+	answer.passes = asked && (constants->never || answer.passes);
 	answer.known = answer.passes && answer.top[0].id != ID_NONE;
 	*ret_answer = answer;
 	free(cosine);

@@ -107,6 +107,12 @@ void learn_head_free(struct learn_head *head);
  * cosines stand; where no class has one, cosines rank. */
 struct metric_rows;
 void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows);
+/* Before anybody asks it: whether a class is known is decided with the scene taken away (scene.h), of which it takes a
+ * reference. rows, ids, before: as for learn_head_new, rows of scene_row_new; the ids ascend, without none. Of a class that
+ * is not among them, and of none, it is decided as if there were no scene. Not in the reference preset. */
+struct scene;
+void learn_head_take_away(struct learn_head *head, struct scene *scene, const struct learn_settings *settings,
+	const struct learn_row *const *rows, const uint32_t *ids, size_t n, const struct learn_head *before);
 
 /* Constants of the model, for one strictness (share of known pictures refused). A class is known from its own threshold
  * t_c on, which follows from its learn_likeness and from how alike the classes of the head are: known_threshold. */
@@ -128,7 +134,8 @@ struct learn_answer_constants {
 };
 enum { LEARN_TOP_MAX = 10 };
 struct learn_answer {
-	bool passes;  /* cosine of the class ranked first >= its threshold, and the picture is not blank */
+	bool passes; /* cosine of the class ranked first >= its threshold, and the picture is not blank; before a scene it is more
+		       * like that class than like none, too */
 	bool known;   /* passes, and it is not id 0 (none) */
 	size_t n_top; /* min(n classes, LEARN_TOP_MAX) */
 	struct {

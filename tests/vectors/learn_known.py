@@ -59,9 +59,10 @@ def near_groups(s, theta, q, y):
 		best, greatest = None, 0.0
 		for g in groups if theta > 0 and s["preset"] == DEFAULT else ():
 			leader = g[0]
-			if y[leader] != y[j]:
+			length = norm[j] * norm[leader]
+			if y[leader] != y[j] or length <= 0:
 				continue
-			c = sum(a * b for a, b in zip(row, q[leader], strict=True)) / (norm[j] * norm[leader])
+			c = sum(a * b for a, b in zip(row, q[leader], strict=True)) / length
 			if c >= theta and (best is None or c > greatest):
 				best, greatest = g, c
 		if best is None:
@@ -82,7 +83,7 @@ def near_merge(groups, q, y):
 
 def unit_picture(row):
 	norm = math.sqrt(sum(int(v) ** 2 for v in row))
-	return [float(v) / norm for v in row]
+	return [float(v) / norm if norm > 0 else 0.0 for v in row]
 
 
 def group_mean(pictures):

@@ -11,7 +11,7 @@ import unittest
 from PIL import features
 
 from tests.fuzz import make_corpus
-from tests.vectors import make_image, make_learn, make_metric, make_wire
+from tests.vectors import make_image, make_learn, make_metric, make_scene, make_wire
 
 ENCODERS = {name: features.version(name) for name in make_image.ENCODERS}
 NEEDS_ENCODERS = f"needs the encoders that the pictures were made with: {make_image.ENCODERS}, not {ENCODERS}"
@@ -27,7 +27,7 @@ class Vectors(unittest.TestCase):
 				self.assertTrue(data == path.read_bytes(), "is not what its maker makes")
 
 	def test_learn(self):
-		self.check(make_learn.files() | make_metric.files())
+		self.check(make_learn.files() | make_metric.files() | make_scene.files())
 
 	def test_wire(self):
 		"""The golden frames, made by a second implementation of protobuf; and none that the table lacks."""
