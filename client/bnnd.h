@@ -399,6 +399,8 @@ struct bnnd_status {
 	double refuse;       /* a share; 0: never */
 	char method[16];     /* what ranks classes: "metric", "means", "cwr" */
 	char no_metric[160]; /* a sentence: why nothing but cwr can rank; "" */
+	bool scene;          /* known is decided with the scene taken away that the negatives show */
+	char no_scene[160];  /* a sentence: why it is not or never is, or for how many classes not; "" */
 	char waiting[512]; /* a sentence, where classes that another model was taught wait in the state directory; "" */
 };
 /* Never waits for an inference or a lesson; bnnd_free it. */

@@ -282,7 +282,8 @@ static int run_with(
 	struct learned_options options = {.config = config,
 		.model_name = info->name,
 		.n_features = info->n_features,
-		.near = info->known.near_duplicate};
+		.near = info->known.near_duplicate,
+		.scene = {.share = info->known.scene_share, .cosine = info->known.scene_cosine}};
 	memcpy(options.feature_id, info->feature_id, sizeof options.feature_id);
 	options.shape.n_groups = info->n_groups;
 	for (size_t g = 0; g < info->n_groups; g++) {

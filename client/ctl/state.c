@@ -43,6 +43,8 @@ static void status_json(const struct bnnd_status *status)
 	json_text(&json, "widths", status->widths);
 	json_text(&json, "method", status->method);
 	json_text(&json, "no_metric", status->no_metric[0] ? status->no_metric : NULL);
+	json_bool(&json, "scene", status->scene);
+	json_text(&json, "no_scene", status->no_scene[0] ? status->no_scene : NULL);
 	json_double(&json, "refuse", status->refuse);
 	json_uint(&json, "memory_bound_bytes", status->memory_bound_bytes);
 	json_text(&json, "waiting", status->waiting[0] ? status->waiting : NULL);
@@ -75,6 +77,10 @@ static void status_text(const struct ctl *ctl, const struct bnnd_status *status)
 	if (status->negatives > 0)
 		printf("             and %u picture%s of nothing in particular\n", status->negatives,
 			status->negatives == 1 ? "" : "s");
+	if (status->scene)
+		puts("             which are one scene: what is known is decided with it taken away");
+	if (status->no_scene[0])
+		printf("             %s\n", status->no_scene);
 	if (status->waiting[0])
 		printf("             %s\n", status->waiting);
 	else if (status->classes == 0 && status->n_reasons == 0)

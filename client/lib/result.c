@@ -353,6 +353,8 @@ int result_status(const Bnnd__Reply *reply, const uint8_t *payload, size_t paylo
 	put_text(status->preset, sizeof status->preset, from->preset);
 	put_text(status->method, sizeof status->method, from->method);
 	put_text(status->no_metric, sizeof status->no_metric, from->no_metric);
+	status->scene = from->scene;
+	put_text(status->no_scene, sizeof status->no_scene, from->no_scene);
 	put_text(status->waiting, sizeof status->waiting, from->waiting);
 	put_model(&status->model, from->model);
 	*(struct bnnd_status **)ret = status;

@@ -55,6 +55,8 @@ enum { CONFIG_FILE_MAX_BYTES = 256 << 10, CONFIG_DEPTH_MAX = 4 };
 int config_load(const struct config_overrides *overrides, struct config *ret_config, struct err *err);
 /* Why nothing but learner.method: cwr can rank, a sentence; NULL: each can. */
 const char *config_no_metric(const struct config *config);
+/* Why known is never decided with the scene taken away, likewise. */
+const char *config_no_scene(const struct config *config);
 void config_deinit(struct config *config);
 /* The annotated settings in force, as a file that config_load reads back, and the sum of the memory bounds. */
 void config_print(const struct config *config, FILE *out);

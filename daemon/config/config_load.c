@@ -291,6 +291,14 @@ const char *config_no_metric(const struct config *config)
 						: NULL;
 }
 
+const char *config_no_scene(const struct config *config)
+{
+	if (config->learner.preset == LEARN_REFERENCE)
+		return "learner.preset is reference: known is decided as the paper's rows have it, whatever none shows";
+	return config->keep == CONFIG_KEEP_NONE ? "learner.keep is none: no features are kept to take the scene away"
+						: NULL;
+}
+
 void config_deinit(struct config *config)
 {
 	free(config->socket_path);

@@ -26,13 +26,16 @@ uint64_t config_memory_bound(const struct config *config)
 		/* The metric: its state, a copy at start, a factor; of each class sums, twice, and its row, twice. */
 		METRIC_BYTES = 3 * 4 * (512 * 513 + 256 * 257 + 2 * 128 * 129),
 		METRIC_CLASS_BYTES = 2 * (4 * FEATURES + 16) + 2 * (FEATURES + 16),
+		/* Of each class its row with the scene taken away and its forward side, twice while all are made anew. */
+		SCENE_CLASS_BYTES = 2 * (2 * FEATURES + 256),
 	};
 	const bool metric = config->learner.method != LEARN_CWR;
 	uint64_t session = FRAME_BODY_MAX_BYTES + DECODE_ARENA_BYTES + OUTPUT_MARK_BYTES;
 	return config->sessions_max * session + PAYLOAD_BUDGET_BYTES + LESSON_FEATURES_MAX_BYTES +
 	       (uint64_t)config->max_classes * (CLASS_BYTES + 16 * config->samples_per_class) + 1000 * ENTRY_BYTES +
 	       STORE_KEYS_KEPT * KEY_BYTES +
-	       (metric ? METRIC_BYTES + (uint64_t)config->max_classes * METRIC_CLASS_BYTES : 0);
+	       (metric ? METRIC_BYTES + (uint64_t)config->max_classes * METRIC_CLASS_BYTES : 0) +
+	       (config_no_scene(config) ? 0 : (uint64_t)config->max_classes * SCENE_CLASS_BYTES);
 }
 
 uint64_t threads_memory_bound(const struct config *config, uint32_t n_threads, size_t arena_bytes)

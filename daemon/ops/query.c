@@ -23,6 +23,8 @@ void op_status(struct request *request, struct op_input *input)
 	status.method = (char *)learn_method_names[ops->published->now->method - 1];
 	if (config_no_metric(ops->config))
 		status.no_metric = (char *)config_no_metric(ops->config);
+	status.scene = ops->published->now->scene;
+	status.no_scene = scratch_text(&scratch, ops->published->now->no_scene);
 	status.memory_bound_bytes = ops->memory_bound_bytes;
 	status.refuse = ops->config->refuse;
 	if (ops->waiting)

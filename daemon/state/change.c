@@ -134,6 +134,8 @@ static int change_follow(
 	int r = plan->follow ? plan->follow(plan->ctx, learned, draft->entry, err) : 0;
 	if (r == 0)
 		r = ranking_follow(&learned->ranking, learned->store, draft->entry->seq, err);
+	if (r == 0)
+		r = scene_rows_follow(&learned->scene, learned->store, draft->entry->seq, err);
 	if (r < 0)
 		return learned_reload(learned, err);
 	learned_publish(learned);

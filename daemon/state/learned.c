@@ -21,6 +21,8 @@ int learned_open(const struct learned_options *options, struct learned **ret_lea
 	const struct metric_shape one_group = {.n_groups = 1, .width = {learned->d}, .factor = {1}};
 	ranking_init(&learned->ranking, config_no_metric(options->config) ? LEARN_CWR : options->config->learner.method,
 		options->shape.n_groups > 0 ? &options->shape : &one_group);
+	scene_rows_init(&learned->scene, config_no_scene(options->config), &options->config->learner, &options->scene,
+		options->near, learned->d);
 	char old_format[STORE_FORMAT_MAX_BYTES];
 	const enum learn_width width = options->config->learner.width;
 	learn_row_format(width, learned->d, LEARN_ROW_VERSION, learned->row_format, sizeof learned->row_format);

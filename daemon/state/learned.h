@@ -12,6 +12,7 @@
 #include "daemon/state/snapshot.h"
 #include "lib/base/err.h"
 #include "lib/learn/metric.h"
+#include "lib/learn/scene.h"
 
 struct learned;
 
@@ -22,6 +23,7 @@ struct learned_options {
 	size_t n_features;
 	struct metric_shape shape; /* the groups that the features fall into; of no group: one of all */
 	double near; /* of the model: cosine from which on pictures of a lesson are near-duplicates; 0: none are */
+	struct scene_constants scene; /* of the model */
 };
 /* A state that cannot be used (foreign, newer, locked, unreadable) is no error: an empty snapshot that is not writable,
  * with the reason. Another row width than the configuration's is: ERR_FAILED_PRECONDITION, naming both. */

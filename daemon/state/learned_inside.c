@@ -34,6 +34,7 @@ void learned_forget_all(struct learned *learned)
 	roster_deinit(&learned->classes);
 	shared_set_deinit(&learned->entries);
 	ranking_drop(&learned->ranking);
+	scene_rows_drop(&learned->scene);
 	for (size_t i = 0; i < learned->n_reasons; i++)
 		free(learned->reasons[i]);
 	learned->n_history = learned->n_reasons = 0;
@@ -65,6 +66,7 @@ void learned_publish(struct learned *learned)
 		.history = learned->history,
 		.entries = &learned->entries,
 		.ranking = learned->ranking.rows,
+		.scene = &learned->scene,
 		.n_reasons = n,
 		.reasons = reasons,
 		.writable = mode == STORE_READ_WRITE,

@@ -7,6 +7,7 @@
 #include "daemon/config/config.h"
 #include "daemon/state/change_entry.h"
 #include "daemon/state/ranking.h"
+#include "daemon/state/scene_rows.h"
 #include "daemon/state/snapshot_make.h"
 #include "lib/store/store.h"
 
@@ -25,6 +26,7 @@ struct learned {
 	struct history_item *history; /* the newest first, room for SNAPSHOT_HISTORY */
 	struct shared_set entries;    /* of the history */
 	struct ranking ranking;
+	struct scene_rows scene;
 	size_t n_reasons;
 	char *reasons[LEARNED_REASONS_MAX + 1]; /* found at load; the store's own comes on top when publishing */
 };

@@ -197,7 +197,9 @@ static int load_all(struct learned *learned, struct err *err)
 		r = ranking_load(&learned->ranking, learned->store, &why, err);
 	if (r == RANKING_NO_METRIC)
 		learned_reason_add(learned, why.text);
-	return r < 0 ? r : 0;
+	if (r >= 0)
+		r = scene_rows_load(&learned->scene, learned->store, err);
+	return r;
 }
 
 int learned_reload(struct learned *learned, struct err *err)

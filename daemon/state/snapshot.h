@@ -84,6 +84,8 @@ struct snapshot {
 	const struct class_entry *const *classes; /* in label order (bytes) */
 	const struct class_entry *const *by_key;  /* the same in the order of their keys, of equal ones by label */
 	const struct class_entry *none;           /* NULL: no negatives taught */
+	bool scene;                               /* known is decided with the scene of none taken away */
+	char no_scene[160]; /* a sentence: why it is not or never is, or for how many classes not; "" */
 	size_t n_history;
 	const struct history_item *history; /* the newest first */
 	size_t n_reasons;

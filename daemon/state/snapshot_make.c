@@ -12,6 +12,7 @@ struct snapshot_box {
 	atomic_uint refs;
 	struct roster classes;
 	struct shared_set entries; /* of the history */
+	struct shared_set scene;   /* rows that the head is made of, too */
 };
 
 static struct learn_head *head_of(const struct roster *classes, const struct learn_settings *settings, size_t d,
@@ -27,6 +28,7 @@ static struct learn_head *head_of(const struct roster *classes, const struct lea
 	struct learn_head *head = learn_head_new(settings, d, rows, ids, classes->n, before ? before->head : NULL);
 	if (parts->ranking)
 		learn_head_rank_by(head, parts->ranking);
+	scene_rows_give(parts->scene, head, before ? before->head : NULL);
 	free(rows);
 	free(ids);
 	return head;
@@ -49,6 +51,10 @@ struct snapshot *snapshot_new(const struct snapshot_parts *parts, const struct l
 	s->classes = box->classes.by_label;
 	s->by_key = box->classes.by_key;
 	s->head = head_of(&box->classes, settings, d, parts);
+
+	shared_set_copy(&parts->scene->set, &box->scene);
+	s->scene = parts->scene->scene != NULL;
+	scene_rows_why(parts->scene, s->none, s->n_classes, s->no_scene);
 
 	shared_set_copy(parts->entries, &box->entries);
 	s->history = mem_dup(parts->history, parts->n_history * sizeof *parts->history);
@@ -77,6 +83,7 @@ void snapshot_unref(struct snapshot *snapshot)
 	learn_head_free((struct learn_head *)snapshot->head);
 	roster_deinit(&box->classes);
 	shared_set_deinit(&box->entries);
+	shared_set_deinit(&box->scene);
 	for (size_t i = 0; i < snapshot->n_reasons; i++)
 		free((void *)snapshot->reasons[i]);
 	free((void *)snapshot->history);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "daemon/state/roster.h"
+#include "daemon/state/scene_rows.h"
 #include "daemon/state/shared.h"
 #include "daemon/state/snapshot.h"
 
@@ -16,6 +17,7 @@ struct snapshot_parts { /* everything is borrowed, the snapshot takes its own re
 	const struct history_item *history; /* the newest first */
 	const struct shared_set *entries;   /* of the history */
 	const struct metric_rows *ranking;  /* what ranks the classes; NULL: their own rows */
+	const struct scene_rows *scene;     /* by what known is decided before a scene */
 	size_t n_reasons;
 	char *const *reasons;
 	bool writable, mends;

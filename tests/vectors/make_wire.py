@@ -121,6 +121,15 @@ FRAMES = [
 		b"",
 	),
 	(
+		"reply-status-scene",
+		REPLY,
+		"Reply",
+		"""daemon_status { state: "ready" version: "0.1.0" scene: true
+		no_scene: "1 of 2 classes are judged with the scene" }""",
+		1,
+		b"",
+	),
+	(
 		"reply-answer",
 		REPLY,
 		"Reply",

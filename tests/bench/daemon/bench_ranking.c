@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/bench/daemon/bench_ranking.c: what learner.method: metric costs: a start, a lesson of 20 pictures and its undo in a
- * state of N classes that keeps 200 pictures of each, beside the same by cwr. In process, without a socket.
+/* tests/bench/daemon/bench_ranking.c: what is made of the kept pictures costs: a start, a lesson of 20 pictures and its undo in
+ * a state of N classes that keeps 200 pictures of each, by metric and by cwr; then a lesson of 20 pictures of the scene as
+ * none, which all rows before it are made for, and a lesson and a start with that. In process, without a socket.
  *
  * usage: bench_ranking DIR [N...], default 10 100. DIR: an empty folder; in memory (/dev/shm) what is measured is not the
  * disk. Times are of the processor, in ms; drawn features, in number and groups those of the shipped networks. */
@@ -20,8 +21,12 @@ static const struct change_guard plain;
 
 static struct learned *open_state(enum learn_method method)
 {
-	struct learned_options options = {
-		.config = &config, .model_name = "bench", .n_features = FEATURES, .shape = shape};
+	struct learned_options options = {.config = &config,
+		.model_name = "bench",
+		.n_features = FEATURES,
+		.shape = shape,
+		.near = 0.8,
+		.scene = {.share = 0.75, .cosine = 0.5}};
 	struct learned *learned = NULL;
 	struct err err = {0};
 	config.learner.method = method;
@@ -29,7 +34,7 @@ static struct learned *open_state(enum learn_method method)
 	return learned;
 }
 
-/* n new pictures of a class around a point of its own. */
+/* n new pictures of a class around a point of its own; class 0 is none. */
 static void teach(struct learned *learned, uint32_t class, uint32_t n)
 {
 	static int8_t q[KEPT * FEATURES];
@@ -37,6 +42,8 @@ static void teach(struct learned *learned, uint32_t class, uint32_t n)
 	static uint8_t digests[KEPT][DIGEST_BYTES];
 	struct teach_class taught;
 	taught.label.len_bytes = (uint8_t)snprintf((char *)taught.label.bytes, LABEL_MAX_BYTES, "class %u", class);
+	if (class == 0)
+		taught.label.len_bytes = 0;
 	for (uint32_t k = 0; k < n; k++) {
 		uint64_t point = class, noise = ++number * UINT64_C(7919);
 		for (size_t i = 0; i < FEATURES; i++)
@@ -64,21 +71,32 @@ static void undo(struct learned *learned)
 	change_outcome_deinit(&outcome);
 }
 
+static double lesson_ms(struct learned *learned, uint32_t class)
+{
+	double begin = cpu_ms();
+	teach(learned, class, LESSON);
+	return cpu_ms() - begin;
+}
+
 static void measure(uint32_t n, enum learn_method method)
 {
 	double begin = cpu_ms(), lesson = 0, undone = 0;
 	struct learned *learned = open_state(method);
 	double start = cpu_ms() - begin;
 	for (int i = 0; i < TIMES; i++) {
-		begin = cpu_ms();
-		teach(learned, 1, LESSON);
-		lesson += cpu_ms() - begin;
+		lesson += lesson_ms(learned, 1);
 		begin = cpu_ms();
 		undo(learned);
 		undone += cpu_ms() - begin;
 	}
-	printf("%7u %-8s %9.1f %9.1f %9.1f\n", n, learn_method_names[method - 1], start, lesson / TIMES,
-		undone / TIMES);
+	const double none = lesson_ms(learned, 0), before_scene = lesson_ms(learned, 1);
+	learned_close(learned);
+	begin = cpu_ms();
+	learned = open_state(method);
+	printf("%7u %-8s %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f\n", n, learn_method_names[method - 1], start,
+		lesson / TIMES, undone / TIMES, none, before_scene, cpu_ms() - begin);
+	undo(learned);
+	undo(learned);
 	learned_close(learned);
 }
 
@@ -102,7 +120,8 @@ int main(int argc, char **argv)
 	}
 	learn_settings_preset(LEARN_DEFAULT, &config.learner);
 	print_machine("processor time in ms, means of 5 changes");
-	printf("%7s %-8s %9s %9s %9s\n", "classes", "method", "start", "lesson 20", "undo");
+	printf("%7s %-8s %9s %9s %9s %9s %9s %9s\n", "classes", "method", "start", "lesson 20", "undo", "none 20",
+		"then 20", "start");
 	const char *const *list = argc > 2 ? (const char *const *)argv + 2 : usual;
 	for (int i = 0; i < (argc > 2 ? argc - 2 : 2); i++) {
 		const uint32_t n = (uint32_t)strtoul(list[i], NULL, 10);
