@@ -53,8 +53,8 @@ static bool looks_like_a_scene(const struct hint_class *class)
 	return class->between >= SCENE_COSINE && class->between >= SCENE_SHARE * class->within;
 }
 
-void hint_of_lesson(
-	const struct hint_class *classes, size_t n_classes, bool closed_world, char ret_text[HINT_MAX_BYTES])
+void hint_of_lesson(const struct hint_class *classes, size_t n_classes, bool closed_world, bool no_scene,
+	char ret_text[HINT_MAX_BYTES])
 {
 	size_t n[N_LACKS] = {0}, n_scene = 0;
 	const struct hint_class *first[N_LACKS] = {NULL};
@@ -78,4 +78,6 @@ void hint_of_lesson(
 	if (n_scene > 0 && !closed_world)
 		say(ret_text, "these look like states of one scene: if nothing else can come before the camera, set "
 			      "answers.refuse to never");
+	if (no_scene && !closed_world)
+		say(ret_text, "if the camera does not move, teach the empty scene, too: learn --none");
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HINT_MAX_BYTES = 480 };
+enum { HINT_MAX_BYTES = 512 };
 
 /* A class as the lesson leaves it. */
 struct hint_class {
@@ -17,6 +17,7 @@ struct hint_class {
 	 * known. */
 	double within, between;
 };
-/* One sentence or several, joined by "; ", or "". closed_world: nothing is refused already. */
-void hint_of_lesson(
-	const struct hint_class *classes, size_t n_classes, bool closed_world, char ret_text[HINT_MAX_BYTES]);
+/* One sentence or several, joined by "; ", or "". closed_world: nothing is refused already. no_scene: the empty scene could
+ * be taught and is not. */
+void hint_of_lesson(const struct hint_class *classes, size_t n_classes, bool closed_world, bool no_scene,
+	char ret_text[HINT_MAX_BYTES]);

@@ -199,6 +199,18 @@ static void teaching_compare(const struct teaching *t, struct hint_class *hints)
 	learn_head_free(head);
 }
 
+/* The first class, and no negatives: what other things before the camera are taken for depends on that. */
+static bool teaching_wants_scene(const struct teaching *t)
+{
+	bool any = false;
+	for (size_t i = 0; i < t->k; i++) {
+		if (t->classes[i].id == CLASS_ID_NONE)
+			return false;
+		any = true;
+	}
+	return any && t->learned->classes.n == 0 && !config_no_scene(t->learned->config);
+}
+
 static char *teaching_hint(const struct teaching *t)
 {
 	struct hint_class *hints = mem_zalloc(t->k, sizeof *hints);
@@ -212,7 +224,7 @@ static char *teaching_hint(const struct teaching *t)
 			.within = learn_row_likeness(c->row)->mean};
 	}
 	teaching_compare(t, hints);
-	hint_of_lesson(hints, t->k, t->learned->config->refuse == 0, text);
+	hint_of_lesson(hints, t->k, t->learned->config->refuse == 0, teaching_wants_scene(t), text);
 	free(hints);
 	return text;
 }

@@ -108,12 +108,12 @@ class Known(DaemonTest):
 		for refuse, said in (("0.05", True), ("never", False)):
 			daemon = self.daemon(config="answers.refuse: %s\n" % refuse)
 			with daemon.client() as client:
-				self.assertNotIn("scene", client.learn("open", states["open"]).hint)
+				self.assertNotIn("of one scene", client.learn("open", states["open"]).hint)
 				check = self.assertRegex if said else self.assertNotRegex
 				check(client.learn("closed", states["closed"]).hint, "states of one scene: if nothing else can come")
 		with daemon.client() as client:
 			client.forget("closed")
-			self.assertNotIn("scene", self.teach(client, "stripes", n=6).hint)
+			self.assertNotIn("of one scene", self.teach(client, "stripes", n=6).hint)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,19 @@ class Scene(DaemonTest):
 			_, out, _ = daemon.ctl("status")
 			self.assertIn(why, out)
 
+	def test_the_first_class_asks_for_the_scene(self):
+		asks = "if the camera does not move, teach the empty scene, too: learn --none"
+		for config, said in (("", True), ("learner.keep: none\n", False), ("answers.refuse: never\n", False)):
+			daemon = self.daemon(config=config)
+			with daemon.client() as client:
+				check = self.assertIn if said else self.assertNotIn
+				check(asks, client.learn(OURS, pictures(OURS, 12)).hint)
+				self.assertNotIn(asks, client.learn("cross", pictures("cross", 12)).hint)
+		daemon = self.daemon()
+		with daemon.client() as client:
+			self.teach_none(client, pictures("dots", 5))
+			self.assertNotIn(asks, client.learn(OURS, pictures(OURS, 12)).hint)
+
 
 if __name__ == "__main__":
 	main()

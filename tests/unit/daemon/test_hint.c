@@ -16,6 +16,8 @@
 #define SCENE                                                                                                          \
 	"these look like states of one scene: if nothing else can come before the camera, set answers.refuse to never"
 
+#define EMPTY "if the camera does not move, teach the empty scene, too: learn --none"
+
 static void test_what_is_said(void **state)
 {
 	(void)state;
@@ -47,11 +49,15 @@ static void test_what_is_said(void **state)
 	};
 	char text[HINT_MAX_BYTES];
 	for (size_t i = 0; i < sizeof lessons / sizeof *lessons; i++) {
-		hint_of_lesson(lessons[i].classes, lessons[i].n, false, text);
+		hint_of_lesson(lessons[i].classes, lessons[i].n, false, false, text);
 		assert_string_equal(text, lessons[i].text);
 	}
-	hint_of_lesson(lessons[12].classes, 1, true, text);
+	hint_of_lesson(lessons[12].classes, 1, true, true, text);
 	assert_string_equal(text, "");
+	hint_of_lesson(lessons[0].classes, 1, false, true, text);
+	assert_string_equal(text, ONE "; " EMPTY);
+	hint_of_lesson(lessons[1].classes, 1, false, true, text);
+	assert_string_equal(text, EMPTY);
 }
 
 /* All that can be said at once has room, with numbers as large as they get. */
@@ -61,9 +67,9 @@ static void test_all_of_it_fits(void **state)
 	const struct hint_class classes[] = {{.pictures = 1, .told = 1}, {.pictures = UINT64_MAX, .told = 4},
 		{.pictures = 3, .told = 3, .within = 0.6, .between = 0.6}};
 	char text[HINT_MAX_BYTES];
-	hint_of_lesson(classes, 3, false, text);
+	hint_of_lesson(classes, 3, false, true, text);
 	assert_true(strlen(text) + 1 < HINT_MAX_BYTES);
-	assert_non_null(strstr(text, "refuse to never"));
+	assert_non_null(strstr(text, "the empty scene"));
 }
 
 int main(void)
