@@ -7,6 +7,7 @@ shared_data() is the folder of the meson option `shared_data` (environment BNND_
 import lzma
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 
@@ -19,6 +20,10 @@ CIFAR_SIDE = 32
 Q_RMS = 23  # doc/LEARNER.md: q has this root mean square, whatever d is
 Q_MAX = 127
 BATCH = 200
+# Rows of a set of features, as tests/bench/learn/cache.py writes them: {class, kind, may, of}.
+SET_KINDS = SET_PICTURE, SET_FRAME, SET_IN_SCENE, SET_EMPTY, SET_GENERIC, SET_BLURRED, SET_BLACK, SET_WHITE = range(8)
+MAY_TEACH, MAY_ASK = 1, 2
+SET_HEADER_BYTES = 96
 
 
 def shared_data():
@@ -67,3 +72,13 @@ def quantize(h):
 	"""doc/LEARNER.md: q = clamp(rint(h * (float)(23 sqrt d))) of 8 bits; NaN gives 0."""
 	scaled = np.rint(np.asarray(h, "f4") * np.float32(Q_RMS * np.sqrt(h.shape[1])))
 	return np.clip(np.nan_to_num(scaled), -Q_MAX, Q_MAX).astype(np.int8)
+
+
+def feature_set(path):
+	"""(rows n x 4, q n x d) of a file of tests/bench/learn/cache.py; set_file.h there has the format."""
+	data = pathlib.Path(path).read_bytes()
+	if data[:4] != b"BNSX":
+		sys.exit(f"{path} is no set of features")
+	n, d = struct.unpack_from("<2I", data, 4)
+	rows = np.frombuffer(data, "<u4", 4 * n, SET_HEADER_BYTES).reshape(n, 4)
+	return rows, np.frombuffer(data, np.int8, n * d, SET_HEADER_BYTES + 16 * n).reshape(n, d)

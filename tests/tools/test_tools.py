@@ -25,7 +25,7 @@ from fractions import Fraction
 import numpy as np
 
 from tests.vectors import make_features, make_tiny
-from tools import compare_golden, convert_photo, datasets, fit_answers
+from tools import compare_golden, convert_photo, datasets
 from tools.bnnfile import BadModel, Builder, Evaluator, feature_id, pack_bits, proto, read, unpack_bits, write
 from tools.bnnfile.build import window
 from tools.bnnfile.evaluate import fma32, sum8
@@ -332,41 +332,6 @@ class Arithmetic(unittest.TestCase):
 			self.assertEqual(b.dtype, np.float32)
 			self.assertTrue(((a * b).sum(1) > 0.999).all(), path.name)
 			self.assertTrue(np.allclose(np.linalg.norm(b, axis=1), 1, atol=1e-6), path.name)
-
-	def test_forward_side(self):
-		"""Rows of 8/16: the largest |m| lies in [2^14, 2^15), so |F| reaches 64 at least."""
-		rng = np.random.default_rng(3)
-		rows = rng.normal(size=(50, 64)) * np.exp(rng.normal(size=(50, 1)) * 5)
-		side = fit_answers.forward_side(rows)
-		self.assertTrue(((np.abs(side).max(1) >= 64) & (np.abs(side).max(1) <= 127)).all())
-		cosine = (side * rows).sum(1) / np.linalg.norm(side, axis=1) / np.linalg.norm(rows, axis=1)
-		self.assertGreater(cosine.min(), 0.9995)
-
-	def test_fit_finds_what_was_put_in(self):
-		"""Separate clusters: the known are far above the foreign, s_0 lies at their tails, and T is decided."""
-		rng = np.random.default_rng(4)
-		centres = rng.normal(size=(10, 64))
-		labels = np.repeat(np.arange(10), 120)
-		h = centres[labels] + rng.normal(size=(1200, 64))
-		q = datasets.quantize(h / np.linalg.norm(h, axis=1, keepdims=True))
-		constants = fit_answers.fit(q, labels, 300)
-		for share in fit_answers.SHARES:
-			lessons = list(fit_answers.Episodes(q, labels, 9).many(300, (1, 1), (fit_answers.FEWEST, 20)))
-			refused = np.mean([(e.margins(share, constants)[0] < 0).mean() for e in lessons])
-			self.assertAlmostEqual(refused, share, delta=0.02 + share / 5)
-		self.assertEqual(constants["deviations"], sorted(constants["deviations"], reverse=True))
-		self.assertEqual(constants["unknown_cosine"], sorted(constants["unknown_cosine"]))
-		lessons = list(fit_answers.Episodes(q, labels, 9).many(300))
-		losses = [fit_answers.log_loss(lessons, constants["temperature"] * f, constants) for f in (0.5, 1, 2)]
-		self.assertLess(losses[1], min(losses[0], losses[2]))
-
-	def test_own_cosines(self):
-		"""Each picture against the sum of the others, as it is said."""
-		q = np.random.default_rng(5).integers(-100, 100, (6, 16)).astype("f8")
-		x = q / np.linalg.norm(q, axis=1, keepdims=True)
-		for i, got in enumerate(fit_answers.own_cosines(q)):
-			rest = np.delete(x, i, 0).sum(0)
-			self.assertAlmostEqual(got, x[i] @ rest / np.linalg.norm(rest), places=12)
 
 
 class Reproduction(unittest.TestCase):

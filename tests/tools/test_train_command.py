@@ -502,7 +502,7 @@ class Command(Case):
 		model = read(self.folder / "mine.bnn")
 		self.assertEqual(model.graph.card.name, "mine")
 		self.assertIn("4 classes", model.graph.card.text)
-		self.assertEqual(len(model.graph.answers.unknown_cosine), 5)
+		self.assertEqual((len(model.graph.answers.deviations), model.graph.answers.near_duplicate), (5, 0.70))
 		self.assertEqual(model.covariance().shape, (16, 16))
 		self.does("continues from mine.latent.npz", train.main, "others", "run2", "--init", "mine.latent.npz", *SHORT)
 		engine = os.environ.get("BNND_FEATURES")

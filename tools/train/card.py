@@ -108,9 +108,11 @@ def lines_of_unknown(facts):
 	yield "## Unknown"
 	yield ""
 	yield (
-		f"T = {constants['temperature']}; sd_0 = {constants['deviation']}, worth {constants['deviation_weight']:g} pictures; "
-		f"k = {', '.join(map(str, constants['deviations']))}; "
-		f"s_0 = {', '.join(map(str, constants['unknown_cosine']))}. Fitted by episodes "
+		f"T = {constants['temperature']}; T_z = {constants['metric_temperature']:g}; sd_0 = {constants['deviation']}, worth "
+		f"{constants['deviation_weight']:g} pictures; k = {', '.join(map(str, constants['deviations']))}; "
+		f"theta = {constants['near_duplicate']:g}; rho_0 = {constants['pair_cosine']}, worth "
+		f"{constants['pair_weight']:g} pictures; class_share = {constants['class_share']:g}; "
+		f"h = {constants['few_pictures']:g}; doc/LEARNER.md says what they are. sd_0, k, rho_0 and T were fitted by episodes "
 		f"on {of}: 1 to {sizes['classes'][1]} classes taught with 1 to {sizes['pictures'][1]} pictures each, the other "
 		f"classes foreign. Class right in {effect['right']:.1%} of the known pictures of such lessons."
 	)

@@ -24,10 +24,11 @@ import sys
 import numpy as np
 
 from tests.bench.learn import bursts, public_sets
+from tools import datasets
 
 CHUNK = 500  # pictures a call of learn_bench: something to show meanwhile, little memory
-PICTURE, FRAME, IN_SCENE, EMPTY, GENERIC, BLURRED, BLACK, WHITE = range(8)
-TEACH, ASK = 1, 2
+PICTURE, FRAME, IN_SCENE, EMPTY, GENERIC, BLURRED, BLACK, WHITE = datasets.SET_KINDS
+TEACH, ASK = datasets.MAY_TEACH, datasets.MAY_ASK
 BURST_CLASSES, BURST_PHOTOGRAPHS, BURST_FRAMES = 10, 4, 20
 SCENES, SCENE_CLASSES, SCENE_PICTURES = 2, 8, 20
 N_GENERIC, N_BLURRED = 400, 40
@@ -226,12 +227,7 @@ class Cache:
 		return path
 
 
-def read(path):
-	"""(rows, q) of a file of the cache."""
-	data = pathlib.Path(path).read_bytes()
-	n, d = struct.unpack_from("<2I", data, 4)
-	rows = np.frombuffer(data, "<u4", 4 * n, 96).reshape(n, 4)
-	return rows, np.frombuffer(data, np.int8, n * d, 96 + 16 * n).reshape(n, d)
+read = datasets.feature_set  # (rows, q) of a file of the cache
 
 
 def sets_of(words):
