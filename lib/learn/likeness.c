@@ -4,9 +4,9 @@
  *
  * One cosine that is right for all classes does not exist: photographs of many things have class means a third of whose
  * cosine drawn or plain pictures of one kind have. But each lesson tells. A new class: its pictures' cosines with the row,
- * less what each picture owes to having made the row; for the row s = sum x_i of unit pictures that is exact: x_i . s / |s|
- * with the picture in, (x_i . s - 1) / |s - x_i| without, and a trained row is close to s. A class seen again: the cosines
- * with the row as it was, which these pictures did not make.
+ * less what each picture owes to having made the row; for the row s = sum u_i that is exact: u_i . s / |s| with the picture
+ * in, (u_i . s - u_i . u_i) / |s - u_i| without, and a trained row is close to s. A class seen again: the cosines with the
+ * row as it was, which these pictures did not make.
  *
  * A picture is more like a row of many than like a row of one; what is kept is the cosine of two pictures, from which
  * known_cosine tells that with a row of r. So many lessons of one picture say the same as one lesson of them all.

@@ -19,10 +19,9 @@
 #include "lib/learn/bounds.h"
 #include "lib/learn/known.h"
 
+/* past u32, e i32, r f64, mean f64, squares f64; of version 1 past, e, n u32, 0 u32, mean, squares */
 enum {
-	STORED_HEADER_BYTES =
-		32, /* past u32, e i32, r f64, mean f64, squares f64; of version 1 past, e, n u32, 0 u32, mean,
-				   * squares */
+	STORED_HEADER_BYTES = 32,
 	STORED_E_ZERO = INT32_MIN, /* a row of zeros */
 	FORMAT_MAX_BYTES = 64,
 };
