@@ -223,6 +223,8 @@ void likeness_measure(const struct learn_settings *settings, const struct learn_
 		own.n = cap;
 		own.r = fmin(own.r, cap);
 	}
+	if (own.n == 1) /* one picture, though a cap made it one, tells nothing of its like */
+		own = (struct learn_likeness){.n = 1, .r = 1};
 	row->likeness = own;
 	walk_end(&walk);
 }

@@ -27,6 +27,7 @@ enum {
 };
 
 #define LIKENESS_MEAN_READ_MAX (1 + 0x1p-40)
+#define LIKENESS_SQUARES_MAX   0x1p35 /* more than any 2^32 cosines have: so thresholds are finite */
 
 int learn_width_bits(enum learn_width width)
 {
@@ -186,7 +187,7 @@ static bool likeness_good(const struct learn_likeness *own)
 {
 	const bool single = own->n > 1 || (own->mean == 0 && own->squares == 0);
 	return own->r >= 1 && own->r <= own->n && own->mean >= 0 && own->mean <= 1 && own->squares >= 0 &&
-	       isfinite(own->squares) && single;
+	       own->squares <= LIKENESS_SQUARES_MAX && single;
 }
 
 /* What is wrong with a row just read, or NULL. */
@@ -226,7 +227,7 @@ static struct learn_likeness likeness_read(const uint8_t *bytes, int version)
 		return own;
 	}
 	if (!(fabs(own.mean) <= LIKENESS_MEAN_READ_MAX && own.squares >= 0 &&
-		    isfinite(own.squares))) /* a rounding of 1 was stored, too */
+		    own.squares <= LIKENESS_SQUARES_MAX)) /* a rounding of 1 was stored, too */
 		return (struct learn_likeness){.n = past, .mean = NAN};
 	return known_upgrade(past, load_le32(bytes + 8), own.mean, own.squares);
 }

@@ -167,7 +167,9 @@ def own_of_seen(width, s, theta, U, cur, old_own, old_row):
 def capped(s, own):
 	n, r, mean, squares = own
 	cap = s["past_cap"] if s["preset"] == DEFAULT and s["past_cap"] else 2**32 - 1
-	return own if n <= cap else (cap, min(r, float(cap)), mean, squares * (cap / n))
+	if n <= cap:
+		return own
+	return (1, 1.0, 0.0, 0.0) if cap == 1 else (cap, min(r, float(cap)), mean, squares * (cap / n))
 
 
 def upgraded(past, n, mean, squares):
