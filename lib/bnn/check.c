@@ -239,11 +239,17 @@ static bool is_cosine(double x)
 	return x >= 0 && x <= 1;
 }
 
+/* So that what two of them and a cosine make is finite. */
+static bool is_temperature(double x)
+{
+	return x >= 1.0 / ANSWERS_TEMPERATURE_MAX && x <= ANSWERS_TEMPERATURE_MAX;
+}
+
 static bool known_ok(const struct bnn_known *k)
 {
 	return is_cosine(k->near_duplicate) && k->near_duplicate > 0 && is_cosine(k->pair_cosine) &&
 	       k->pair_weight >= 0 && k->pair_weight <= ANSWERS_WEIGHT_MAX && is_cosine(k->class_share) &&
-	       k->few_pictures >= 0 && k->few_pictures <= ANSWERS_WEIGHT_MAX && k->metric_temperature > 0 &&
+	       k->few_pictures >= 0 && k->few_pictures <= ANSWERS_WEIGHT_MAX && is_temperature(k->metric_temperature) &&
 	       is_cosine(k->scene_share) && is_cosine(k->scene_cosine);
 }
 
@@ -269,7 +275,7 @@ static bool blank_ok(const struct graph *g)
 static int check_answers(const struct graph *g, struct err *err)
 {
 	const size_t n_cosines = g->has_known ? 0 : BNN_REFUSE_SHARES;
-	bool ok = g->temperature > 0 && g->deviation > 0 && g->deviation <= 1 && g->deviation_weight > 0 &&
+	bool ok = is_temperature(g->temperature) && g->deviation > 0 && g->deviation <= 1 && g->deviation_weight > 0 &&
 		  g->deviation_weight <= ANSWERS_WEIGHT_MAX && g->n_unknown_cosine == n_cosines &&
 		  g->n_deviations == BNN_REFUSE_SHARES;
 	for (size_t i = 0; i < n_cosines && ok; i++)
@@ -278,8 +284,9 @@ static int check_answers(const struct graph *g, struct err *err)
 		ok = fabs(g->deviations[i]) <= ANSWERS_DEVIATIONS_MAX;
 	if (!ok)
 		return err_set(err, ERR_INVALID_ARGUMENT,
-			"answers: a temperature and a deviation above 0, %zu cosines and %d deviations are needed",
-			n_cosines, BNN_REFUSE_SHARES);
+			"answers: a temperature of 1/%d to %d, a deviation above 0, %zu cosines and %d deviations are "
+			"needed",
+			ANSWERS_TEMPERATURE_MAX, ANSWERS_TEMPERATURE_MAX, n_cosines, BNN_REFUSE_SHARES);
 	if (g->has_known && (!known_ok(&g->known) || (g->blank && !blank_ok(g))))
 		return err_set(err, ERR_INVALID_ARGUMENT, "answers: a constant of *known* is out of range");
 	if (!groups_ok(g))

@@ -224,7 +224,8 @@ class Container(unittest.TestCase):
 		self.refuse("deviations", lambda g: g.answers.deviations.append(1))
 		self.refuse("deviations", lambda g: g.answers.deviations.__setitem__(0, 0.1))
 		self.refuse("the deviation is", lambda g: setattr(g.answers, "deviation", 0))
-		self.refuse("temperature", lambda g: setattr(g.answers, "temperature", 0))
+		for t in (0, 1e-300, 1e300):
+			self.refuse("temperature", lambda g, t=t: setattr(g.answers, "temperature", t))
 		d = read(TINY).tensors[read(TINY).output("features")].shape[2]
 		for groups in ((d + 1,), (d, 0), (d - 1,), (1,) * 16 + (d - 16,)):
 			self.refuse("groups of", lambda g, groups=groups: g.answers.groups.extend(groups))

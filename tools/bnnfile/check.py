@@ -13,6 +13,7 @@ from .schema import BadModel, dtype_name, need
 REFUSE_SHARES = 5
 GROUPS_MAX = 16
 FACTOR_MAX = 1024
+TEMPERATURE_MAX = 1 << 20  # and its inverse: the smallest
 BLANK = ("blank", "blank_cosine")  # both or none, beside those of KNOWN
 KNOWN = {  # constants of Answers of 1.1, all of them or none: the largest value, and whether 0 is possible
 	"near_duplicate": (1, False),
@@ -20,7 +21,7 @@ KNOWN = {  # constants of Answers of 1.1, all of them or none: the largest value
 	"pair_weight": (1000, True),
 	"class_share": (1, True),
 	"few_pictures": (1000, True),
-	"metric_temperature": (math.inf, False),
+	"metric_temperature": (TEMPERATURE_MAX, False),
 	"scene_share": (1, True),
 	"scene_cosine": (1, True),
 }
@@ -150,7 +151,8 @@ def _check_beside(model):
 		for name, (largest, zero) in KNOWN.items() if known else ():
 			value = getattr(a, name)
 			need(0 <= value <= largest and (zero or value > 0), f"{name} is {value}")
-		need(math.isfinite(a.temperature) and a.temperature > 0, f"the temperature is {a.temperature}")
+		for t in (a.temperature, a.metric_temperature) if known else (a.temperature,):
+			need(1 / TEMPERATURE_MAX <= t <= TEMPERATURE_MAX, f"a temperature is {t}")
 		need(
 			0 < a.deviation <= 1 and 0 < a.deviation_weight <= DEVIATION_WEIGHT_MAX,
 			f"the deviation is {a.deviation}, worth {a.deviation_weight} pictures",

@@ -100,7 +100,7 @@ static void test_what_is_said_is_told_and_enters_no_id(void **state)
 	X(pair_weight, 0.5, -1)                                                                                        \
 	X(class_share, 0.0625, -0.5)                                                                                   \
 	X(few_pictures, 2.5, 1001)                                                                                     \
-	X(metric_temperature, 500, 0)                                                                                  \
+	X(metric_temperature, 500, 1e-300)                                                                             \
 	X(scene_share, 0.625, 2)                                                                                       \
 	X(scene_cosine, 0.5, -1)
 

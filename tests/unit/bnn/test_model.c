@@ -255,6 +255,7 @@ CHANGE(card_name, m->graph.card->name = (char *)"a b")
 CHANGE(card_text, m->graph.card->text = (char *)"\033[2J")
 CHANGE(no_temperature, m->graph.answers->has_temperature = 0)
 CHANGE(temperature_0, m->graph.answers->temperature = 0)
+CHANGE(temperature_huge, m->graph.answers->temperature = 1e300)
 CHANGE(four_shares, m->graph.answers->n_unknown_cosine = 4)
 CHANGE(four_deviations, m->graph.answers->n_deviations = 4)
 CHANGE(deviations_11, m->graph.answers->deviations[1] = 11)
@@ -391,6 +392,7 @@ static const struct row rows[] = {
 	ROW(card_text, INVALID_ARGUMENT, "card's text"),
 	ROW(no_temperature, INVALID_ARGUMENT, "temperature"),
 	ROW(temperature_0, INVALID_ARGUMENT, "temperature"),
+	ROW(temperature_huge, INVALID_ARGUMENT, "temperature"),
 	ROW(four_shares, INVALID_ARGUMENT, "5 cosines"),
 	ROW(four_deviations, INVALID_ARGUMENT, "5 deviations"),
 	ROW(deviations_11, INVALID_ARGUMENT, "5 deviations"),
