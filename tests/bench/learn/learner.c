@@ -57,8 +57,10 @@ static void set_refuse(struct learner_rule *rule, const struct bnn_info *info, c
 void learner_rule_of(const struct bnn_info *info, struct learner_rule *ret_rule)
 {
 	char refuse[16];
-	*ret_rule =
-		(struct learner_rule){.d = info->n_features, .near = info->known.near_duplicate, .kept = KEPT_DEFAULT};
+	*ret_rule = (struct learner_rule){.d = info->n_features,
+		.near = info->known.near_duplicate,
+		.scene = {.share = info->known.scene_share, .cosine = info->known.scene_cosine},
+		.kept = KEPT_DEFAULT};
 	learn_settings_preset(LEARN_DEFAULT, &ret_rule->settings);
 	ret_rule->shape.n_groups = info->n_groups;
 	for (size_t g = 0; g < info->n_groups; g++) {
@@ -160,16 +162,16 @@ static void keep(struct learner *l, uint32_t id, const int8_t *q)
 {
 	struct kept *kept = &l->kept[id];
 	struct err err;
-	if (!l->metric)
-		return;
 	if (!kept->q)
 		kept->q = mem_zalloc(l->rule.kept, sizeof *kept->q);
-	must(metric_add(l->metric, id, q, 1, &err), &err);
+	if (l->metric)
+		must(metric_add(l->metric, id, q, 1, &err), &err);
 	if (kept->n < l->rule.kept) {
 		kept->q[kept->n++] = q;
 		return;
 	}
-	must(metric_take(l->metric, id, kept->q[kept->oldest], 1, &err), &err);
+	if (l->metric)
+		must(metric_take(l->metric, id, kept->q[kept->oldest], 1, &err), &err);
 	kept->q[kept->oldest] = q;
 	kept->oldest = (kept->oldest + 1) % l->rule.kept;
 }
@@ -250,6 +252,48 @@ void learner_report_clear(struct learner *l)
 	l->report = (struct learner_report){0};
 }
 
+/* The kept pictures one behind the other, the oldest first. */
+static int8_t *kept_pictures(const struct learner *l, size_t id)
+{
+	const struct kept *kept = &l->kept[id];
+	int8_t *all = mem_aligned(kept->n * l->rule.d + 1);
+	for (size_t i = 0; i < kept->n; i++)
+		memcpy(all + i * l->rule.d, kept->q[(kept->oldest + i) % kept->n], l->rule.d);
+	return all;
+}
+
+/* Where none is one scene, known is decided without it: daemon/state/scene_rows.c. */
+static void take_scene_away(const struct learner *l, struct learn_head *head)
+{
+	const struct learner_rule *rule = &l->rule;
+	double alike;
+	int8_t *none = kept_pictures(l, 0);
+	struct scene *scene = rule->settings.preset == LEARN_REFERENCE
+				      ? NULL
+				      : scene_new(&rule->scene, none, l->kept[0].n, rule->d, &alike);
+	free(none);
+	if (!scene)
+		return;
+	struct learn_row **rows = mem_zalloc(l->n_ids, sizeof *rows);
+	uint32_t *ids = mem_zalloc(l->n_ids, sizeof *ids);
+	size_t n = 0;
+	for (size_t c = 1; c < l->n_ids; c++) {
+		if (l->kept[c].n == 0)
+			continue;
+		int8_t *q = kept_pictures(l, c);
+		rows[n] = scene_row_new(scene, &rule->settings, rule->near, q, l->kept[c].n);
+		ids[n] = (uint32_t)c;
+		n += rows[n] != NULL;
+		free(q);
+	}
+	learn_head_take_away(head, scene, &rule->settings, (const struct learn_row *const *)rows, ids, n, NULL);
+	for (size_t i = 0; i < n; i++)
+		learn_row_free(rows[i]);
+	free(rows);
+	free(ids);
+	scene_free(scene);
+}
+
 struct learn_head *learner_head(const struct learner *l)
 {
 	const struct learn_row **rows = mem_zalloc(l->n_ids, sizeof *rows);
@@ -268,6 +312,7 @@ struct learn_head *learner_head(const struct learner *l)
 		learn_head_rank_by(head, ranking);
 		metric_rows_free(ranking);
 	}
+	take_scene_away(l, head);
 	free(rows);
 	free(ids);
 	return head;

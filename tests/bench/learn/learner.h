@@ -6,6 +6,7 @@
 #include "lib/bnn/bnn.h"
 #include "lib/learn/learn.h"
 #include "lib/learn/metric.h"
+#include "lib/learn/scene.h"
 
 struct learner_rule {
 	size_t d;
@@ -13,6 +14,7 @@ struct learner_rule {
 	struct learn_answer_constants constants;
 	struct metric_shape shape;
 	double near; /* Answers.near_duplicate of the model */
+	struct scene_constants scene;
 	size_t kept; /* learner.samples_per_class */
 };
 /* The defaults of a daemon with this model. */

@@ -43,6 +43,11 @@ class Table:
 		value = row.get(measure) if row else None
 		return (1 if measure.startswith("auroc") else 100) * float(value) if value else np.nan
 
+	def above(self, other, measure, case):
+		"""What it has more than another table, on the mean of the sets that both have."""
+		both = [s for s in self.sets_of(case) if other and s in other.sets_of(case)]
+		return np.mean([self(measure, case, s) - other(measure, case, s) for s in both] or [np.nan])
+
 	def sets_of(self, case, by="ours"):
 		return [s for s in self.order if (s, case, by) in self.rows]
 
@@ -83,7 +88,7 @@ def worst(pairs):
 
 
 def right(t, mine, today, points):
-	gain = mine("right", "all-20") - (today("right", "all-20") if today else np.nan)
+	gain = mine.above(today, "right", "all-20")
 	t.line("all classes, 20 a class: right, points above today's", gain, least=points)
 	where, least = worst(
 		[(s, mine("right", "all-20", s) - today("right", "all-20", s)) for s in mine.order] if today else []
@@ -99,7 +104,7 @@ def right(t, mine, today, points):
 
 
 def report(t, mine, before, points):
-	gain = mine("right", "all-20") - (before("right", "all-20") if before else np.nan)
+	gain = mine.above(before, "right", "all-20")
 	more = "%.1f" % mine("right", "all-20")
 	t.line("report sets, 20 a class: right, points above today's", gain, least=points, more=more)
 
@@ -147,8 +152,7 @@ def one_picture(t, mine, today):
 		for frame in FRAMES:
 			t.line("one picture, %s: %s claimed" % (many, frame), mine(frame, case), most=most)
 		t.line("  own refused", mine("refused", case), most=30)
-		before = today("auroc", case) if today else np.nan
-		t.line("  AUROC above today's", mine("auroc", case) - before, least=0, form="%.3f")
+		t.line("  AUROC above today's", mine.above(today, "auroc", case), least=0, form="%.3f")
 
 
 def twenty(t, mine, rule):
