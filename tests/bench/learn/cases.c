@@ -16,7 +16,7 @@
 #include "measure.h"
 #include "report.h"
 
-#define CASES_DEFAULT "all,half,five,one,unequal,photo,burst,views,three,mixed,apart,scene"
+#define CASES_DEFAULT "all,half,five,one,unequal,photo,frame,burst,views,three,mixed,apart,scene"
 enum { DRAWS_DEFAULT = 5 };
 
 struct options {

@@ -42,6 +42,8 @@ const struct bench_case bench_cases_table[] = {
 	{"unequal-ones", CASE_ALL, CASE_UNEQUAL, 1, .together = 1},
 	BURSTS("photo-one", CASE_ONE, 1, 0, 0),
 	BURSTS("photo-five", CASE_FIVE, 1, 0, 0),
+	BURSTS("frame-one", CASE_ONE, 1, 1, 0),
+	BURSTS("frame-five", CASE_FIVE, 1, 1, 0),
 	BURSTS("burst-one", CASE_ONE, 1, 20, 0),
 	BURSTS("burst-five", CASE_FIVE, 1, 20, 0),
 	BURSTS("views-one", CASE_ONE, 2, 10, 0),

@@ -136,11 +136,11 @@ def bursts(t, mine):
 		t.line("burst of 20, %s: own refused" % many, mine("refused", case), most=15)
 		t.line("  generic pictures claimed", mine("generic", case), most=generic)
 		more = [
-			mine("claimed", case, s) - mine.claimed_at(mine("refused", case, s), "photo-" + many, s)
+			mine("claimed", case, s) - mine.claimed_at(mine("refused", case, s), "frame-" + many, s)
 			for s in mine.sets_of(case)
 		]
 		t.line(
-			"  same set claimed, points above one picture's row where that refuses as many",
+			"  same set claimed, points above one frame's row where that refuses as many",
 			np.mean(more) if more else np.nan,
 			most=0,
 		)
