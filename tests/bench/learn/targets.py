@@ -52,8 +52,11 @@ class Table:
 		return [s for s in self.order if (s, case, by) in self.rows]
 
 	def claimed_at(self, refused, case, of):
-		"""Foreign claimed, thresholds moved so that `refused` % of the own are: a line between the measured shares."""
-		return np.interp(refused, SHARES, [self("claimed_at_%d" % s, case, of) for s in SHARES])
+		"""Foreign claimed, thresholds moved so that `refused` % of the own are: a line between the measured shares and
+		what the rule itself does."""
+		points = [(s, self("claimed_at_%d" % s, case, of)) for s in SHARES]
+		points.append((self("refused", case, of), self("claimed", case, of)))
+		return np.interp(refused, *zip(*sorted(points), strict=True))
 
 
 def of_folder(folder, name):
