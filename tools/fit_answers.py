@@ -212,7 +212,7 @@ def fit(sets, n_episodes=N_EPISODES, classes=CLASSES_TAUGHT, pictures=PICTURES_T
 	lessons = [e for s in sets for e in Episodes(s, 4, n_asked, held["near_duplicate"]).many(each, classes, pictures)]
 	lo, hi = 0.5, 200.0  # golden section over log T: the loss is convex in T
 	ratio = (5**0.5 - 1) / 2
-	for _ in range(30):
+	for _ in range(20):
 		a, b = hi * (lo / hi) ** ratio, lo * (hi / lo) ** ratio
 		if log_loss(lessons, a, constants) < log_loss(lessons, b, constants):
 			hi = b

@@ -39,14 +39,15 @@ def pair_cosine(row, r):
 
 def near_duplicates(x, theta):
 	"""A group number for each picture: that of the leader it is most alike to, from theta on, or it leads a new one."""
+	cosine = x @ x.T
 	leaders, of = [], []
-	for p in x:
-		cosine = np.array(leaders) @ p if leaders else np.array([-2.0])
-		best = int(cosine.argmax())
-		if not leaders or cosine[best] < theta:
-			leaders.append(p)
-			best = len(leaders) - 1
-		of.append(best)
+	for i in range(len(x)):
+		to_leaders = cosine[i, leaders]
+		if not leaders or to_leaders.max() < theta:
+			of.append(len(leaders))
+			leaders.append(i)
+		else:
+			of.append(int(to_leaders.argmax()))
 	return np.array(of)
 
 

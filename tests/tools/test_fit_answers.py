@@ -9,6 +9,7 @@ import unittest
 
 import numpy as np
 
+from tests.bench.learn import known_variants
 from tests.vectors import learn_known
 from tools import datasets, fit_answers, known
 
@@ -106,16 +107,16 @@ class Fit(unittest.TestCase):
 	def test_finds_what_was_put_in(self):
 		"""Separate clusters: shares refused are those asked for, of one picture too, and T is decided."""
 		labelled = fit_answers.Labelled(*clusters(4))
-		constants = fit_answers.fit([labelled], 600)
+		constants = fit_answers.fit([labelled], 400)
 		for share in fit_answers.SHARES:
-			lessons = list(fit_answers.Episodes(labelled, 9).many(300, (1, 1), (fit_answers.SEVERAL, 20)))
+			lessons = list(fit_answers.Episodes(labelled, 9).many(200, (1, 1), (fit_answers.SEVERAL, 20)))
 			refused = np.mean([(e.margins(share, constants)[0] < 0).mean() for e in lessons])
 			self.assertAlmostEqual(refused, share, delta=0.02 + share / 5)
-		lessons = list(fit_answers.Episodes(labelled, 9).many(300, (1, 1), (1, 1)))
+		lessons = list(fit_answers.Episodes(labelled, 9).many(200, (1, 1), (1, 1)))
 		refused = np.mean([(e.margins(fit_answers.DEFAULT_SHARE, constants)[0] < 0).mean() for e in lessons])
 		self.assertAlmostEqual(refused, fit_answers.SINGLE_REFUSED, delta=0.04)
 		self.assertEqual(constants["deviations"], sorted(constants["deviations"], reverse=True))
-		lessons = list(fit_answers.Episodes(labelled, 9).many(300))
+		lessons = list(fit_answers.Episodes(labelled, 9).many(200))
 		losses = [fit_answers.log_loss(lessons, constants["temperature"] * f, constants) for f in (0.5, 1, 2)]
 		self.assertLess(losses[1], min(losses[0], losses[2]))
 
@@ -123,7 +124,7 @@ class Fit(unittest.TestCase):
 		"""Where a set has pictures of anything else, one picture claims so many of them as it may."""
 		q, y = clusters(10)
 		labelled = fit_answers.Labelled(q, y, generic=clusters(11)[0])
-		constants = fit_answers.fit([labelled], 600)
+		constants = fit_answers.fit([labelled], 400)
 		claimed = []
 		for e in fit_answers.Episodes(labelled, 9).many(200, (1, 1), (1, 1)):
 			claimed.append(labelled.generic_x @ e.rows[0] >= e.thresholds(fit_answers.DEFAULT_SHARE, constants)[0])
@@ -132,7 +133,7 @@ class Fit(unittest.TestCase):
 	def test_sets_count_alike(self):
 		"""Of a wide and a narrow set together about as much is refused as was asked for, and not of the larger one."""
 		sets = [fit_answers.Labelled(*clusters(5)), fit_answers.Labelled(*clusters(6, apart=2.0, each=400))]
-		constants = fit_answers.fit(sets, 800)
+		constants = fit_answers.fit(sets, 500)
 		refused = [
 			np.mean(
 				[
@@ -212,6 +213,46 @@ class Files(unittest.TestCase):
 		read = json.loads(path.read_text())
 		self.assertEqual((read["one"]["deviations"], read["two"]["blank"]), ([2.5, 1.0], [1, -2, 3]))
 		self.assertIn("[ 2.5, 1.0 ]", path.read_text())
+
+
+class Variants(unittest.TestCase):
+	"""tests/bench/learn/known_variants.py on a made set: bursts hold with near-duplicates, and break without."""
+
+	def test_cases(self):
+		q, y = clusters(12, n_classes=6, each=40)
+		rng = np.random.default_rng(13)
+		photographs = np.repeat(np.arange(6) * 40, 20)
+		frames = datasets.quantize(
+			known.unit(known.unit(q[photographs].astype(float)) + 0.02 * rng.normal(size=(120, 64)))
+		)
+		others = datasets.quantize(known.unit(rng.normal(size=(30, 64))))
+		kinds = [(y, datasets.SET_PICTURE, 3, np.arange(240)), (y[photographs], datasets.SET_FRAME, 1, photographs)]
+		kinds += [
+			(np.zeros(30, int), datasets.SET_GENERIC, 2, np.arange(30)),
+			(np.zeros(2, int), datasets.SET_BLACK, 2, 0),
+		]
+		rows = np.concatenate([np.stack(np.broadcast_arrays(*k), 1) for k in kinds]).astype("<u4")
+		q = np.concatenate([q, frames, others, others[:2]])
+		with tempfile.TemporaryDirectory() as folder:
+			path = pathlib.Path(folder) / "made-1.set"
+			header = struct.pack("<7I64s", len(q), 64, 6, 20, 20, 9, 100, b"")
+			path.write_bytes(b"BNSX" + header + rows.tobytes() + q.tobytes())
+			made = known_variants.Set(str(path))
+		self.assertEqual((made.name, len(made.classes), len(made.burst(2, rng))), ("made", 6, 20))
+		self.assertTrue((made.shown(made.burst(2, rng)) == 80).all())
+		constants = {**fit_answers.fit([fit_answers.Labelled(q[:240], y)], 100), "near_duplicate": 0.8}
+		constants |= {**fit_answers.fit_blank(others[:1], others[1:2], others[:2])}
+		refused = {
+			theta: known_variants.measure(made, False, "burst", {**constants, "near_duplicate": theta}, 1)
+			for theta in (0.8, 2)
+		}
+		self.assertLess(refused[0.8][0], 0.3)
+		self.assertGreater(refused[2][0], 0.9)
+		self.assertEqual(refused[0.8][3], 0, "frames that are the blank row's")
+		for case in known_variants.CASES:
+			for several in (False, True):
+				found = known_variants.measure(made, several, case, constants, 1)
+				self.assertTrue(((found >= 0) & (found <= 1)).all(), case)
 
 
 if __name__ == "__main__":
