@@ -14,8 +14,8 @@ their held-out part where they come with one): it needs what tools.train needs. 
 classes, a channel. Without --fit parts are neither centred nor scaled. Way and weight of a part are no matter of fit.
 
 The new file has no prior, and no answers but those of --answers (models/answers.json's entry of its name, which
-`tools.fit_answers --write` puts there), with the groups of these parts and --factor
-for that of `last`. Without --card it says where it comes from.
+`tools.fit_answers --write` puts there), with the groups of these parts and --factor for that of `last`, unless they say
+"groups" and "group_factors" themselves. Without --card it says where it comes from.
 """
 
 import argparse

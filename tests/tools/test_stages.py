@@ -93,6 +93,9 @@ class Tail(unittest.TestCase):
 		new = tail.with_tail(self.model, self.parts, "new", answers=CONSTANTS)
 		self.assertEqual(list(new.graph.answers.groups), [32, 64, 8])
 		self.assertEqual(list(new.graph.answers.group_factors), [1.5, 1, 1])
+		said = {"groups": [32, 72], "group_factors": [2, 1], **CONSTANTS}
+		answers = tail.with_tail(self.model, self.parts, "new", answers=said).graph.answers
+		self.assertEqual((list(answers.groups), list(answers.group_factors)), ([32, 72], [2, 1]))
 		one = tail.with_tail(self.model, self.parts[:1], "new", answers=CONSTANTS)
 		self.assertEqual((list(one.graph.answers.groups), list(one.graph.answers.group_factors)), ([32], []))
 

@@ -60,13 +60,14 @@ def part(text):
 
 def with_tail(model, parts, name, text="", answers=None, factor=FACTOR):
 	"""A new Model. A prior of the old one's features is left out, and so are its answers: the features are others. The
-	new answers, keywords of Builder.answers, get the groups of these features, the last map's with this factor."""
+	new answers, keywords of Builder.answers, get the groups of these features, the last map's with this factor, unless they
+	say groups and factors themselves."""
 	g, made = _with_statistics(model, parts)
 	g.output(_joined(g, [_scaled(g, made[p.name], p) for p in parts]))
 	if answers:
 		named, found = zip(*groups(model, parts), strict=True)
 		factors = [factor if name == LAST else 1 for name in named] if len(named) > 1 else []
-		answers = {**answers, "groups": found, "group_factors": factors}
+		answers = {"groups": found, "group_factors": factors, **answers}
 	return _finished(g, name, text, answers)
 
 
