@@ -308,9 +308,10 @@ def of_cifar10(a):
 
 
 def write(path, name, constants):
-	"""Into a file of constants by name; numbers of a list in one line."""
+	"""Into a file of constants by name; numbers of a list in one line. What no fit finds stays: the head's groups."""
 	of_name = json.loads(path.read_text()) if path.exists() else {}
-	of_name[name] = constants
+	stays = {key: value for key, value in of_name.get(name, {}).items() if key in ("groups", "group_factors")}
+	of_name[name] = {**stays, **constants}
 	text = json.dumps(of_name, indent=1, sort_keys=True)
 	path.write_text(re.sub(r"\[[^\[\]{}]*\]", lambda m: " ".join(m.group().split()), text) + "\n")
 

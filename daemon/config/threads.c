@@ -24,7 +24,7 @@ uint64_t config_memory_bound(const struct config *config)
 		ENTRY_BYTES = 1024,                                                  /* one change */
 		KEY_BYTES = 32,                                                      /* and its place in the index */
 		/* The metric: its state, a copy at start, a factor; of each class sums, twice, and its row, twice. */
-		METRIC_BYTES = 3 * 4 * (512 * 513 + 256 * 257 + 2 * 128 * 129),
+		METRIC_BYTES = 3 * 4 * 2 * 512 * 513,
 		METRIC_CLASS_BYTES = 2 * (4 * FEATURES + 16) + 2 * (FEATURES + 16),
 		/* Of each class its row with the scene taken away and its forward side, twice while all are made anew. */
 		SCENE_CLASS_BYTES = 2 * (2 * FEATURES + 256),

@@ -107,7 +107,7 @@ class Scene(DaemonTest):
 			self.teach_none(client, [*mixed, picture("stripes", 1), frame(desk(3), None, 0)])
 			status = client.status()
 			self.assertFalse(status.scene)
-			self.assertRegex(status.no_scene, "not one scene: the mean cosine of two is [0-9.]+, not above 0.25")
+			self.assertRegex(status.no_scene, "not one scene: the mean cosine of two is [0-9.]+, not above 0.81")
 			self.assertEqual("ready", status.state)
 		for config, why in (("learner.keep: none", "learner.keep is none"), ("learner.preset: reference", "reference")):
 			daemon = self.daemon(config=config + "\n")

@@ -208,11 +208,14 @@ class Files(unittest.TestCase):
 		for name, of_name in (
 			("one", {"deviations": [2.5, 1.0], "unknown_cosine": []}),
 			("two", {"blank": [1, -2, 3]}),
+			("head", {"groups": [2, 2], "group_factors": [1.5, 1], "blank": [1, 2]}),
+			("head", {"temperature": 7}),
 		):
 			fit_answers.write(path, name, of_name)
 		read = json.loads(path.read_text())
 		self.assertEqual((read["one"]["deviations"], read["two"]["blank"]), ([2.5, 1.0], [1, -2, 3]))
 		self.assertIn("[ 2.5, 1.0 ]", path.read_text())
+		self.assertEqual(read["head"], {"groups": [2, 2], "group_factors": [1.5, 1], "temperature": 7})
 
 
 class Variants(unittest.TestCase):

@@ -16,7 +16,7 @@
 enum { FEATURES = 1024, KEPT = 200, LESSON = 20, TIMES = 5, DIR_BYTES = 512 };
 
 static struct config config = {.keep = CONFIG_KEEP_FEATURES, .max_classes = 4096, .samples_per_class = KEPT};
-static const struct metric_shape shape = {.n_groups = 4, .width = {512, 256, 128, 128}, .factor = {1.5, 1, 1, 1}};
+static const struct metric_shape shape = {.n_groups = 2, .width = {512, 512}, .factor = {1.5, 1}};
 static const struct change_guard plain;
 
 static struct learned *open_state(enum learn_method method)
