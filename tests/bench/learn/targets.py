@@ -38,7 +38,8 @@ class Table:
 
 	def __call__(self, measure, case, of="mean", by="ours"):
 		if of == "mean":  # over the sets that the case could be made of
-			return np.mean([self(measure, case, s, by) for s in self.sets_of(case, by)] or [np.nan])
+			values = [self(measure, case, s, by) for s in self.sets_of(case, by)]
+			return np.mean([v for v in values if not np.isnan(v)] or [np.nan])
 		row = self.rows.get((of, case, by))
 		value = row.get(measure) if row else None
 		return (1 if measure.startswith("auroc") else 100) * float(value) if value else np.nan
@@ -99,11 +100,10 @@ def right(t, mine, today, points):
 	t.line("  the set that gains least", least, least=-1, more=where)
 	for n in (1, 2):
 		case = "all-%d" % n
-		t.line(
-			"%d a class: right, points above cosine class means" % n,
-			mine("right", case) - mine("right", case, by="class-means"),
-			least=-0.5,
-		)
+		both = [s for s in mine.sets_of(case, "class-means") if s in mine.sets_of(case)]
+		gains = [mine("right", case, s) - mine("right", case, s, "class-means") for s in both]
+		name = "%d a class: right, points above cosine class means" % n
+		t.line(name, np.mean(gains or [np.nan]), least=-0.5)
 
 
 def report(t, mine, before, points):
