@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -74,8 +75,8 @@ class LearnBench(unittest.TestCase):
 		self.assertEqual(len(table.splitlines()), 1 + sum(r["set"] == "mean" for r in rows))
 		return {(r["set"], r["case"], r["by"]): r for r in rows}
 
-	def draws(self, *settings):
-		command = [PROGRAM, "draws", *settings, "--", self.set]
+	def draws(self, *settings, of=None):
+		command = [PROGRAM, "draws", *settings, "--", of or self.set]
 		return [json.loads(line) for line in subprocess.check_output(command, text=True).splitlines()]
 
 	def test_counts_add_up(self):
@@ -136,6 +137,21 @@ class LearnBench(unittest.TestCase):
 		self.assertEqual(len(burst["taught"]), FRAMES)
 		photograph = PICTURES * ((burst["taught"][0] - CLASSES * PICTURES) // FRAMES)
 		self.assertNotIn(photograph, burst["asked"])
+
+	def test_what_may_be_taught_and_asked(self):
+		may = np.full(CLASSES * PICTURES, cache.TEACH | cache.ASK, "<u4")
+		may[PICTURES : PICTURES + 27] = cache.ASK  # of class 1 three may be taught
+		may[2 * PICTURES : 3 * PICTURES] = cache.TEACH  # of class 2 none would be left to ask
+		may[3 * PICTURES :][:15], may[3 * PICTURES + 15 :][:15] = cache.TEACH, cache.ASK  # class 3 has sides
+		data = bytearray(self.bytes)
+		for i, value in enumerate(may):
+			struct.pack_into("<I", data, 96 + 16 * i + 8, value)
+		for plan in self.draws("draws=3", "cases=all-20", of=self.write("may.set", data)):
+			taught, asked = np.array(plan["taught"]), np.array(plan["asked"])
+			self.assertEqual(np.bincount(taught // PICTURES).tolist(), [10, 3, 0, 10, 10, 10])
+			self.assertEqual(np.bincount(asked // PICTURES).tolist(), [ASKED, ASKED, 0, ASKED, ASKED, ASKED])
+			self.assertTrue((may[taught] & cache.TEACH).all() and (may[asked] & cache.ASK).all())
+			self.assertFalse(set(plan["taught"]) & set(plan["asked"]))
 
 	def test_yardsticks(self):
 		draws = [PROGRAM, "draws", "draws=2", "cases=all-1,all-5", "--", self.set]

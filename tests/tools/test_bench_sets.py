@@ -27,48 +27,6 @@ def picture(seed):
 	return out.getvalue()
 
 
-class Draws(unittest.TestCase):
-	def labelled(self):
-		y = np.repeat(np.arange(4), [30, 30, 12, 30])
-		teach = np.ones(len(y), bool)
-		teach[40:60] = False  # of class 1 only ten may be taught
-		return public_sets.Labelled(y, teach, np.ones(len(y), bool), None)
-
-	def made(self, **more):
-		given = dict(name="a", role="choice", source="", commit="", terms="", split="", taught=10, asked=8, load=None)
-		return public_sets.PublicSet(**{**given, **more})
-
-	def test_nothing_is_taught_and_asked(self):
-		labelled = self.labelled()
-		taught, asked = self.made().draw(labelled, 3)
-		self.assertEqual([len(t) for t in taught], [10] * 4)
-		self.assertEqual(np.bincount(labelled.y[asked]).tolist(), [8, 8, 2, 8])
-		self.assertEqual(len(np.unique(np.concatenate([*taught, asked]))), 40 + len(asked))
-		for c, t in enumerate(taught):
-			self.assertTrue((labelled.y[t] == c).all() and labelled.teach[t].all())
-
-	def test_a_seed_is_a_draw(self):
-		labelled = self.labelled()
-		a, b, other = (self.made().draw(labelled, s) for s in (3, 3, 4))
-		np.testing.assert_array_equal(np.stack(a[0]), np.stack(b[0]))
-		np.testing.assert_array_equal(a[1], b[1])
-		self.assertFalse(np.array_equal(np.stack(a[0]), np.stack(other[0])))
-
-	def test_small_classes(self):
-		labelled = self.labelled()
-		taught, asked = self.made(taught=12).draw(labelled, 0)
-		self.assertEqual([len(t) for t in taught], [12, 10, 12])  # of class 2 none would be left to ask
-		self.assertEqual(set(labelled.y[asked]), {0, 1, 3})
-		taught, asked = self.made(taught=12, share=0.5).draw(labelled, 0)
-		self.assertEqual([len(t) for t in taught], [12, 5, 6, 12])
-
-	def test_sides_that_are_apart(self):
-		labelled = self.labelled()
-		labelled.ask = ~labelled.teach
-		taught, asked = self.made().draw(labelled, 0)
-		self.assertEqual((len(taught), set(labelled.y[asked])), (1, {1}))
-
-
 class Trees(unittest.TestCase):
 	def setUp(self):
 		temporary = tempfile.TemporaryDirectory()

@@ -8,8 +8,8 @@ Writes CACHE/NAME-FEATURES-LIST.set, FEATURES being the start of the model's fea
 and prints the paths. In a file lie, in this order: the set's pictures; bursts of some of them (bursts.py); with --scenes
 some before a static scene, and the scene empty; and what is asked and was never taught: other photographs, the same so
 unsharp that only light and colour are left, a black and a white frame. set_file.h has the format. With --scenes it is
-NAME-scenes-FEATURES-LIST.set, all the rest being the same. --floats: the features
-before they are rounded, too, in NAME-FEATURES-LIST.h.npy.
+NAME-scenes-FEATURES-LIST.set, all the rest being the same. --floats: the features before they are rounded, too, in
+NAME-FEATURES-LIST.h.npy.
 """
 
 import argparse

@@ -50,6 +50,8 @@ class Labelled:
 
 @dataclasses.dataclass(frozen=True)
 class PublicSet:
+	"""What draw.c draws: of each class `pool` pictures that may be taught, and of the others `asked` that may be asked."""
+
 	name: str
 	role: str
 	source: str
@@ -61,21 +63,6 @@ class PublicSet:
 	load: Callable
 	share: float = 1.0  # of a class's pictures that may be taught: at most so many are
 	pool: int = 0  # where more than `taught` are wanted (many pictures, unequal counts): at most so many
-
-	def draw(self, labelled, seed):
-		"""(taught, asked): for each class at most `taught` indices in the order they are taught in, and the indices
-		that are asked, the same however many of those are taught. A class without either is left out of both."""
-		rng = np.random.default_rng([seed, len(labelled)])
-		taught, asked = [], []
-		for c in range(labelled.y.max() + 1):
-			order = rng.permutation(np.flatnonzero(labelled.y == c))
-			first = order[labelled.teach[order]]
-			first = first[: min(self.taught, int(self.share * len(first)))]
-			rest = np.setdiff1d(order[labelled.ask[order]], first, assume_unique=True)
-			if len(first) and len(rest):
-				taught.append(first)
-				asked.append(order[np.isin(order, rest)][: self.asked])
-		return taught, np.concatenate(asked)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
