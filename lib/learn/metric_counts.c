@@ -15,14 +15,18 @@
 /* Where hardly anything but noise is seen: T is taken for no less than this share of it. */
 #define SIGNAL_FLOOR (1.0 / 16)
 
-/* ret[lane] of value i: the signs of a group's probes, -1 or 1. */
-static void next_signs(uint64_t seed[METRIC_PROBES], int ret[METRIC_PROBES])
+/* ret_v[width][METRIC_PROBES]: the signs of a group's probes, -1 or 1. One probe after the other: beside one another, a
+ * compiler makes vectors of the generators, and GCC 12 multiplies wrong in those of AVX2. */
+static void fill_signs(size_t g, size_t width, int8_t *ret_v)
 {
-	for (size_t k = 0; k < METRIC_PROBES; k++)
-		ret[k] = splitmix64_next(&seed[k]) >> 63 ? 1 : -1;
+	for (size_t k = 0; k < METRIC_PROBES; k++) {
+		uint64_t seed = g * METRIC_PROBES + k;
+		for (size_t i = 0; i < width; i++)
+			ret_v[i * METRIC_PROBES + k] = splitmix64_next(&seed) >> 63 ? 1 : -1;
+	}
 }
 
-/* ret_y += W v, exact: |W| < 2^46 and 2^13 values (metric_state.c). */
+/* ret_y += W v, exact: |W| < 2^47 and 2^13 values (metric_state.c). */
 static void multiply(const int64_t *w, size_t width, const int8_t *v, int64_t *ret_y)
 {
 	for (size_t i = 0; i < width; w += ++i) {
@@ -43,15 +47,7 @@ static double trace_of_group(const struct metric *metric, size_t g, const struct
 	int8_t *v = mem_zalloc(width * METRIC_PROBES, 1);
 	int64_t *y = mem_zalloc(width * METRIC_PROBES, sizeof *y);
 	double *x = mem_aligned(factor->padded * METRIC_PROBES * sizeof *x), trace = 0;
-	uint64_t seed[METRIC_PROBES];
-	int sign[METRIC_PROBES];
-	for (size_t k = 0; k < METRIC_PROBES; k++)
-		seed[k] = g * METRIC_PROBES + k;
-	for (size_t i = 0; i < width; i++) {
-		next_signs(seed, sign);
-		for (size_t k = 0; k < METRIC_PROBES; k++)
-			v[i * METRIC_PROBES + k] = (int8_t)sign[k];
-	}
+	fill_signs(g, width, v);
 	multiply(metric->within[g], width, v, y);
 	memset(x, 0, factor->padded * METRIC_PROBES * sizeof *x);
 	for (size_t i = 0; i < width * METRIC_PROBES; i++)
