@@ -40,7 +40,7 @@ HELD = {
 	"deviation_weight": 4.0,
 	"metric_temperature": 350.0,
 	"scene_share": 0.75,
-	"scene_cosine": 0.5,
+	"scene_cosine": 0.9,
 }
 BLANK_COSINE = 0.45
 BLURRED = 0.12  # radius, of the side: only light and colour are left
