@@ -124,7 +124,7 @@ struct learn_answer_constants {
 	double deviations;       /* k */
 	double few_pictures;     /* h: at so many pictures half of k counts */
 	double deviation;        /* sd_0: deviation of a picture's cosine with the row before pictures tell */
-	double deviation_weight; /* w: how many pictures that is worth */
+	double deviation_weight; /* w_0: how many pictures that is worth */
 	/* What a covered or blinded camera shows, d values of q, borrowed, not all 0; NULL: nothing is blank. A picture whose
 	 * cosine with it is at least blank_cosine, and that of the class ranked first, is not known. */
 	const int8_t *blank;
