@@ -49,12 +49,15 @@ class Known(DaemonTest):
 			self.assertNotIn("alike", client.learn("checks", pictures("checks", 12)).hint)
 
 	def test_one_picture(self):
+		"""Of a class of one picture others are known, with the network that is installed, and a dark or blinded camera is
+		not."""
 		daemon = self.daemon()
 		with daemon.client() as client:
-			for kind in ("ring", "square", "cross"):
+			for kind in ("disc", "ring", "square", "cross", "triangle"):
 				changed = client.learn(kind, [picture(kind, 0)])
 				self.assertRegex(changed.hint, "^one picture does not show how different pictures of it look")
 				self.assertGreaterEqual(self.known(client, pictures(kind, 20, 100)), 16, kind)
+				self.assertEqual([False, False], [client.infer(covered(i)).known for i in range(2)], kind)
 				client.forget(kind)
 
 	def model_with_blank_row(self):
