@@ -4,6 +4,7 @@
  * rollback, a lesson, and open again. It is served, served in part with the reason, or left alone with the reason.
  *
  *   EDIT...   what (see edit), then its operands; after the first byte edit no others */
+#include <math.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,7 +30,11 @@ static size_t valid_n;
 
 static int open_state(struct learned **ret_learned, struct err *err)
 {
-	struct learned_options options = {.config = &config, .model_name = "tiny", .n_features = D};
+	struct learned_options options = {.config = &config,
+		.model_name = "tiny",
+		.n_features = D,
+		.near = 0.7,
+		.scene = {.share = 0.75, .cosine = 0.5}};
 	memset(options.feature_id, 7, sizeof options.feature_id);
 	return learned_open(&options, ret_learned, err);
 }
@@ -382,15 +387,33 @@ static void check_views(const struct snapshot *snapshot)
 	}
 }
 
-static void check_answers(const struct snapshot *snapshot)
+static void check_answer(const struct snapshot *snapshot, const struct learn_answer_constants *constants)
 {
-	struct learn_answer_constants constants = {.temperature = 8, .pair_cosine = 0.5, .deviations = 2};
 	struct learn_answer answer;
 	int8_t q[D] = {9, -3, 40, 7, 0, 1, -60, 2};
-	learn_head_answer(snapshot->head, q, &constants, &answer);
+	learn_head_answer(snapshot->head, q, constants, &answer);
 	FUZZ_CHECK(answer.n_top <= LEARN_TOP_MAX);
-	for (size_t i = 0; i < answer.n_top; i++)
+	double sum = answer.unknown_score;
+	for (size_t i = 0; i < answer.n_top; i++) {
 		FUZZ_CHECK(answer.top[i].id == CLASS_ID_NONE || snapshot_by_id(snapshot, answer.top[i].id));
+		sum += answer.top[i].score;
+	}
+	/* Of more classes than are told the rest is theirs. */
+	FUZZ_CHECK(isfinite(answer.threshold) && sum > 0 && sum < 1 + 1e-9);
+	FUZZ_CHECK(snapshot->n_classes > LEARN_TOP_MAX - 1 || sum > 1 - 1e-9);
+}
+
+static void check_answers(const struct snapshot *snapshot)
+{
+	const struct learn_answer_constants strict = {.temperature = 8, .pair_cosine = 0.5, .deviations = 2};
+	const struct learn_answer_constants loose = {.temperature = 8,
+		.deviations = -0.5,
+		.few_pictures = 3,
+		.deviation = 0.1,
+		.deviation_weight = 4,
+		.metric_temperature = 300};
+	check_answer(snapshot, &strict);
+	check_answer(snapshot, &loose);
 }
 
 static void check_snapshot(struct learned *learned)
