@@ -296,7 +296,9 @@ static int run_with(
 		struct stat st; /* of a state of another width; what is no directory has none */
 		bool is_dir = stat(config->state_dir, &st) == 0 && S_ISDIR(st.st_mode);
 		err_set(&err, ERR_FAILED_PRECONDITION, "%.280s: %schoose another state.dir", found.text,
-			is_dir ? "set learner.width to what the state was taught with, or " : "");
+			is_dir ? "set learner.width to what the state was taught with, or use the bnnd that taught it, "
+				 "or "
+			       : "");
 		return cannot_start(watch, &err);
 	}
 	if (r < 0)

@@ -267,6 +267,7 @@ class Degraded(DaemonTest):
 		self.assertEqual(78, caught.exception.returncode)
 		self.assertRegex(caught.exception.text, "8/16")
 		self.assertRegex(caught.exception.text, "8/32")
+		self.assertRegex(caught.exception.text, "use the bnnd that taught it, or choose another state.dir")
 		daemon.process = None
 		daemon.config = None
 		daemon.start()
