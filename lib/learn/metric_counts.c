@@ -9,11 +9,11 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 
-/* Pictures that a class's scatter was measured on lie nearer to its mean than others do, and a class of one picture has no
- * scatter. 1 to 1.5 do equally well on the choice sets. */
-#define NOISE_SHARE 1.25
-/* Where hardly anything but noise is seen: T is taken for no less than this share of it. */
-#define SIGNAL_FLOOR (1.0 / 16)
+/* 0.5 to 1 do nearly as well on the choice sets. */
+#define NOISE_SHARE 0.75
+/* Where hardly anything but noise is seen: T is taken for no less than this share of it; and what a picture adds when it is
+ * left out for no more than its inverse of what it adds when it is not. */
+#define FLOOR (1.0 / 16)
 
 /* ret_v[width][METRIC_PROBES]: the signs of a group's probes, -1 or 1. One probe after the other: beside one another, a
  * compiler makes vectors of the generators, and GCC 12 multiplies wrong in those of AVX2. */
@@ -66,11 +66,15 @@ static double trace_of_group(const struct metric *metric, size_t g, const struct
 	return trace / METRIC_PROBES;
 }
 
-double metric_noise(const struct metric *metric, const struct cholesky factor[METRIC_GROUPS_MAX])
+double metric_noise(const struct metric *metric, const struct cholesky factor[METRIC_GROUPS_MAX],
+	const double keep[METRIC_GROUPS_MAX])
 {
+	const double nu = (double)(metric->n_pictures - metric->n_classes);
 	double noise = 0;
-	for (size_t g = 0; g < metric->shape.n_groups; g++)
-		noise += metric->shape.factor[g] * trace_of_group(metric, g, &factor[g]);
+	for (size_t g = 0; g < metric->shape.n_groups; g++) {
+		const double trace = trace_of_group(metric, g, &factor[g]), left = 1 - keep[g] * trace / nu;
+		noise += metric->shape.factor[g] * (trace / (left > FLOOR ? left : FLOOR));
+	}
 	return noise;
 }
 
@@ -93,7 +97,7 @@ void metric_ratios(const struct metric *metric, double noise, const double *squa
 	}
 	signal = signal / (double)metric->n_classes;
 	inverse = inverse / (double)metric->n_classes;
-	signal = signal > noise * SIGNAL_FLOOR ? signal : noise * SIGNAL_FLOOR;
+	signal = signal > noise * FLOOR ? signal : noise * FLOOR;
 	const double k = noise > 0 ? NOISE_SHARE * noise / signal : 0;
 	for (size_t c = 0; c < metric->n_classes; c++)
 		ret_ratio[c] = sqrt((1 + k / metric->classes[c].n) / (1 + k * inverse));

@@ -67,7 +67,8 @@ static int64_t trace_of(const int64_t *w, size_t width)
 }
 
 /* Returns false where no metric is defined; nothing is left behind then. */
-static bool factor_all(const struct metric *metric, struct cholesky ret[METRIC_GROUPS_MAX])
+static bool factor_all(
+	const struct metric *metric, struct cholesky ret[METRIC_GROUPS_MAX], double ret_keep[METRIC_GROUPS_MAX])
 {
 	if (metric->n_pictures <= metric->n_classes)
 		return false;
@@ -81,6 +82,7 @@ static bool factor_all(const struct metric *metric, struct cholesky ret[METRIC_G
 		struct shrinkage s = shrink(metric->within[g], width, nu, trace);
 		if (cholesky_new(width, metric->within[g], s.keep, s.shift, &ret[g]) != 0)
 			break;
+		ret_keep[g] = s.keep;
 	}
 	if (g == metric->shape.n_groups)
 		return true;
@@ -96,11 +98,12 @@ struct solver {
 	size_t n; /* right sides: classes + 1 */
 	bool are_means;
 	struct cholesky factor[METRIC_GROUPS_MAX];
-	double *total;        /* d: the sum of all classes, integers */
-	double *scratch;      /* the widest group's right sides */
-	double *x;            /* LANES x d: directions, not of their length yet */
-	double length[LANES]; /* what a direction is multiplied by */
-	double *squares;      /* n: s' A^-1 s of those that were solved */
+	double keep[METRIC_GROUPS_MAX]; /* what shrinkage left of W */
+	double *total;                  /* d: the sum of all classes, integers */
+	double *scratch;                /* the widest group's right sides */
+	double *x;                      /* LANES x d: directions, not of their length yet */
+	double length[LANES];           /* what a direction is multiplied by */
+	double *squares;                /* n: s' A^-1 s of those that were solved */
 };
 
 static struct solver solver_new(const struct metric *metric, bool means)
@@ -112,7 +115,7 @@ static struct solver solver_new(const struct metric *metric, bool means)
 	for (size_t c = 0; c < metric->n_classes; c++)
 		for (size_t i = 0; i < metric->d; i++)
 			solver.total[i] += metric->classes[c].sum[i];
-	solver.are_means = means || !factor_all(metric, solver.factor);
+	solver.are_means = means || !factor_all(metric, solver.factor, solver.keep);
 	size_t padded = 0;
 	for (size_t g = 0; g < metric->shape.n_groups; g++)
 		padded = solver.factor[g].padded > padded ? solver.factor[g].padded : padded;
@@ -199,7 +202,7 @@ static double *ratios(const struct solver *solver)
 	if (solver->are_means || !metric_counts_differ(metric))
 		return NULL;
 	double *ratio = mem_zalloc(metric->n_classes, sizeof *ratio);
-	metric_ratios(metric, metric_noise(metric, solver->factor), solver->squares + 1, ratio);
+	metric_ratios(metric, metric_noise(metric, solver->factor, solver->keep), solver->squares + 1, ratio);
 	return ratio;
 }
 

@@ -18,8 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCATTER_UNIT = 2**8
 F_MAX = 127
 PROBES = 8
-NOISE_SHARE = 1.25
-SIGNAL_FLOOR = 1 / 16
+NOISE_SHARE = 0.75
+FLOOR = 1 / 16
 
 
 def in_order(values):
@@ -39,7 +39,7 @@ def scatter(classes):
 
 
 def shrink(W, nu):
-	"""Oracle approximating shrinkage, its root: (1 - r) W + r (tr W / p) I."""
+	"""Oracle approximating shrinkage, its root: (1 - r) W + r (tr W / p) I; and 1 - r."""
 	p, t = float(len(W)), float(np.trace(W))
 	w, squares = W.astype(np.float64), 0.0
 	for i in range(len(W)):
@@ -49,11 +49,11 @@ def shrink(W, nu):
 	r = math.sqrt(min(1.0, max(0.0, up / down))) if down > 0 else 1.0
 	A = (1 - r) * w
 	A[np.diag_indices(len(W))] += r * (t / p)
-	return A
+	return A, 1 - r
 
 
-def cholesky(A):
-	"""L below the diagonal, and 1 / L_ii; None: a pivot is not above 0."""
+def cholesky(A, keep):
+	"""(L below the diagonal, 1 / L_ii), keep; None: a pivot is not above 0."""
 	A, inverse = A.copy(), np.zeros(len(A))
 	for k in range(len(A)):
 		if not (A[k, k] > 0 and math.isfinite(A[k, k])):
@@ -61,7 +61,7 @@ def cholesky(A):
 		inverse[k] = 1 / math.sqrt(A[k, k])
 		A[k + 1 :, k] = A[k + 1 :, k] * inverse[k]
 		A[k + 1 :, k + 1 :] -= np.outer(A[k + 1 :, k], A[k + 1 :, k])
-	return A, inverse
+	return (A, inverse), keep
 
 
 def forward(L, inverse, b):
@@ -81,11 +81,11 @@ def backward(L, inverse, y):
 
 
 def factor_all(widths, classes, nu):
-	"""One factor a group; None where no metric is defined."""
+	"""One factor a group, with what shrinkage left of W; None where no metric is defined."""
 	factors, at = [], 0
 	for width in widths if nu > 0 else []:
 		W = scatter([q[:, at : at + width] for q in classes])
-		factors.append(cholesky(shrink(W, float(nu))) if np.trace(W) > 0 else None)
+		factors.append(cholesky(*shrink(W, float(nu))) if np.trace(W) > 0 else None)
 		at += width
 	return factors if factors and all(factors) else None
 
@@ -102,15 +102,16 @@ def signs(seed, n):
 
 
 def noise(widths, weights, factors, classes):
-	"""K: sum over groups of a tr(A^-1 W), the trace by vectors of signs."""
-	total, at = 0.0, 0
-	for g, (width, a, factor) in enumerate(zip(widths, weights, factors, strict=True)):
+	"""K: sum over groups of a t / (1 - keep t / nu), t = tr(A^-1 W) by vectors of signs."""
+	total, at, nu = 0.0, 0, float(sum(len(q) for q in classes) - len(classes))
+	for g, (width, a, (factor, keep)) in enumerate(zip(widths, weights, factors, strict=True)):
 		W, trace = scatter([q[:, at : at + width] for q in classes]), 0.0
 		for k in range(PROBES):
 			v = signs(g * PROBES + k, width)
 			x = backward(*factor, forward(*factor, W @ v))
 			trace += in_order(v * x)
-		total += a * (trace / PROBES)
+		trace = trace / PROBES
+		total += a * (trace / max(1 - keep * trace / nu, FLOOR))
 		at += width
 	return total
 
@@ -122,7 +123,7 @@ def ratios(K, nu, counts, squares):
 	unit, n = float(SCATTER_UNIT) * float(nu), np.array(counts, np.float64)
 	signal = in_order(np.array(squares) * (unit / (n * n)) - K / n) / len(n)
 	inverse = in_order(1 / n) / len(n)
-	k = NOISE_SHARE * K / max(signal, K * SIGNAL_FLOOR) if K > 0 else 0.0
+	k = NOISE_SHARE * K / max(signal, K * FLOOR) if K > 0 else 0.0
 	return [math.sqrt((1 + k / m) / (1 + k * inverse)) for m in n]
 
 
@@ -134,7 +135,7 @@ def directions(widths, weights, classes):
 	sums = [q.astype(np.int64).sum(0) for q in classes]
 	for s in [sum(sums, np.zeros(sum(widths), np.int64)), *sums]:
 		at, x, squares = 0, [], []
-		for width, a, factor in zip(widths, weights, factors, strict=True) if factors else ():
+		for width, a, (factor, _) in zip(widths, weights, factors, strict=True) if factors else ():
 			y = forward(*factor, s[at : at + width])
 			squares.append(a * (y * y))
 			x.append(a * backward(*factor, y))
