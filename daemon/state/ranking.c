@@ -116,12 +116,29 @@ static int replay(
 	return r;
 }
 
+/* 0 or RANKING_NO_METRIC. */
+static int check_widths(const struct metric_shape *shape, struct err *ret_why)
+{
+	for (size_t g = 0; g < shape->n_groups; g++)
+		if (shape->width[g] > RANKING_GROUP_MAX) {
+			err_set(ret_why, ERR_RESOURCE_EXHAUSTED,
+				"cwr ranks: %zu of the network's features are one group, and learner.method metric and "
+				"means "
+				"take at most %d",
+				shape->width[g], RANKING_GROUP_MAX);
+			return RANKING_NO_METRIC;
+		}
+	return 0;
+}
+
 int ranking_load(struct ranking *ranking, struct store *store, struct err *ret_why, struct err *err)
 {
 	struct metric *due = NULL;
 	ranking_drop(ranking);
 	if (ranking->method == LEARN_CWR)
 		return 0;
+	if (check_widths(&ranking->shape, ret_why) != 0)
+		return RANKING_NO_METRIC;
 	ranking->metric = metric_new(&ranking->shape);
 	int r = replay(ranking, store, &due, ret_why, err);
 	if (r == 0) {

@@ -214,6 +214,28 @@ static void test_damage(void **state)
 	assert_same_after_reopening();
 }
 
+/* A network whose features are one wide group: no lesson takes minutes, and status says why cwr ranks. */
+static void test_wide_groups(void **state)
+{
+	(void)state;
+	const struct metric_shape good = {.n_groups = 2, .width = {RANKING_GROUP_MAX, 8}, .factor = {1, 1}},
+				  wide = {.n_groups = 2, .width = {8, RANKING_GROUP_MAX + 1}, .factor = {1, 1}};
+	struct ranking ranking;
+	struct err why, err;
+	ranking_init(&ranking, LEARN_METRIC, &good);
+	assert_int_equal(ranking_load(&ranking, learned->store, &why, &err), 0);
+	assert_non_null(ranking.metric);
+	ranking_drop(&ranking);
+	ranking_init(&ranking, LEARN_METRIC, &wide);
+	assert_int_equal(ranking_load(&ranking, learned->store, &why, &err), RANKING_NO_METRIC);
+	assert_null(ranking.metric);
+	assert_non_null(strstr(why.text, "2049 of the network's features are one group"));
+	assert_int_equal(ranking_follow(&ranking, learned->store, 1, &err), 0);
+	assert_null(ranking.rows);
+	ranking_init(&ranking, LEARN_CWR, &wide);
+	assert_int_equal(ranking_load(&ranking, learned->store, &why, &err), 0);
+}
+
 #define test_of(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -227,6 +249,7 @@ int main(void)
 		test_of(test_many_classes),
 		test_of(test_methods),
 		test_of(test_damage),
+		test_of(test_wide_groups),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
