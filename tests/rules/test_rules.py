@@ -78,7 +78,7 @@ def files():
 		)
 		for name in sorted(set(names) - SKIP_FOLDERS):  # .git is a file in a second work tree
 			path = os.path.normpath(os.path.join(relative, name))
-			if not os.path.islink(os.path.join(ROOT, path)) and not path.endswith(".pyc"):
+			if not os.path.islink(os.path.join(ROOT, path)) and not path.endswith((".pyc", ".lock")):
 				yield path
 
 
