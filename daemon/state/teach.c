@@ -211,16 +211,25 @@ static bool teaching_wants_scene(const struct teaching *t)
 	return any && t->learned->classes.n == 0 && !config_no_scene(t->learned->config);
 }
 
+/* Of a class's pictures those that its row counts; where the row counts no more than the cap, all of them. */
+static uint32_t pictures_told(const struct teaching *t, const struct learn_row *row, uint64_t pictures)
+{
+	const struct learn_settings *settings = &t->learned->config->learner;
+	const uint32_t past = learn_row_past(row), all = pictures < UINT32_MAX ? (uint32_t)pictures : UINT32_MAX;
+	return settings->past_cap && past >= settings->past_cap ? all : past;
+}
+
 static char *teaching_hint(const struct teaching *t)
 {
 	struct hint_class *hints = mem_zalloc(t->k, sizeof *hints);
 	char *text = mem_zalloc(1, HINT_MAX_BYTES);
 	for (size_t i = 0; i < t->k; i++) {
 		const struct teaching_class *c = &t->classes[i];
+		const uint64_t pictures = c->samples + (c->old ? class_samples(&c->old->entry) : 0);
 		hints[i] = (struct hint_class){.is_none = c->id == CLASS_ID_NONE,
 			.is_new = !c->old,
-			.pictures = c->samples + (c->old ? class_samples(&c->old->entry) : 0),
-			.told = learn_row_past(c->row),
+			.pictures = pictures,
+			.told = pictures_told(t, c->row, pictures),
 			.within = learn_row_likeness(c->row)->mean};
 	}
 	teaching_compare(t, hints);

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from tests.integration.daemon import MODEL, DaemonTest, bnnd, main, picture, pictures, pixels, qemu_subset
+from tests.integration.daemon import MODEL, DaemonTest, answer_key, bnnd, main, picture, pictures, pixels, qemu_subset
 from tools.bnnfile import format as model_file
 
 FRAMES = 20
@@ -59,6 +59,19 @@ class Known(DaemonTest):
 				self.assertGreaterEqual(self.known(client, pictures(kind, 20, 100)), 16, kind)
 				self.assertEqual([False, False], [client.infer(covered(i)).known for i in range(2)], kind)
 				client.forget(kind)
+
+	def test_a_cap_of_one_picture(self):
+		"""What makes a class forget at once makes it no class of one picture in words, nor damage to the next start."""
+		daemon = self.daemon(config="learner.past_cap: 1\n")
+		with daemon.client() as client:
+			self.assertNotIn("alike", client.learn("disc", pictures("disc", 5)).hint)
+			self.assertNotIn("alike", client.learn("ring", pictures("ring", 5)).hint)
+			client.rename("ring", "hoop")
+			before = [answer_key(client.infer(picture("disc", i))) for i in range(50, 55)]
+		daemon.restart()
+		with daemon.client() as client:
+			self.assertEqual("ready", client.status().state)
+			self.assertEqual(before, [answer_key(client.infer(picture("disc", i))) for i in range(50, 55)])
 
 	def model_with_blank_row(self):
 		"""The network with what it sees of black, white and blur written into its file, as tools/fit_answers.py does."""
