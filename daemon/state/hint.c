@@ -53,7 +53,7 @@ static bool looks_like_a_scene(const struct hint_class *class)
 	return class->between >= SCENE_COSINE && class->between >= SCENE_SHARE * class->within;
 }
 
-void hint_of_lesson(const struct hint_class *classes, size_t n_classes, bool closed_world, bool no_scene,
+void hint_of_lesson(const struct hint_class *classes, size_t n_classes, const struct hint_world *world,
 	char ret_text[HINT_MAX_BYTES])
 {
 	size_t n[N_LACKS] = {0}, n_scene = 0;
@@ -64,7 +64,7 @@ void hint_of_lesson(const struct hint_class *classes, size_t n_classes, bool clo
 		/* of those with few pictures the fewest */
 		if (n[lack]++ == 0 || classes[i].told < first[lack]->told)
 			first[lack] = &classes[i];
-		n_scene += looks_like_a_scene(&classes[i]);
+		n_scene += classes[i].is_new && looks_like_a_scene(&classes[i]); /* said once a class */
 	}
 	if (n[LACK_OTHERS] > 0)
 		say(ret_text, "one picture does not show how different pictures of it look: teach others, too");
@@ -75,9 +75,13 @@ void hint_of_lesson(const struct hint_class *classes, size_t n_classes, bool clo
 			"%u pictures of a class are few: ten or more, from several sides and in several lights, are "
 			"better",
 			first[LACK_PICTURES]->told);
-	if (n_scene > 0 && !closed_world)
-		say(ret_text, "these look like states of one scene: if nothing else can come before the camera, set "
-			      "answers.refuse to never");
-	if (no_scene && !closed_world)
-		say(ret_text, "if the camera does not move, teach the empty scene, too: learn --none");
+	if (world->closed || world->has_none)
+		return;
+	if (n_scene > 0)
+		say(ret_text, "these look like one scene: if something else can come before the camera, teach the "
+			      "empty scene "
+			      "(bnnctl learn --none FILE...); if nothing can, ask with --refuse never, or put "
+			      "answers.refuse: never into the settings");
+	else if (world->first)
+		say(ret_text, "if the camera does not move, teach the empty scene, too: bnnctl learn --none FILE...");
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HINT_MAX_BYTES = 512 };
+enum { HINT_MAX_BYTES = 768 };
 
 /* A class as the lesson leaves it. */
 struct hint_class {
@@ -17,7 +17,12 @@ struct hint_class {
 	 * known. */
 	double within, between;
 };
-/* One sentence or several, joined by "; ", or "". closed_world: nothing is refused already. no_scene: the empty scene could
- * be taught and is not. */
-void hint_of_lesson(const struct hint_class *classes, size_t n_classes, bool closed_world, bool no_scene,
+/* What is so while it is taught. */
+struct hint_world {
+	bool closed;   /* answers.refuse: never */
+	bool has_none; /* negatives are taught: of other things before the camera they tell */
+	bool first;    /* the first class, and the empty scene could be taught */
+};
+/* One sentence or several, joined by "; ", or "". */
+void hint_of_lesson(const struct hint_class *classes, size_t n_classes, const struct hint_world *world,
 	char ret_text[HINT_MAX_BYTES]);

@@ -191,12 +191,14 @@ void scene_rows_why(const struct scene_rows *rows, bool has_none, size_t n_class
 		snprintf(ret_why, SCENE_WHY_BYTES, "no picture of none is kept with its features");
 	else if (has_none && !rows->scene)
 		snprintf(ret_why, SCENE_WHY_BYTES,
-			"the pictures of none are not one scene: the mean cosine of two is %.2f, not above %.2f",
+			"the pictures of none are too unlike to be one scene, so none is taken away: the mean cosine "
+			"of two is %.2f, not above %.2f",
 			rows->alike, rows->constants.cosine * rows->constants.cosine);
 	else if (rows->scene && rows->n < n_classes)
 		snprintf(ret_why, SCENE_WHY_BYTES,
-			"%zu of %zu classes are judged with the scene: none of their pictures is kept with its "
-			"features",
+			"%zu of %zu classes are judged in the scene, as no picture of theirs is kept with its "
+			"features: "
+			"forget and teach them again",
 			n_classes - rows->n, n_classes);
 }
 

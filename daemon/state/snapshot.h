@@ -85,7 +85,7 @@ struct snapshot {
 	const struct class_entry *const *by_key;  /* the same in the order of their keys, of equal ones by label */
 	const struct class_entry *none;           /* NULL: no negatives taught */
 	bool scene;                               /* known is decided with the scene of none taken away */
-	char no_scene[160]; /* a sentence: why it is not or never is, or for how many classes not; "" */
+	char no_scene[192]; /* a sentence: why it is not or never is, or for how many classes not; "" */
 	size_t n_history;
 	const struct history_item *history; /* the newest first */
 	size_t n_reasons;

@@ -199,16 +199,16 @@ static void teaching_compare(const struct teaching *t, struct hint_class *hints)
 	learn_head_free(head);
 }
 
-/* The first class, and no negatives: what other things before the camera are taken for depends on that. */
-static bool teaching_wants_scene(const struct teaching *t)
+static struct hint_world teaching_world(const struct teaching *t)
 {
-	bool any = false;
-	for (size_t i = 0; i < t->k; i++) {
-		if (t->classes[i].id == CLASS_ID_NONE)
-			return false;
-		any = true;
-	}
-	return any && t->learned->classes.n == 0 && !config_no_scene(t->learned->config);
+	const struct learned *learned = t->learned;
+	const struct roster *known = &learned->classes;
+	struct hint_world world = {.closed = learned->config->refuse == 0,
+		.has_none = known->n > 0 && known->by_id[0]->id == CLASS_ID_NONE, /* the smallest id */
+		.first = known->n == 0 && !config_no_scene(learned->config)};
+	for (size_t i = 0; i < t->k; i++)
+		world.has_none |= t->classes[i].id == CLASS_ID_NONE;
+	return world;
 }
 
 /* Of a class's pictures those that its row counts; where the row counts no more than the cap, all of them. */
@@ -233,7 +233,8 @@ static char *teaching_hint(const struct teaching *t)
 			.within = learn_row_likeness(c->row)->mean};
 	}
 	teaching_compare(t, hints);
-	hint_of_lesson(hints, t->k, t->learned->config->refuse == 0, teaching_wants_scene(t), text);
+	const struct hint_world world = teaching_world(t);
+	hint_of_lesson(hints, t->k, &world, text);
 	free(hints);
 	return text;
 }

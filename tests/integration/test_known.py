@@ -126,7 +126,7 @@ class Known(DaemonTest):
 			with daemon.client() as client:
 				self.assertNotIn("of one scene", client.learn("open", states["open"]).hint)
 				check = self.assertRegex if said else self.assertNotRegex
-				check(client.learn("closed", states["closed"]).hint, "states of one scene: if nothing else can come")
+				check(client.learn("closed", states["closed"]).hint, "these look like one scene: .* teach the empty scene .*; if nothing can, ask with --refuse never")
 		with daemon.client() as client:
 			client.forget("closed")
 			self.assertNotIn("of one scene", self.teach(client, "stripes", n=6).hint)

@@ -107,7 +107,7 @@ class Scene(DaemonTest):
 			self.teach_none(client, [*mixed, picture("stripes", 1), frame(desk(3), None, 0)])
 			status = client.status()
 			self.assertFalse(status.scene)
-			self.assertRegex(status.no_scene, "not one scene: the mean cosine of two is [0-9.]+, not above 0.81")
+			self.assertRegex(status.no_scene, "too unlike to be one scene, so none is taken away: the mean cosine of two is [0-9.]+, not above 0.81")
 			self.assertEqual("ready", status.state)
 		for config, why in (("learner.keep: none", "learner.keep is none"), ("learner.preset: reference", "reference")):
 			daemon = self.daemon(config=config + "\n")
@@ -120,7 +120,7 @@ class Scene(DaemonTest):
 			self.assertIn(why, out)
 
 	def test_the_first_class_asks_for_the_scene(self):
-		asks = "if the camera does not move, teach the empty scene, too: learn --none"
+		asks = "if the camera does not move, teach the empty scene, too: bnnctl learn --none FILE..."
 		for config, said in (("", True), ("learner.keep: none\n", False), ("answers.refuse: never\n", False)):
 			daemon = self.daemon(config=config)
 			with daemon.client() as client:

@@ -14,9 +14,11 @@
 #define FEW(n) n " pictures of a class are few: ten or more, from several sides and in several lights, are better"
 #define VIEWS  ": teach some from another distance, angle or light"
 #define SCENE                                                                                                          \
-	"these look like states of one scene: if nothing else can come before the camera, set answers.refuse to never"
+	"these look like one scene: if something else can come before the camera, teach the empty scene (bnnctl "      \
+	"learn "                                                                                                       \
+	"--none FILE...); if nothing can, ask with --refuse never, or put answers.refuse: never into the settings"
 
-#define EMPTY "if the camera does not move, teach the empty scene, too: learn --none"
+#define EMPTY "if the camera does not move, teach the empty scene, too: bnnctl learn --none FILE..."
 
 static void test_what_is_said(void **state)
 {
@@ -40,23 +42,26 @@ static void test_what_is_said(void **state)
 		{{{.is_new = true, .pictures = 9, .told = 1}, {.is_new = true, .pictures = 8, .told = 2}}, 2,
 			"the pictures of 2 classes are as alike as one or few" VIEWS},
 		{{{.is_new = true, .pictures = 1, .told = 1}, {.pictures = 4, .told = 4}}, 2, ONE "; " FEW("4")},
-		{{{.pictures = 9, .told = 9, .within = 0.7, .between = 0.6}}, 1, SCENE},
-		{{{.pictures = 9, .told = 9, .within = 0.9, .between = 0.6}}, 1, ""},
-		{{{.pictures = 9, .told = 9, .within = 0.3, .between = 0.4}}, 1, ""},
-		{{{.pictures = 9, .told = 9, .within = 0.7, .between = 0.6},
-			 {.pictures = 9, .told = 9, .within = 0.7, .between = 0.6}},
+		{{{.is_new = true, .pictures = 9, .told = 9, .within = 0.7, .between = 0.6}}, 1, SCENE},
+		{{{.is_new = true, .pictures = 9, .told = 9, .within = 0.9, .between = 0.6}}, 1, ""},
+		{{{.is_new = true, .pictures = 9, .told = 9, .within = 0.3, .between = 0.4}}, 1, ""},
+		{{{.is_new = true, .pictures = 9, .told = 9, .within = 0.7, .between = 0.6},
+			 {.is_new = true, .pictures = 9, .told = 9, .within = 0.7, .between = 0.6}},
 			2, SCENE},
+		{{{.pictures = 9, .told = 9, .within = 0.7, .between = 0.6}}, 1, ""}, /* said when it was new */
 	};
 	char text[HINT_MAX_BYTES];
 	for (size_t i = 0; i < sizeof lessons / sizeof *lessons; i++) {
-		hint_of_lesson(lessons[i].classes, lessons[i].n, false, false, text);
+		hint_of_lesson(lessons[i].classes, lessons[i].n, &(struct hint_world){0}, text);
 		assert_string_equal(text, lessons[i].text);
 	}
-	hint_of_lesson(lessons[12].classes, 1, true, true, text);
+	hint_of_lesson(lessons[12].classes, 1, &(struct hint_world){.closed = true, .first = true}, text);
 	assert_string_equal(text, "");
-	hint_of_lesson(lessons[0].classes, 1, false, true, text);
+	hint_of_lesson(lessons[12].classes, 1, &(struct hint_world){.has_none = true}, text);
+	assert_string_equal(text, "");
+	hint_of_lesson(lessons[0].classes, 1, &(struct hint_world){.first = true}, text);
 	assert_string_equal(text, ONE "; " EMPTY);
-	hint_of_lesson(lessons[1].classes, 1, false, true, text);
+	hint_of_lesson(lessons[1].classes, 1, &(struct hint_world){.first = true}, text);
 	assert_string_equal(text, EMPTY);
 }
 
@@ -65,9 +70,9 @@ static void test_all_of_it_fits(void **state)
 {
 	(void)state;
 	const struct hint_class classes[] = {{.pictures = 1, .told = 1}, {.pictures = UINT64_MAX, .told = 4},
-		{.pictures = 3, .told = 3, .within = 0.6, .between = 0.6}};
+		{.is_new = true, .pictures = 3, .told = 3, .within = 0.6, .between = 0.6}};
 	char text[HINT_MAX_BYTES];
-	hint_of_lesson(classes, 3, false, true, text);
+	hint_of_lesson(classes, 3, &(struct hint_world){.first = true}, text);
 	assert_true(strlen(text) + 1 < HINT_MAX_BYTES);
 	assert_non_null(strstr(text, "the empty scene"));
 }

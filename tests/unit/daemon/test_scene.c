@@ -137,7 +137,7 @@ static void test_no_scene(void **state)
 	for (unsigned i = 0; i < KEPT; i++)
 		mixed_negative(i);
 	assert_false(learned->snapshot->scene);
-	assert_non_null(strstr(learned->snapshot->no_scene, "not one scene"));
+	assert_non_null(strstr(learned->snapshot->no_scene, "too unlike to be one scene"));
 	assert_int_equal(changed(FORGET, 0, 0), 0);
 	taught(0, 1, 0, KEPT);
 	assert_true(learned->snapshot->scene);
