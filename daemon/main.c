@@ -43,7 +43,7 @@ static const char usage[] =
 	"  --explain-model [FILE] prints a backbone's card, operations and memory\n"
 	"  --print-config        prints all settings in force, with what they mean\n"
 	"\n"
-	"As an ordinary user: bnnd --socket ./bnnd.sock --state ./state --model models/default.bnn\n";
+	"As an ordinary user: bnnd --socket ./bnnd.sock --state ./state --model models/photo96-5.bnn\n";
 
 struct command {
 	enum action action;

@@ -32,7 +32,7 @@ const struct config_key config_keys[] = {
 		"0: one less than there are cores, at least one"},
 	{"answers.refuse", CONFIG_SHARE, AT(refuse), 0, 0, NULL,
 		"share of pictures of taught things that may be answered unknown: 0.01, 0.02, 0.05, 0.1, 0.2; or never "
-		"(a closed world)"},
+		"(a closed world: a dark or covered camera gets a name, too, unless such frames were taught as none)"},
 	{"image.decode_memory_mib", CONFIG_UINT, AT(decode_memory_mib), 1, 1024, NULL,
 		"what one picture's decoder may hold, MiB; a progressive JPEG of 12 megapixels needs 35 (4:2:0)"},
 	{"image.decode_megapixels", CONFIG_UINT, AT(decode_megapixels), 1, 4096, NULL,
@@ -40,15 +40,17 @@ const struct config_key config_keys[] = {
 	{"image.decode_seconds", CONFIG_UINT, AT(decode_seconds), 1, 600, NULL,
 		"decoding one picture is given up after so long"},
 	{"learner.preset", CONFIG_CHOICE, AT(learner.preset), 0, 0, learn_preset_names,
-		"default, or reference: CWR* as its authors have it; sets the defaults of what follows"},
+		"default, or reference: CWR* as its authors have it (classes in the order of raw logits, along which "
+		"scores need not fall); sets the defaults of what follows"},
 	{"learner.width", CONFIG_CHOICE, AT(learner.width), 0, 0, learn_width_names,
 		"bits forward/backward; a state keeps the widths it was taught with"},
 	{"learner.method", CONFIG_CHOICE, AT(learner.method), 0, 0, learn_method_names,
 		"what ranks classes: metric or means of the kept pictures, or the trained rows (cwr: where keep is "
 		"none, "
-		"or preset reference); may be changed at any time"},
+		"or preset reference); may be changed at any start"},
 	{"learner.epochs", CONFIG_UINT, AT(learner.epochs), LEARN_EPOCHS_RANGE, NULL,
-		"passes over a lesson's pictures"},
+		"passes over a lesson's pictures. epochs to past_cap act on the trained rows alone: with method metric "
+		"or means they change what is known, not the ranking"},
 	{"learner.eta", CONFIG_REAL, AT(learner.eta), LEARN_ETA_RANGE, NULL, "learning rate"},
 	{"learner.minibatch", CONFIG_UINT, AT(learner.minibatch), LEARN_MINIBATCH_RANGE, NULL,
 		"pictures a step, at most"},
@@ -61,7 +63,8 @@ const struct config_key config_keys[] = {
 	{"learner.classes_total", CONFIG_UINT, AT(learner.classes_total), LEARN_CLASSES_TOTAL_RANGE, NULL,
 		"C_total of the reference preset, 0: the classes known"},
 	{"learner.keep", CONFIG_CHOICE, AT(keep), 0, 0, keeps,
-		"features: keep the features of taught pictures; none: only a digest, to know them again"},
+		"features: keep the features of taught pictures; none: only a digest, to know them again (then the "
+		"trained rows rank, and no scene is taken away)"},
 	{"learner.max_classes", CONFIG_UINT, AT(max_classes), 1, CLASSES_MAX, NULL, "classes in all"},
 	{"learner.samples_per_class", CONFIG_UINT, AT(samples_per_class), 1, 1000, NULL,
 		"kept pictures of a class; the oldest go first"},
