@@ -312,9 +312,12 @@ SETTINGS = ROOT / "systemd/bnnd.yaml"
 
 
 def settings():
-	"""(section, key, value) of each line of the annotated defaults, active or not."""
+	"""(section, key, value) of each setting of the annotated defaults, active or not ("#key: value"); of its comments ("# ...")
+	nothing."""
 	section = ""
 	for line in SETTINGS.read_text().split("\n"):
+		if line.lstrip().startswith("# "):
+			continue
 		bare = line.lstrip("# ").rstrip()
 		key, colon, value = bare.partition(": ")
 		if bare.endswith(":") and " " not in bare:
@@ -356,7 +359,11 @@ def words():
 
 
 def config_seeds():
-	yield "all-keys", SETTINGS.read_bytes()
+	lines, named = [], ""
+	for section, key, value in settings():
+		lines += [] if section == named else [f"{section}:"]
+		lines, named = [*lines, f"  {key}: {value}"], section
+	yield "all-keys", "\n".join([*lines, ""]).encode()
 	for section, key, value in settings():
 		yield f"key-{section}-{key}", f"{section}:\n  {key}: {value}\n".encode()
 	yield "preset", b"learner:\n  epochs: 3\n  preset: reference\n  width: float/float\n"
