@@ -258,7 +258,7 @@ struct bnnd_change {
 	size_t n_classes;
 	const struct bnnd_taught *classes;
 	uint32_t already_known; /* pictures that were taught before and count nothing */
-	char hint[512];         /* sentences about what the lesson lacks, or "" */
+	char hint[768];         /* sentences about what the lesson lacks, or "" */
 	uint64_t us;            /* training and writing */
 	bool repeated;          /* the key was known: this is the first result again */
 	bool undone;            /* and it was undone since */
@@ -400,7 +400,7 @@ struct bnnd_status {
 	char method[16];     /* what ranks classes: "metric", "means", "cwr" */
 	char no_metric[160]; /* a sentence: why nothing but cwr can rank; "" */
 	bool scene;          /* known is decided with the scene taken away that the negatives show */
-	char no_scene[160];  /* a sentence: why it is not or never is, or for how many classes not; "" */
+	char no_scene[192];  /* a sentence: why it is not or never is, or for how many classes not; "" */
 	char waiting[512]; /* a sentence, where classes that another model was taught wait in the state directory; "" */
 };
 /* Never waits for an inference or a lesson; bnnd_free it. */

@@ -81,7 +81,8 @@ void hint_of_lesson(const struct hint_class *classes, size_t n_classes, const st
 		say(ret_text, "these look like one scene: if something else can come before the camera, teach the "
 			      "empty scene "
 			      "(bnnctl learn --none FILE...); if nothing can, ask with --refuse never, or put "
-			      "answers.refuse: never into the settings");
+			      "answers.refuse: "
+			      "never into the settings");
 	else if (world->first)
 		say(ret_text, "if the camera does not move, teach the empty scene, too: bnnctl learn --none FILE...");
 }

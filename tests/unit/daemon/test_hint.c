@@ -8,7 +8,13 @@
 
 #include <string.h>
 
+#include "client/bnnd.h"
 #include "daemon/state/hint.h"
+#include "daemon/state/snapshot.h"
+
+/* What the daemon says, the library has room for. */
+_Static_assert(sizeof((struct bnnd_change *)0)->hint >= HINT_MAX_BYTES, "a hint is not cut");
+_Static_assert(sizeof((struct bnnd_status *)0)->no_scene >= sizeof((struct snapshot *)0)->no_scene, "nor a reason");
 
 #define ONE    "one picture does not show how different pictures of it look: teach others, too"
 #define FEW(n) n " pictures of a class are few: ten or more, from several sides and in several lights, are better"
