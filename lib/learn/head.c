@@ -219,18 +219,18 @@ size_t learn_head_classes(const struct learn_head *head)
 	return head->n;
 }
 
-/* Where the class is among the rows, whose ids ascend. */
-static size_t place_in(const struct metric_rows *rows, uint32_t id)
+/* Where id is among n that ascend; NOWHERE. */
+static size_t place_of(const uint32_t *ids, size_t n, uint32_t id)
 {
-	size_t low = 0, high = metric_rows_classes(rows);
+	size_t low = 0, high = n;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (metric_rows_get(rows, middle).class_id < id)
+		if (ids[middle] < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < metric_rows_classes(rows) && metric_rows_get(rows, low).class_id == id ? low : NOWHERE;
+	return low < n && ids[low] == id ? low : NOWHERE;
 }
 
 void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows)
@@ -239,7 +239,7 @@ void learn_head_rank_by(struct learn_head *head, const struct metric_rows *rows)
 	head->place = mem_zalloc(head->n + 1, sizeof *head->place);
 	size_t found = 0;
 	for (size_t c = 0; c < head->n; c++) {
-		head->place[c] = place_in(rows, head->ids[c]);
+		head->place[c] = place_of(metric_rows_ids(rows), metric_rows_classes(rows), head->ids[c]);
 		found += head->place[c] != NOWHERE;
 	}
 	if (found > 0)
@@ -422,20 +422,6 @@ static void score(const struct learn_head *head, const struct scale *scale, bool
 		answer->top[i].score = asked ? learn_exp(scale->t * (scale->value[best[i]] - largest)) / sum : 0;
 }
 
-/* Where a class is in a head whose ids ascend. */
-static size_t place_of(const struct learn_head *head, uint32_t id)
-{
-	size_t low = 0, high = head->n;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (head->ids[middle] < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < head->n && head->ids[low] == id ? low : NOWHERE;
-}
-
 /* With the scene taken away: cosines of the best and the threshold of the class ranked first become those of what is before
  * it. False: the first has no row there (it is none, or no picture of it is kept), and nothing has changed for it. */
 static bool take_away(const struct learn_head *head, const int8_t *q, const struct learn_answer_constants *constants,
@@ -448,7 +434,7 @@ static bool take_away(const struct learn_head *head, const int8_t *q, const stru
 	scene_take_away(head->scene, q, left);
 	const double norm = sqrt((double)dot_i8(left, left, d));
 	for (size_t i = 0; i < answer->n_top; i++) {
-		const size_t at = place_of(rows, answer->top[i].id);
+		const size_t at = place_of(rows->ids, rows->n, answer->top[i].id);
 		size_t j = at;
 		if (at == NOWHERE)
 			continue;
@@ -473,7 +459,7 @@ static double judge(const struct learn_head *head, const int8_t *q, double q_nor
 	double blank = 0;
 	answer->threshold = threshold_of(head, best[0], constants);
 	const bool away = head->scene && take_away(head, q, constants, answer);
-	const size_t none = away ? place_of(head, ID_NONE) : NOWHERE;
+	const size_t none = away ? place_of(head->ids, head->n, ID_NONE) : NOWHERE;
 	const double s = answer->top[0].cosine;
 	const bool is_blank = q_norm > 0 && blank_picture(head, q, q_norm, s, constants, &blank);
 	if (is_blank)

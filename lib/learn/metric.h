@@ -72,6 +72,7 @@ struct metric_rows *metric_rows_means(const struct metric *metric);
 struct metric_rows *metric_rows_ref(const struct metric_rows *rows); /* NULL allowed */
 void metric_rows_free(struct metric_rows *rows);                     /* NULL allowed */
 size_t metric_rows_classes(const struct metric_rows *rows);
+const uint32_t *metric_rows_ids(const struct metric_rows *rows); /* ascending; they live as long as the rows */
 bool metric_rows_are_means(const struct metric_rows *rows);
 /* The row of a class is share V + factor F: V is what all rows have in common, F the rest in 8 bits. */
 const double *metric_rows_common(const struct metric_rows *rows); /* V: d values, of no particular length */

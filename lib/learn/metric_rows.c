@@ -322,6 +322,11 @@ size_t metric_rows_classes(const struct metric_rows *rows)
 	return rows->n;
 }
 
+const uint32_t *metric_rows_ids(const struct metric_rows *rows)
+{
+	return rows->ids;
+}
+
 bool metric_rows_are_means(const struct metric_rows *rows)
 {
 	return rows->are_means;
