@@ -13,6 +13,7 @@
 #include "daemon/state/learned_inside.h"
 #include "daemon/state/teach.h"
 #include "lib/base/random.h"
+#include "tests/unit/daemon/folder.h"
 
 enum { D = 24, KEPT = 8, LESSON_MAX = 250, ASKED = 12 };
 
@@ -61,10 +62,8 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	(void)state;
-	char command[80];
 	learned_close(learned);
-	snprintf(command, sizeof command, "rm -r '%s'", dir);
-	return system(command) == 0 ? 0 : -1;
+	return remove_folder(dir);
 }
 
 /* ---- changes ---- */

@@ -13,6 +13,7 @@
 
 #include "daemon/state/teach.h"
 #include "lib/base/endian.h"
+#include "tests/unit/daemon/folder.h"
 #include "lib/base/utf8.h"
 #include "proto/limits.h"
 
@@ -42,9 +43,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	char command[80];
-	snprintf(command, sizeof command, "rm -r '%s'", dir);
-	return system(command) == 0 ? 0 : -1;
+	return remove_folder(dir);
 }
 
 /* A change of these items with this result, as the store takes it. */

@@ -12,6 +12,7 @@
 
 #include "daemon/state/teach.h"
 #include "lib/base/random.h"
+#include "tests/unit/daemon/folder.h"
 #include "proto/limits.h"
 #include "tests/testlib/labels.h"
 
@@ -45,10 +46,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	char command[80];
 	learned_close(learned);
-	snprintf(command, sizeof command, "rm -r '%s'", dir);
-	return system(command) == 0 ? 0 : -1;
+	return remove_folder(dir);
 }
 
 /* Pictures of a class: a fixed direction and noise; `from` numbers them, so equal numbers are equal pictures. */

@@ -12,6 +12,7 @@
 
 #include "daemon/state/learned_inside.h"
 #include "daemon/state/teach.h"
+#include "tests/unit/daemon/folder.h"
 #include "tests/testlib/labels.h"
 #include "tests/unit/learn/reader.h"
 
@@ -83,9 +84,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	char command[80];
-	snprintf(command, sizeof command, "rm -r '%s'", dir);
-	return system(command) == 0 ? 0 : -1;
+	return remove_folder(dir);
 }
 
 /* Each class's row is what the old one is read as; but for one that was taught since. */

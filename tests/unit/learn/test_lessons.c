@@ -16,6 +16,7 @@
 #include "lib/learn/integer.h"
 #include "lib/learn/learn.h"
 #include "lib/learn/row.h"
+#include "tests/unit/learn/stored_row.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
 
@@ -133,16 +134,6 @@ static void test_integer(void **state)
 	assert_true(learn_exp(0) == 1);
 	assert_true(learn_exp(-1e4) == 0);
 	assert_true(learn_exp(-(double)INFINITY) == 0);
-}
-
-enum { FORM_HEADER = 32 }; /* bytes of a stored row before its masters: past, e, r, mean, squares */
-
-static int read_row(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
-	struct learn_row **ret_row, struct err *err)
-{
-	char format[64];
-	learn_row_format(width, d, LEARN_ROW_VERSION, format, sizeof format);
-	return learn_row_decode(width, d, format, bytes, len_bytes, ret_row, err);
 }
 
 /* Encodes, decodes, and gives the same bytes again. */

@@ -14,16 +14,7 @@
 #include "lib/base/random.h"
 #include "lib/learn/learn.h"
 #include "lib/learn/near.h"
-
-enum { FORM_HEADER = 32 }; /* bytes of a stored row before its masters: past, e, r, mean, squares */
-
-static int read_row(enum learn_width width, size_t d, const uint8_t *bytes, size_t len_bytes,
-	struct learn_row **ret_row, struct err *err)
-{
-	char format[64];
-	learn_row_format(width, d, LEARN_ROW_VERSION, format, sizeof format);
-	return learn_row_decode(width, d, format, bytes, len_bytes, ret_row, err);
-}
+#include "tests/unit/learn/stored_row.h"
 
 /* Pictures that are all the same (a covered camera) have cosines of 1, whose products round to above it: what a lesson
  * stores must be what the next start reads. */
